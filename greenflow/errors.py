@@ -1,0 +1,114 @@
+"""Every exception of greenflow: whose fault it is, and what it deserves.
+
+Lives here: exception classes and nothing else; no module of greenflow is imported. Each class
+says who must act, with two class attributes: `status`, the HTTP status of an answer that must
+tell the client about it, and `exit_code`, what a command ends with. A message says what is
+wrong, where, and what to do; it never holds a payload or a secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class GreenflowError(Exception):
+    """The root of every error of ours."""
+
+    status = 500
+    exit_code = 1
+
+
+class InvalidArgument(GreenflowError):
+    """The caller sent something that cannot be used. The message is fixed, the reason is the cause
+    (BEHAVIOUR 7.8): `raise InvalidArgument() from reason`, or `InvalidArgument("the reason")`."""
+
+    status = 400
+
+    def __init__(self, reason: str | BaseException | None = None) -> None:
+        super().__init__("invalid argument")
+        if reason is not None:
+            self.__cause__ = ValueError(reason) if isinstance(reason, str) else reason
+
+
+class SpecFault(NamedTuple):
+    """One thing wrong in a spec: where in it (`$.routes[0].method`), and what is wrong and allowed."""
+
+    path: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+class SpecInvalid(GreenflowError):
+    """A spec does not say what its kind needs. Its author must act; `faults` says where."""
+
+    status = 400
+    exit_code = 3
+
+    def __init__(self, faults: Iterable[SpecFault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("; ".join(map(str, self.faults)))
+
+
+class CompileFailed(GreenflowError):
+    """The code in a spec does not compile. Lines and columns count from 1; 0 is unknown."""
+
+    status = 400
+    exit_code = 3
+
+    def __init__(self, reason: str, line: int = 0, column: int = 0) -> None:
+        self.line, self.column = line, column
+        super().__init__(f"line {line}, column {column}: {reason}" if line else reason)
+
+
+class DuplicateSpec(GreenflowError):
+    """An id or a (namespace, name) that is taken."""
+
+    status = 400
+    exit_code = 3
+
+
+class UnknownSpec(GreenflowError):
+    """No spec has the id or the (namespace, name) that was asked for."""
+
+    status = 404
+
+
+class Inactive(GreenflowError):
+    """A node that was asked for is not there, or not active; the message says why."""
+
+    status = 503
+
+
+class StoreUnavailable(GreenflowError):
+    """The store cannot be reached or opened: the operator must act. Never shows a secret of its URL."""
+
+    status = 503
+    exit_code = 4
+
+
+class AddressInUse(GreenflowError):
+    """A listener's address is taken, by another listener or another OS process."""
+
+
+class ProcessExited(GreenflowError):
+    """The answer of whatever was under way when its process exited (BEHAVIOUR 4.8)."""
+
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__("process exited")
+
+
+class Runaway(GreenflowError):
+    """A workflow wrote too deep or has too many packets open (BEHAVIOUR 3.10)."""
+
+
+class Interrupt(BaseException):
+    """Thrown into a greenlet that runs a process told to exit. Never caught as a handler's error."""
+
+    def __init__(self, process: object) -> None:
+        super().__init__()
+        self.process = process
