@@ -1,0 +1,450 @@
+"""How a node kind is written: Node, Source, Context, @node.
+
+Lives here: what a node is to the engine, what a handler may do, what its result means, and how a source
+runs a process for an event. No kind lives here. What a runtime shares with its nodes is `Services`.
+
+A handler returns what leaves by `out`; `ctx.to` names another port; a generator sends several; NOTHING
+answers nothing; raising goes to `error`. A Fault that a handler got from `ctx.call` and returns
+goes to `error` too, and keeps the node it arose in.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager
+from types import GeneratorType
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar, get_args
+
+from greenflow.errors import SpecFault
+from greenflow.packet import NOTHING, Fault, Packet, echo
+from greenflow.port import ERROR, InPort, OutPort, canonical, parse
+from greenflow.process import Process, Reader
+from greenflow.spec import Spec
+from greenflow.value import adopt, copy
+
+if TYPE_CHECKING:
+    from greenflow.config import Settings
+    from greenflow.port import Receive
+
+S = TypeVar("S", bound=Spec)
+T = TypeVar("T")
+Handler = Callable[["Context", Any], Any]
+
+LIFECYCLE = ("init", "active", "deactive", "deinit")  # out ports of every kind (BEHAVIOUR 2.8)
+
+_log = logging.getLogger("greenflow.node")
+
+
+class Compiler(Protocol):
+    """What a kind may ask of the scheme: to check, and to make, nodes of other kinds."""
+
+    def decode(self, document: Any, namespace: str, path: str = "$") -> Spec: ...
+
+    def ports(self, spec: Spec) -> tuple[tuple[str, ...], tuple[str, ...]]: ...
+
+    def compile(self, spec: Spec, services: Services) -> Node[Any]: ...
+
+
+class Services:
+    """What a runtime hands to its nodes. One for each runtime."""
+
+    def __init__(self, namespace: str, settings: Settings, compiler: Compiler) -> None:
+        self.namespace, self.settings, self.compiler = namespace, settings, compiler
+        self.processes: set[Process] = set()  # every live process without a parent
+        self._shared: dict[object, tuple[Any, Callable[[Any], object]]] = {}
+
+    def share(self, key: object, make: Callable[[], T], close: Callable[[T], object]) -> T:
+        """One thing for all nodes of the runtime, made at first use, closed when the runtime stops."""
+        if key not in self._shared:
+            self._shared[key] = (make(), close)
+        shared: T = self._shared[key][0]
+        return shared
+
+    def close(self) -> None:
+        """Close what is shared, last made first."""
+        while self._shared:
+            shared, close = self._shared.popitem()[1]
+            close(shared)
+
+
+class Send(NamedTuple):
+    """A value and the out port it leaves by; `ctx.to` makes it."""
+
+    port: OutPort
+    value: Any
+
+
+class Node(Generic[S]):
+    """What handles packets at its in-ports. A kind is a sub-class, declared with `@node`.
+
+    The ports are declared by name; `out[i]` stands for as many as are linked. A kind that never changes
+    a payload says `reads_only = True` and is spared the copy (BEHAVIOUR 3.7).
+    """
+
+    kind: ClassVar[str] = ""
+    spec_type: ClassVar[type[Spec]] = Spec
+    inputs: ClassVar[tuple[str, ...]] = ("in",)
+    outputs: ClassVar[tuple[str, ...]] = ("out",)
+    reads_only: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for base in cls.__dict__.get("__orig_bases__", ()):
+            for argument in get_args(base):
+                if isinstance(argument, type) and issubclass(argument, Spec):
+                    cls.spec_type = argument
+
+    def __init__(self, spec: S, services: Services) -> None:
+        self.spec, self.services = spec, services
+        self.within: Node[Any] | None = None  # the block it is a part of
+        self.retiring = False  # a change under way replaces or removes it
+        self.in_ports: dict[str, InPort] = {}
+        self.out_ports: dict[str, OutPort] = {}
+        self.emptied: Callable[[], object] | None = None
+        self.under_way = 0  # unanswered processes of a source
+        self.error = self.output(ERROR)
+        self.out = self.output("out") if _has(self.port_names(spec)[1], "out") else None
+
+    # -- to override ---------------------------------------------------------------------------
+
+    @classmethod
+    def check(cls, spec: S, compiler: Compiler) -> list[SpecFault]:
+        """What is wrong in the spec beyond its types, without opening anything."""
+        return []
+
+    @classmethod
+    def ports(cls, spec: S, compiler: Compiler) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The names of the in and out ports, less `error` and those of the lifecycle."""
+        return cls.inputs, cls.outputs
+
+    def open(self) -> None:
+        """Before the first packet. May raise; then the change that brought this node is refused."""
+
+    def close(self) -> None:
+        """After the last packet."""
+
+    def handle(self, ctx: Context, payload: Any) -> Any:
+        """Handle one packet."""
+        return payload
+
+    def handler(self, port: str) -> Handler:
+        """What handles the packets of one in-port, given by its canonical name."""
+        return self.handle
+
+    # -- what the engine asks ------------------------------------------------------------------
+
+    def port_names(self, spec: S) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        return self.ports(spec, self.services.compiler)
+
+    def input(self, name: str) -> InPort | None:
+        """The in-port of that name, made on first reference; None if the kind has none."""
+        name = canonical(name)
+        port = self.in_ports.get(name)
+        if port is None and _has(self.port_names(self.spec)[0], name):
+            port = self.in_ports[name] = InPort(self.receiver(self.handler(name)))
+            port.emptied = self.emptied
+        return port
+
+    def output(self, name: str) -> OutPort:
+        """The out-port of that name, made on first reference. Raises LookupError."""
+        port = self.out_ports.get(name)
+        if port is None:
+            name = canonical(name)
+            if name not in self.out_ports:
+                if not has_output(self.port_names(self.spec)[1], name):
+                    raise LookupError(f"kind {self.spec.kind!r} has no out port {name!r}")
+                self.out_ports[name] = OutPort()
+            port = self.out_ports[name]
+        return port
+
+    @property
+    def in_flight(self) -> int:
+        """Packets queued or in hand; of a source also its unanswered processes (BEHAVIOUR 4.12)."""
+        return self.under_way + sum(port.in_flight for port in self.in_ports.values())
+
+    def watch_emptied(self, callback: Callable[[], object] | None) -> None:
+        """Have the callback called when a port or the source runs empty."""
+        self.emptied = callback
+        for port in self.in_ports.values():
+            port.emptied = callback
+
+    def holds(self, process: Process) -> bool:
+        """Whether a packet of that process is in flight here."""
+        return any(
+            reader.held and reader.port.in_flight
+            for port in self.in_ports.values()
+            if (reader := process.readers.get(port)) is not None
+        )
+
+    def fail(self, packet: Packet, fault: Fault) -> None:
+        """Send an error to the `error` link; without one it is the answer (BEHAVIOUR 5.2, 5.3)."""
+        if self.error.links:
+            self.send(packet, self.error, fault.error)
+        else:
+            packet.answer(fault)
+
+    def send(self, packet: Packet, port: OutPort, value: Any) -> None:
+        """Let the packet go on with a new payload: what answers it answers in its place."""
+        links = port.links
+        if len(links) == 1:
+            packet.payload = value
+            packet.hops += 1
+            packet.process.deliver(links[0], packet)
+        elif links:
+            packet.hops += 1
+            packet.process.fan_out([(link, value) for link in links], packet, self)
+        else:
+            packet.answer(echo(value, self))
+
+    def receiver(self, handle: Handler) -> Receive:
+        """Turn a handler into what a port calls for each packet."""
+        node, reads_only, send, out = self, self.reads_only, self.send, self.out
+
+        def receive(reader: Reader, packet: Packet) -> bool:
+            ctx = Context(node, reader, packet)
+            try:
+                payload = packet.payload
+                result = handle(ctx, payload if reads_only else copy(payload))
+                kind = type(result)
+                if kind is GeneratorType:
+                    result = node.gather(result)
+                elif not reads_only and kind not in _ANSWERS:
+                    result = adopt(result)
+            except Exception as error:
+                if packet.reply is not None:
+                    node.fail(packet, Fault(error, (node,)))
+                return ctx.released
+            if packet.reply is None:  # the process exited meanwhile
+                return ctx.released
+            if kind is Send:
+                send(packet, result.port, result.value)
+            elif result is NOTHING:
+                packet.answer(NOTHING)
+            elif kind is Fault:
+                node.fail(packet, result)
+            elif kind is GeneratorType:
+                node.send_all(packet, result)
+            elif out is not None:
+                send(packet, out, result)
+            else:
+                lost = LookupError(f"kind {node.spec.kind!r} returned a value and has no port 'out'")
+                node.fail(packet, Fault(lost, (node,)))
+            return ctx.released
+
+        return receive
+
+    def gather(self, results: Generator[Any, None, None]) -> list[Send]:
+        """What a generator sends, all of it, so that an error in it sends nothing."""
+        sends = []
+        for result in results:
+            if result is NOTHING:
+                continue
+            if not isinstance(result, Send):
+                if self.out is None:
+                    raise LookupError(f"kind {self.spec.kind!r} has no out port 'out'")
+                result = Send(self.out, result)
+            sends.append(result if self.reads_only else Send(result.port, adopt(result.value)))
+        return sends
+
+    def send_all(self, packet: Packet, sends: list[Send]) -> None:
+        """Send several values, answered as one flat list in this order (BEHAVIOUR 3.6)."""
+        if len(sends) == 1:
+            self.send(packet, *sends[0])
+            return
+        targets: list[tuple[InPort | None, Any]] = []
+        for port, value in sends:
+            targets += [(link, value) for link in port.links] or [(None, value)]
+        if targets:
+            packet.hops += 1
+            packet.process.fan_out(targets, packet, self)
+        else:
+            packet.answer(NOTHING)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.spec.namespace}/{self.spec.name or self.spec.id}>"
+
+
+_ANSWERS = frozenset((Send, Fault, type(NOTHING), type(None), str, bool, float, bytes))
+
+
+def _has(declared: tuple[str, ...], name: str) -> bool:
+    return name in declared or (f"{parse(name)[0]}[i]" in declared)
+
+
+def has_output(declared: tuple[str, ...], name: str) -> bool:
+    """Whether a kind that declares these out ports has one of that canonical name."""
+    return name == ERROR or name in LIFECYCLE or _has(declared, name)
+
+
+class Context:
+    """What a handler may do besides returning what it sends. Not to be kept after it returned."""
+
+    __slots__ = ("node", "packet", "reader", "released")
+
+    def __init__(self, node: Node[Any], reader: Reader, packet: Packet) -> None:
+        self.node, self.reader, self.packet = node, reader, packet
+        self.released = False
+
+    @property
+    def process(self) -> Process:
+        """The process that the packet belongs to."""
+        return self.reader.process
+
+    @property
+    def log(self) -> logging.LoggerAdapter[logging.Logger]:
+        """A logger whose records name the namespace, the node and the process."""
+        return logging.LoggerAdapter(_log, describe(self.node, self.process))
+
+    def to(self, port: str, value: Any) -> Send:
+        """For a handler to return or yield: this value leaves by that port. Raises LookupError."""
+        if not self.node.reads_only:
+            value = adopt(value)
+        return Send(self.node.output(port), value)
+
+    def call(self, port: str, *values: Any) -> list[Any]:
+        """Write all values to the port, and wait for one answer each, in order (BEHAVIOUR 3.9).
+
+        An answer is a value, a Fault, or NOTHING. Meanwhile the in-port handles other packets.
+        """
+        node, process = self.node, self.reader.process
+        if not self.released:
+            self.released = True
+            self.reader.release()
+        if node.reads_only:
+            sent = values
+        else:
+            sent = tuple(adopt(value) for value in values)
+        reply = process.write(node.output(port), sent, self.packet.hops + 1, node)
+        process.wait_in_turn(reply)
+        return reply.values if node.reads_only else [copy(answer) for answer in reply.values]
+
+    def enter(self, resource: AbstractContextManager[T]) -> T:
+        """Open a resource that the process commits or rolls back when it settles (BEHAVIOUR 4.5)."""
+        return self.process.enter(resource)
+
+    def shield(self) -> AbstractContextManager[None]:
+        """Around a library call that must not be interrupted when the process exits."""
+        return self.process.shield()
+
+
+def describe(node: Node[Any], process: Process | None = None) -> dict[str, object]:
+    """The fields of a log record: which node, and which process."""
+    extra: dict[str, object] = {
+        "namespace": node.spec.namespace,
+        "node": node.spec.name or node.spec.id,
+    }
+    if process is not None:
+        extra["process_id"] = process.id
+    return extra
+
+
+class Source(Node[S]):
+    """A node that starts processes. It works only while its symbol is active (BEHAVIOUR 6.4)."""
+
+    inputs: ClassVar[tuple[str, ...]] = ()
+
+    def prepare(self) -> None:
+        """Take hold of what `start` needs and may be refused, such as an address. May raise."""
+
+    def abandon(self) -> None:
+        """`start` will not come after all: let go of what `prepare` took."""
+
+    def start(self, run: Run) -> None:
+        """Begin: `run(payload)` starts a process for an event."""
+        raise NotImplementedError(f"source kind {self.spec.kind!r} does not implement start")
+
+    def stop(self) -> None:
+        """Begin no more processes. Those under way go on."""
+        raise NotImplementedError(f"source kind {self.spec.kind!r} does not implement stop")
+
+
+class Run:
+    """Starts processes for one source, and sees them to their end."""
+
+    def __init__(self, node: Node[Any]) -> None:
+        self.node = node
+
+    def begin(self) -> Process:
+        """A new process; whoever begins one must call `end`."""
+        self.node.under_way += 1
+        services = self.node.services
+        return Process(grace=services.settings.grace, registry=services.processes)
+
+    def ask(self, process: Process, port: OutPort, payload: Any) -> Any:
+        """Write to the port and wait for the answer; without links it is NOTHING (BEHAVIOUR 3.5)."""
+        return process.ask(port, payload)[0] if port.links else NOTHING
+
+    def end(self, process: Process) -> None:
+        """The process was answered: it exits when its children have ended (BEHAVIOUR 4.7)."""
+        node = self.node
+        node.under_way -= 1
+        if node.emptied is not None and not node.under_way:
+            node.emptied()
+        if process.children:
+            process.spawn(process.finish)
+        else:
+            process.exit()
+
+    def __call__(self, payload: Any) -> None:
+        """Run a process for an event in the calling greenlet, with what BEHAVIOUR 5.5 says of errors."""
+        node, process = self.node, self.begin()
+        try:
+            conclude(node, process, self.ask(process, node.output("out"), payload))
+        finally:
+            self.end(process)
+
+
+def conclude(node: Node[Any], process: Process, answer: Any) -> BaseException | None:
+    """Give an error answer to the node's `error` link, settle, and log what nobody took."""
+    if isinstance(answer, Fault) and node.error.links and not process.error:
+        answer = process.ask(node.error, answer.error)[0]
+    failure = process.settle(answer.error if isinstance(answer, Fault) else None)
+    if failure is not None:
+        log_unhandled(node, process, failure)
+    return failure
+
+
+def log_unhandled(node: Node[Any], process: Process, error: BaseException) -> None:
+    """One line for an error that nobody took, without the payload (BEHAVIOUR 5.10)."""
+    _log.error("unhandled error: %s: %s", type(error).__name__, error, extra=describe(node, process))
+
+
+def node(
+    kind: str,
+    *,
+    inputs: tuple[str, ...] | None = None,
+    outputs: tuple[str, ...] | None = None,
+    reads_only: bool | None = None,
+) -> Callable[[Any], type[Node[Any]]]:
+    """Declare a kind: decorates a Node class, or a function `(ctx, payload)` that becomes one."""
+
+    def declare(declared: Any) -> type[Node[Any]]:
+        if isinstance(declared, type):
+            if not issubclass(declared, Node):
+                raise TypeError(f"@node({kind!r}) decorates a function or a sub-class of Node")
+            made: type[Node[Any]] = declared
+        else:
+            body = {
+                "handle": lambda self, ctx, payload: declared(ctx, payload),
+                "handler": lambda self, port: declared,
+                "function": staticmethod(declared),
+                "__doc__": declared.__doc__,
+                "__module__": declared.__module__,
+                "__qualname__": declared.__qualname__,
+            }
+            made = type(declared.__name__, (Node,), body)
+        made.kind = kind
+        if inputs is not None:
+            made.inputs = tuple(map(_declared_port, inputs))
+        if outputs is not None:
+            made.outputs = tuple(map(_declared_port, outputs))
+        if reads_only is not None:
+            made.reads_only = reads_only
+        return made
+
+    return declare
+
+
+def _declared_port(name: str) -> str:
+    return name if name.endswith("[i]") and parse(name[:-3]) else canonical(name)

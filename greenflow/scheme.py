@@ -1,0 +1,173 @@
+"""The registry of kinds: from a document to a spec, and from a spec to a node.
+
+Lives here: Scheme. Kinds come in through the entry points `greenflow.nodes`, ours like those of other
+packages; a kind is imported when a spec first names it. What a kind does is in nodes/.
+"""
+
+from __future__ import annotations
+
+import difflib
+import typing
+from collections.abc import Iterable, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from greenflow.errors import CompileFailed, GreenflowError, SpecFault, SpecInvalid
+from greenflow.node import Node, Services, has_output
+from greenflow.port import canonical
+from greenflow.spec import Spec, decode, fields, rename
+
+GROUP = "greenflow.nodes"  # the entry points that kinds come from
+
+
+class Scheme:
+    """The kinds a runtime knows, by name. `known` maps a kind to a Node class or an entry point."""
+
+    def __init__(self, known: Mapping[str, type[Node[Any]] | EntryPoint]) -> None:
+        self._known = dict(known)
+
+    @classmethod
+    def installed(cls, *, without: Iterable[str] = ()) -> Scheme:
+        """Every kind that an installed package declares, less those named."""
+        left_out = set(without)
+        return cls({e.name: e for e in entry_points(group=GROUP) if e.name not in left_out})
+
+    def register(self, kind: type[Node[Any]], name: str | None = None) -> None:
+        """Add a kind, or put it in the place of the one of that name."""
+        self._known[name or kind.kind] = kind
+
+    def kinds(self) -> list[str]:
+        """The names of all kinds, sorted."""
+        return sorted(self._known)
+
+    def node_type(self, kind: str) -> type[Node[Any]]:
+        """The class of a kind. Raises LookupError for an unknown one, GreenflowError if its
+        package fails to import."""
+        known = self._known.get(kind)
+        if known is None:
+            close = difflib.get_close_matches(kind, self._known, 1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise LookupError(f"unknown kind {kind!r}{hint} known are {', '.join(self.kinds())}")
+        if isinstance(known, EntryPoint):
+            try:
+                known = self._known[kind] = known.load()
+            except ImportError as error:
+                raise GreenflowError(f"kind {kind!r} cannot be imported: {error}") from error
+        return known
+
+    def decode(self, document: Any, namespace: str, path: str = "$") -> Spec:
+        """The document as the spec of its kind, checked as far as that goes without running it.
+
+        Raises SpecInvalid.
+        """
+        node_type = self._kind_of(document, path)
+        if document.get("namespace") is None:
+            document = {**document, "namespace": namespace}
+        spec = decode(node_type.spec_type, document, path)
+        faults = [fault._replace(path=path + fault.path[1:]) for fault in self._check(spec)]
+        if faults:
+            raise SpecInvalid(faults)
+        return spec
+
+    def _kind_of(self, document: Any, path: str) -> type[Node[Any]]:
+        if not isinstance(document, dict):
+            raise SpecInvalid([SpecFault(path, "a spec is a map")])
+        kind = document.get("kind")
+        if not isinstance(kind, str):
+            reason = "missing; every spec says its kind" if kind is None else "a kind is a string"
+            raise SpecInvalid([SpecFault(f"{path}.kind", reason)])
+        try:
+            return self.node_type(kind)
+        except (LookupError, GreenflowError) as error:
+            raise SpecInvalid([SpecFault(f"{path}.kind", str(error.args[0]))]) from error
+
+    def _check(self, spec: Spec) -> list[SpecFault]:
+        node_type = self.node_type(spec.kind)
+        try:
+            faults = list(node_type.check(spec, self))
+            if faults:
+                return faults
+            outputs = self.ports(spec)[1]
+        except SpecInvalid as error:
+            return list(error.faults)
+        seen: dict[str, str] = {}
+        for name in spec.links:
+            path = f"$.links.{name}"
+            try:
+                port = canonical(name)
+            except ValueError as error:
+                faults.append(SpecFault(path, str(error)))
+                continue
+            if port in seen:
+                faults.append(SpecFault(path, f"the same port as {seen[port]!r}"))
+            seen[port] = name
+            if not has_output(outputs, port):
+                allowed = ", ".join((*outputs, "error"))
+                reason = f"kind {spec.kind!r} has no out port {name!r}; it has {allowed}"
+                faults.append(SpecFault(path, reason))
+        return faults
+
+    def validate(self, document: Any, namespace: str) -> dict[str, Any]:
+        """The document as it is to be stored: checked, with its namespace, without aliases.
+
+        Raises SpecInvalid; also for code that does not compile.
+        """
+        spec = self.decode(document, namespace)
+        stored = rename(self.node_type(spec.kind).spec_type, document)
+        return {**stored, "namespace": spec.namespace}
+
+    def ports(self, spec: Spec) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The in and out ports of the node that a spec describes."""
+        return self.node_type(spec.kind).ports(spec, self)
+
+    def compile(self, spec: Spec, services: Services) -> Node[Any]:
+        """The node of a spec. Raises CompileFailed, or what else its kind raises."""
+        try:
+            return self.node_type(spec.kind)(spec, services)
+        except GreenflowError:
+            raise
+        except Exception as error:
+            raise CompileFailed(f"{type(error).__name__}: {error}") from error
+
+    def describe(self, kind: str) -> dict[str, Any]:
+        """What a kind declares of itself, for people. Raises LookupError."""
+        node_type = self.node_type(kind)
+        return {
+            "kind": kind,
+            "doc": (node_type.__doc__ or "").strip(),
+            "inputs": list(node_type.inputs),
+            "outputs": [*node_type.outputs, "error"],
+            "fields": [
+                {
+                    "name": field.name,
+                    "alias": field.alias,
+                    "type": type_name(field.type),
+                    "required": field.required,
+                    "default": None if field.required else field.default,
+                    "doc": field.description,
+                }
+                for field in fields(node_type.spec_type)
+            ],
+        }
+
+
+def type_name(kind: Any) -> str:
+    """A type as a person who writes specs calls it."""
+    if typing.get_origin(kind) is typing.Annotated:
+        bare, *marks = typing.get_args(kind)
+        if any((getattr(mark, "extra", None) or {}).get("format") == "duration" for mark in marks):
+            return "duration"
+        return type_name(bare)
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is list:
+        return f"list of {type_name(arguments[0])}"
+    if origin is dict:
+        return f"map of {type_name(arguments[1])}"
+    if origin is typing.Literal:
+        return " | ".join(map(repr, arguments))
+    if arguments:
+        return " | ".join(type_name(argument) for argument in arguments if argument is not type(None))
+    names = {str: "string", bool: "boolean", Any: "any value", bytes: "bytes"}
+    if isinstance(kind, type) and hasattr(kind, "__struct_fields__"):
+        return "{" + ", ".join(kind.__struct_fields__) + "}"
+    return names.get(kind, getattr(kind, "__name__", str(kind)))

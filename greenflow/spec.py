@@ -1,0 +1,255 @@
+"""Spec: the fields that every node has, and the strict reading of a document into a spec.
+
+Lives here: Spec, Link, the marks a field may carry, and `decode`. Which kinds there are is scheme.py's.
+
+A kind's spec is a msgspec.Struct; msgspec checks every leaf with its constraints. This module walks the
+structure around it, because people write specs by hand: a single value where a list is wanted
+is a list of one, a string where a number is wanted is read as one, a duration has units
+(BEHAVIOUR 1.5 to 1.7), every fault is reported, and each with its full path.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import types
+import typing
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from greenflow.duration import parse_duration
+from greenflow.errors import SpecFault, SpecInvalid
+from greenflow.port import canonical
+
+D = TypeVar("D")
+
+Duration = Annotated[float, Meta(ge=0, extra={"format": "duration"})]
+"""Seconds; in a document a number or a string with units, such as `250ms` or `1m30s`."""
+
+
+def alias(name: str) -> Meta:
+    """Mark a field that a document may also call by another name (BEHAVIOUR 1.6)."""
+    return Meta(extra={"alias": name})
+
+
+class Link(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where an out port leads: a node by id or name (the id decides), and its in port."""
+
+    id: Annotated[str | None, Meta(description="the id of the node")] = None
+    name: Annotated[str | None, Meta(description="the name of the node")] = None
+    port: Annotated[str, Meta(description="its in port")] = "in"
+
+    def __post_init__(self) -> None:
+        if not self.id and not self.name:
+            raise ValueError("a link needs the id or the name of a node")
+        canonical(self.port)
+
+
+class EnvValue(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a key of `env` stands for: a named value, rendered with `data` as its template."""
+
+    id: str | None = None
+    name: str | None = None
+    data: Any = None
+
+
+class Spec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The declarative description of one node; a kind adds its own fields."""
+
+    kind: Annotated[str, Meta(min_length=1, description="the type of the node")]
+    id: Annotated[str, Meta(min_length=1, description="unique; made when it is left out")] = ""
+    namespace: Annotated[str, Meta(min_length=1, description="which runtime runs it")] = "default"
+    name: Annotated[str | None, Meta(description="unique in its namespace")] = None
+    annotations: Annotated[dict[str, Any], Meta(description="notes, without effect")] = {}
+    env: Annotated[dict[str, EnvValue], Meta(description="values for {{ .KEY }}")] = {}
+    links: Annotated[
+        dict[str, list[Link]],
+        Meta(description="where each out port leads", extra={"alias": "ports"}),
+    ] = {}
+
+    def __post_init__(self) -> None:
+        if self.name == "":
+            raise ValueError("name must not be empty; leave it out")
+
+
+def decode(spec_type: type[D], document: Any, path: str = "$") -> D:
+    """The document as a spec. Raises SpecInvalid with every fault and its path."""
+    faults: list[SpecFault] = []
+    spec = reader(spec_type)(document, path, faults)
+    if faults:
+        raise SpecInvalid(faults)
+    return typing.cast(D, spec)
+
+
+def rename(spec_type: type[Any], document: dict[str, Any]) -> dict[str, Any]:
+    """The document with the field names of the spec in place of their aliases."""
+    names = {field.alias: field.name for field in fields(spec_type) if field.alias}
+    return {names.get(key, key): item for key, item in document.items()}
+
+
+class Field(msgspec.Struct, frozen=True):
+    """One declared field of a spec, for reading documents and for telling people about it."""
+
+    name: str
+    type: Any
+    required: bool
+    default: Any
+    alias: str | None
+    description: str
+
+
+@functools.cache
+def fields(spec_type: type[Any]) -> tuple[Field, ...]:
+    """The declared fields of a struct."""
+    hints = typing.get_type_hints(spec_type, include_extras=True)
+    found = []
+    for field in msgspec.structs.fields(spec_type):
+        marks = [mark for mark in _marks(hints[field.name]) if isinstance(mark, Meta)]
+        default = field.default
+        if field.default_factory is not msgspec.NODEFAULT:
+            default = field.default_factory()
+        found.append(
+            Field(
+                field.name,
+                hints[field.name],
+                field.required,
+                default,
+                next((m.extra["alias"] for m in marks if m.extra and "alias" in m.extra), None),
+                next((m.description for m in marks if m.description), ""),
+            )
+        )
+    return tuple(found)
+
+
+# -- reading: for each type a function (value, path, faults) -> value, made once -------------------
+
+Read = Callable[[Any, str, list[SpecFault]], Any]
+
+
+@functools.cache
+def reader(kind: Any) -> Read:
+    """What reads a value of that type; it appends to the faults instead of raising."""
+    bare, marks = kind, _marks(kind)
+    if marks:
+        bare = typing.get_args(kind)[0]
+    if any(isinstance(m, Meta) and m.extra and m.extra.get("format") == "duration" for m in marks):
+        return _read_duration(kind)
+    origin, arguments = typing.get_origin(bare), typing.get_args(bare)
+    if origin is list:
+        return _read_list(reader(arguments[0]), _leaf(_constrained(list[Any], marks)))
+    if origin is dict:
+        return _read_map(reader(arguments[1]))
+    if origin in (typing.Union, types.UnionType) and type(None) in arguments:
+        others = [argument for argument in arguments if argument is not type(None)]
+        if len(others) == 1:
+            return _read_optional(reader(_constrained(others[0], marks)))
+    if isinstance(bare, type) and issubclass(bare, Struct):
+        return _read_struct(bare)
+    return _leaf(kind)
+
+
+def _marks(kind: Any) -> tuple[Any, ...]:
+    return tuple(kind.__metadata__) if typing.get_origin(kind) is Annotated else ()
+
+
+def _constrained(kind: Any, marks: tuple[Any, ...]) -> Any:
+    return Annotated[(kind, *marks)] if marks else kind  # type: ignore[return-value]
+
+
+def _leaf(kind: Any) -> Read:
+    def read(value: Any, path: str, faults: list[SpecFault]) -> Any:
+        try:
+            return msgspec.convert(value, kind, strict=False)
+        except msgspec.ValidationError as error:
+            reason, _, below = str(error).partition(" - at `$")
+            faults.append(SpecFault(path + below.rstrip("`"), reason[:1].lower() + reason[1:]))
+            return None
+
+    return read
+
+
+def _read_duration(kind: Any) -> Read:
+    check = _leaf(kind)
+
+    def read(value: Any, path: str, faults: list[SpecFault]) -> Any:
+        try:
+            return check(parse_duration(value), path, faults)
+        except (TypeError, ValueError) as error:
+            faults.append(SpecFault(path, str(error)))
+            return None
+
+    return read
+
+
+def _read_list(item: Read, check: Read) -> Read:
+    def read(value: Any, path: str, faults: list[SpecFault]) -> Any:
+        items = value if isinstance(value, list) else [value]
+        check(items, path, faults)
+        return [item(one, f"{path}[{i}]", faults) for i, one in enumerate(items)]
+
+    return read
+
+
+def _read_map(item: Read) -> Read:
+    def read(value: Any, path: str, faults: list[SpecFault]) -> Any:
+        if not isinstance(value, dict):
+            faults.append(SpecFault(path, f"expected a map, got {_name(value)}"))
+            return None
+        return {key: item(one, f"{path}.{key}", faults) for key, one in value.items()}
+
+    return read
+
+
+def _read_optional(item: Read) -> Read:
+    def read(value: Any, path: str, faults: list[SpecFault]) -> Any:
+        return None if value is None else item(value, path, faults)
+
+    return read
+
+
+def _read_struct(struct: type[Struct]) -> Read:
+    declared = fields(struct)
+    readers = {field.name: reader(field.type) for field in declared}
+    by_name = {field.name: field for field in declared}
+    by_name |= {field.alias: field for field in declared if field.alias}
+
+    def read(value: Any, path: str, faults: list[SpecFault]) -> Any:
+        if not isinstance(value, dict):
+            faults.append(SpecFault(path, f"expected a map, got {_name(value)}"))
+            return None
+        before, given = len(faults), {}
+        for key, one in value.items():
+            field = by_name.get(key)
+            if field is None:
+                faults.append(SpecFault(f"{path}.{key}", _unknown(key, by_name)))
+            elif field.name in given:
+                both = f"{field.name!r} and {field.alias!r} are one field; give one of them"
+                faults.append(SpecFault(f"{path}.{key}", both))
+            elif one is not None or field.required or field.default is None:
+                given[field.name] = readers[field.name](one, f"{path}.{key}", faults)
+        for field in declared:
+            if field.required and field.name not in given:
+                faults.append(SpecFault(f"{path}.{field.name}", "missing; this field is required"))
+        if len(faults) > before:
+            return None
+        try:
+            return struct(**given)
+        except ValueError as error:
+            faults.append(SpecFault(path, str(error)))
+            return None
+
+    return read
+
+
+def _unknown(key: object, known: dict[str, Any]) -> str:
+    close = difflib.get_close_matches(str(key), known, 1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return f"unknown field{hint} allowed are {', '.join(sorted(known))}"
+
+
+def _name(value: object) -> str:
+    names = {dict: "a map", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
+    return names.get(type(value), "a number")
