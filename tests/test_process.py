@@ -33,7 +33,7 @@ def graphs(draw: Any) -> list[tuple[str, list[int], list[int], int]]:
     def links(i: int) -> list[int]:
         if i + 1 == size:
             return []
-        return draw(st.lists(st.integers(i + 1, size - 1), max_size=3))
+        return draw(st.lists(st.integers(i + 1, size - 1), max_size=2))
 
     return [
         (draw(st.sampled_from(BEHAVIOURS)), links(i), links(i), draw(st.integers(0, 3)))
@@ -145,7 +145,7 @@ def idle(nodes: list[FunctionNode]) -> bool:
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
-@given(graphs(), st.integers(1, 4), st.integers(1, 3))
+@given(graphs(), st.integers(1, 3), st.integers(1, 3))
 def test_any_graph_answers_as_plain_recursion(
     graph: list[Any], values: int, processes: int
 ) -> None:
