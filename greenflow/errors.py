@@ -76,6 +76,10 @@ class UnknownSpec(GreenflowError):
     status = 404
 
 
+class WorkflowError(GreenflowError):
+    """An error that a workflow raised on purpose."""
+
+
 class Inactive(GreenflowError):
     """A node that was asked for is not there, or not active; the message says why."""
 

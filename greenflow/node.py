@@ -11,15 +11,16 @@ goes to `error` too, and keeps the node it arose in.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager
+from functools import partial
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar, get_args
 
 from greenflow.errors import SpecFault
-from greenflow.packet import NOTHING, Fault, Packet, echo
+from greenflow.packet import NOTHING, Fault, Packet, Reply, echo
 from greenflow.port import ERROR, InPort, OutPort, canonical, parse
-from greenflow.process import Process, Reader
+from greenflow.process import RUNNING, Process, Reader
 from greenflow.spec import Spec
 from greenflow.value import adopt, copy
 
@@ -42,6 +43,8 @@ class Compiler(Protocol):
     def decode(self, document: Any, namespace: str, path: str = "$") -> Spec: ...
 
     def ports(self, spec: Spec) -> tuple[tuple[str, ...], tuple[str, ...]]: ...
+
+    def node_type(self, kind: str) -> type[Node[Any]]: ...
 
     def compile(self, spec: Spec, services: Services) -> Node[Any]: ...
 
@@ -75,6 +78,40 @@ class Send(NamedTuple):
     value: Any
 
 
+class Answer(NamedTuple):
+    """For a handler to return: the answer itself, sent nowhere."""
+
+    value: Any
+
+
+class Edge(Reply):
+    """A place at which an error answer is sent to the `error` link of a node (BEHAVIOUR 5.3)."""
+
+    __slots__ = ("hops", "node", "process")
+
+    def __init__(self, node: Node[Any], packet: Packet) -> None:
+        above, place = packet.take()
+        super().__init__(1, above, place)
+        self.node, self.process, self.hops = node, packet.process, packet.hops
+        packet.reply, packet.place = self, 0
+        packet.process.open.add(packet)
+
+    def passes(self, answer: Any) -> bool:
+        node = self.node
+        taken = (
+            type(answer) is Fault
+            and bool(node.error.links)
+            and self.process.state == RUNNING
+            and node.takes(answer)
+        )
+        if taken:
+            assert self.up is not None
+            packet = Packet(answer.error, self.process, self.up, self.place, self.hops)
+            node.send(packet, node.error, answer.error)
+        node.guarded(-1)
+        return not taken
+
+
 class Node(Generic[S]):
     """What handles packets at its in-ports. A kind is a sub-class, declared with `@node`.
 
@@ -102,9 +139,10 @@ class Node(Generic[S]):
         self.in_ports: dict[str, InPort] = {}
         self.out_ports: dict[str, OutPort] = {}
         self.emptied: Callable[[], object] | None = None
-        self.under_way = 0  # unanswered processes of a source
+        self.processes: set[Process] = set()  # unanswered ones, of a source
+        self.under_guard = 0  # packets whose errors come back here
         self.error = self.output(ERROR)
-        self.out = self.output("out") if _has(self.port_names(spec)[1], "out") else None
+        self.out = self.output("out") if has_port(self.port_names(spec)[1], "out") else None
 
     # -- to override ---------------------------------------------------------------------------
 
@@ -141,7 +179,7 @@ class Node(Generic[S]):
         """The in-port of that name, made on first reference; None if the kind has none."""
         name = canonical(name)
         port = self.in_ports.get(name)
-        if port is None and _has(self.port_names(self.spec)[0], name):
+        if port is None and has_port(self.port_names(self.spec)[0], name):
             port = self.in_ports[name] = InPort(self.receiver(self.handler(name)))
             port.emptied = self.emptied
         return port
@@ -158,10 +196,39 @@ class Node(Generic[S]):
             port = self.out_ports[name]
         return port
 
+    def link(self, port: str, entries: tuple[InPort, ...]) -> None:
+        """Let an out port lead to these in ports, and nowhere else. Raises LookupError."""
+        out = self.output(port)
+        for entry in out.links:
+            entry.linked -= 1
+        for entry in entries:
+            entry.linked += 1
+        out.links = entries
+
+    def entrances(self) -> Iterable[InPort]:
+        """Every in port that a link may lead to."""
+        return self.in_ports.values()
+
+    def guard(self, packet: Packet) -> None:
+        """See to it that an error answered to this packet goes to this node's `error` link."""
+        self.guarded(1)
+        Edge(self, packet)
+
+    def guarded(self, packets: int) -> None:
+        """So many more packets are guarded: they count as in flight."""
+        self.under_guard += packets
+        if self.emptied is not None and not self.in_flight:
+            self.emptied()
+
+    def takes(self, fault: Fault) -> bool:
+        """Whether a guard of this node takes the error, or passes it on."""
+        return True
+
     @property
     def in_flight(self) -> int:
         """Packets queued or in hand; of a source also its unanswered processes (BEHAVIOUR 4.12)."""
-        return self.under_way + sum(port.in_flight for port in self.in_ports.values())
+        queued = sum(port.in_flight for port in self.in_ports.values())
+        return queued + len(self.processes) + self.under_guard
 
     def watch_emptied(self, callback: Callable[[], object] | None) -> None:
         """Have the callback called when a port or the source runs empty."""
@@ -170,8 +237,8 @@ class Node(Generic[S]):
             port.emptied = callback
 
     def holds(self, process: Process) -> bool:
-        """Whether a packet of that process is in flight here."""
-        return any(
+        """Whether that process is unanswered here, or a packet of it in flight."""
+        return process in self.processes or any(
             reader.held and reader.port.in_flight
             for port in self.in_ports.values()
             if (reader := process.readers.get(port)) is not None
@@ -223,12 +290,16 @@ class Node(Generic[S]):
                 packet.answer(NOTHING)
             elif kind is Fault:
                 node.fail(packet, result)
+            elif kind is Answer:
+                packet.answer(result.value)
             elif kind is GeneratorType:
                 node.send_all(packet, result)
             elif out is not None:
                 send(packet, out, result)
             else:
-                lost = LookupError(f"kind {node.spec.kind!r} returned a value and has no port 'out'")
+                lost = LookupError(
+                    f"kind {node.spec.kind!r} returned a value and has no port 'out'"
+                )
                 node.fail(packet, Fault(lost, (node,)))
             return ctx.released
 
@@ -265,16 +336,17 @@ class Node(Generic[S]):
         return f"<{type(self).__name__} {self.spec.namespace}/{self.spec.name or self.spec.id}>"
 
 
-_ANSWERS = frozenset((Send, Fault, type(NOTHING), type(None), str, bool, float, bytes))
+_ANSWERS = frozenset((Send, Answer, Fault, type(NOTHING), type(None), str, bool, float, bytes))
 
 
-def _has(declared: tuple[str, ...], name: str) -> bool:
+def has_port(declared: tuple[str, ...], name: str) -> bool:
+    """Whether ports declared like this include one of that canonical name."""
     return name in declared or (f"{parse(name)[0]}[i]" in declared)
 
 
 def has_output(declared: tuple[str, ...], name: str) -> bool:
     """Whether a kind that declares these out ports has one of that canonical name."""
-    return name == ERROR or name in LIFECYCLE or _has(declared, name)
+    return name == ERROR or name in LIFECYCLE or has_port(declared, name)
 
 
 class Context:
@@ -365,30 +437,48 @@ class Run:
     def __init__(self, node: Node[Any]) -> None:
         self.node = node
 
-    def begin(self) -> Process:
-        """A new process; whoever begins one must call `end`."""
-        self.node.under_way += 1
+    def begin(self, parent: Process | None = None, hops: int = 0) -> Process:
+        """A new process, or a child of one; whoever begins one must call `end`."""
         services = self.node.services
-        return Process(grace=services.settings.grace, registry=services.processes)
+        process = Process(
+            parent, hops=hops, grace=services.settings.grace, registry=services.processes
+        )
+        self.node.processes.add(process)
+        return process
 
     def ask(self, process: Process, port: OutPort, payload: Any) -> Any:
         """Write to the port and wait for the answer; without links it is NOTHING (BEHAVIOUR 3.5)."""
         return process.ask(port, payload)[0] if port.links else NOTHING
 
+    def answered(self, process: Process) -> None:
+        """The process is no longer in flight at this source."""
+        node = self.node
+        node.processes.discard(process)
+        if node.emptied is not None and not node.in_flight:
+            node.emptied()
+
     def end(self, process: Process) -> None:
         """The process was answered: it exits when its children have ended (BEHAVIOUR 4.7)."""
-        node = self.node
-        node.under_way -= 1
-        if node.emptied is not None and not node.under_way:
-            node.emptied()
+        self.answered(process)
         if process.children:
             process.spawn(process.finish)
         else:
             process.exit()
 
     def __call__(self, payload: Any) -> None:
-        """Run a process for an event in the calling greenlet, with what BEHAVIOUR 5.5 says of errors."""
-        node, process = self.node, self.begin()
+        """Run a process for an event in the calling greenlet; errors go as BEHAVIOUR 5.5 says."""
+        self.follow(self.begin(), payload)
+
+    def spawn(self, payload: Any, parent: Process | None = None, hops: int = 0) -> Process:
+        """Run a process for an event, or a child of a process, in a greenlet of its own."""
+        process = self.begin(parent, hops)
+        process.on_exit(partial(self.answered, process))
+        process.spawn(self.follow, process, payload)
+        return process
+
+    def follow(self, process: Process, payload: Any) -> None:
+        """See a process through: ask, give an error to `error`, settle, exit."""
+        node = self.node
         try:
             conclude(node, process, self.ask(process, node.output("out"), payload))
         finally:
@@ -397,7 +487,7 @@ class Run:
 
 def conclude(node: Node[Any], process: Process, answer: Any) -> BaseException | None:
     """Give an error answer to the node's `error` link, settle, and log what nobody took."""
-    if isinstance(answer, Fault) and node.error.links and not process.error:
+    if isinstance(answer, Fault) and node.error.links and process.state == RUNNING:
         answer = process.ask(node.error, answer.error)[0]
     failure = process.settle(answer.error if isinstance(answer, Fault) else None)
     if failure is not None:
@@ -407,7 +497,9 @@ def conclude(node: Node[Any], process: Process, answer: Any) -> BaseException | 
 
 def log_unhandled(node: Node[Any], process: Process, error: BaseException) -> None:
     """One line for an error that nobody took, without the payload (BEHAVIOUR 5.10)."""
-    _log.error("unhandled error: %s: %s", type(error).__name__, error, extra=describe(node, process))
+    _log.error(
+        "unhandled error: %s: %s", type(error).__name__, error, extra=describe(node, process)
+    )
 
 
 def node(

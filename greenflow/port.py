@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from greenflow.packet import Packet
     from greenflow.process import Reader
 
-    Receive = Callable[[Reader, Packet], bool]
-
+Receive = Callable[["Reader", "Packet"], bool]
 ERROR = "error"  # the out port that every kind has (BEHAVIOUR 2.5)
 
 # A word, then at most one index without leading zeros, matched whole (BEHAVIOUR 2.2).
@@ -43,14 +42,16 @@ class InPort:
     """Where packets enter a node.
 
     `receive(reader, packet)` handles one packet: it answers it or sends it on, and returns whether
-    it gave up the reader meanwhile. `in_flight` counts the packets queued or in hand.
+    it gave up the reader meanwhile. `in_flight` counts the packets queued or in hand, `linked` the
+    links that lead here.
     """
 
-    __slots__ = ("emptied", "in_flight", "receive")
+    __slots__ = ("emptied", "in_flight", "linked", "receive")
 
     def __init__(self, receive: Receive) -> None:
         self.receive = receive
         self.in_flight = 0
+        self.linked = 0
         self.emptied: Callable[[], object] | None = None  # called when in_flight falls to 0
 
     def leave(self, packets: int) -> None:

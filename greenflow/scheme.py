@@ -63,7 +63,9 @@ class Scheme:
         node_type = self._kind_of(document, path)
         if document.get("namespace") is None:
             document = {**document, "namespace": namespace}
-        spec = decode(node_type.spec_type, document, path)
+        spec = decode(
+            node_type.spec_type, document, path, lambda inner, at: self.decode(inner, namespace, at)
+        )
         faults = [fault._replace(path=path + fault.path[1:]) for fault in self._check(spec)]
         if faults:
             raise SpecInvalid(faults)
@@ -166,7 +168,9 @@ def type_name(kind: Any) -> str:
     if origin is typing.Literal:
         return " | ".join(map(repr, arguments))
     if arguments:
-        return " | ".join(type_name(argument) for argument in arguments if argument is not type(None))
+        return " | ".join(
+            type_name(argument) for argument in arguments if argument is not type(None)
+        )
     names = {str: "string", bool: "boolean", Any: "any value", bytes: "bytes"}
     if isinstance(kind, type) and hasattr(kind, "__struct_fields__"):
         return "{" + ", ".join(kind.__struct_fields__) + "}"

@@ -75,10 +75,21 @@ class Spec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError("name must not be empty; leave it out")
 
 
-def decode(spec_type: type[D], document: Any, path: str = "$") -> D:
+Nested = Callable[[Any, str], Spec]
+
+
+class Reading(list[SpecFault]):
+    """The faults found so far, and what reads a spec inside a spec, given its path."""
+
+    def __init__(self, nested: Nested) -> None:
+        super().__init__()
+        self.nested = nested
+
+
+def decode(spec_type: type[D], document: Any, path: str, nested: Nested) -> D:
     """The document as a spec. Raises SpecInvalid with every fault and its path."""
-    faults: list[SpecFault] = []
-    spec = reader(spec_type)(document, path, faults)
+    faults = Reading(nested)
+    spec = _read_struct(spec_type)(document, path, faults)
     if faults:
         raise SpecInvalid(faults)
     return typing.cast(D, spec)
@@ -126,7 +137,7 @@ def fields(spec_type: type[Any]) -> tuple[Field, ...]:
 
 # -- reading: for each type a function (value, path, faults) -> value, made once -------------------
 
-Read = Callable[[Any, str, list[SpecFault]], Any]
+Read = Callable[[Any, str, Reading], Any]
 
 
 @functools.cache
@@ -146,6 +157,8 @@ def reader(kind: Any) -> Read:
         others = [argument for argument in arguments if argument is not type(None)]
         if len(others) == 1:
             return _read_optional(reader(_constrained(others[0], marks)))
+    if bare is Spec:
+        return _read_nested
     if isinstance(bare, type) and issubclass(bare, Struct):
         return _read_struct(bare)
     return _leaf(kind)
@@ -160,7 +173,7 @@ def _constrained(kind: Any, marks: tuple[Any, ...]) -> Any:
 
 
 def _leaf(kind: Any) -> Read:
-    def read(value: Any, path: str, faults: list[SpecFault]) -> Any:
+    def read(value: Any, path: str, faults: Reading) -> Any:
         try:
             return msgspec.convert(value, kind, strict=False)
         except msgspec.ValidationError as error:
@@ -174,7 +187,7 @@ def _leaf(kind: Any) -> Read:
 def _read_duration(kind: Any) -> Read:
     check = _leaf(kind)
 
-    def read(value: Any, path: str, faults: list[SpecFault]) -> Any:
+    def read(value: Any, path: str, faults: Reading) -> Any:
         try:
             return check(parse_duration(value), path, faults)
         except (TypeError, ValueError) as error:
@@ -185,7 +198,7 @@ def _read_duration(kind: Any) -> Read:
 
 
 def _read_list(item: Read, check: Read) -> Read:
-    def read(value: Any, path: str, faults: list[SpecFault]) -> Any:
+    def read(value: Any, path: str, faults: Reading) -> Any:
         items = value if isinstance(value, list) else [value]
         check(items, path, faults)
         return [item(one, f"{path}[{i}]", faults) for i, one in enumerate(items)]
@@ -194,7 +207,7 @@ def _read_list(item: Read, check: Read) -> Read:
 
 
 def _read_map(item: Read) -> Read:
-    def read(value: Any, path: str, faults: list[SpecFault]) -> Any:
+    def read(value: Any, path: str, faults: Reading) -> Any:
         if not isinstance(value, dict):
             faults.append(SpecFault(path, f"expected a map, got {_name(value)}"))
             return None
@@ -204,19 +217,28 @@ def _read_map(item: Read) -> Read:
 
 
 def _read_optional(item: Read) -> Read:
-    def read(value: Any, path: str, faults: list[SpecFault]) -> Any:
+    def read(value: Any, path: str, faults: Reading) -> Any:
         return None if value is None else item(value, path, faults)
 
     return read
 
 
-def _read_struct(struct: type[Struct]) -> Read:
+def _read_nested(value: Any, path: str, faults: Reading) -> Any:
+    try:
+        return faults.nested(value, path)
+    except SpecInvalid as error:
+        faults += error.faults
+        return None
+
+
+@functools.cache
+def _read_struct(struct: type[Any]) -> Read:
     declared = fields(struct)
     readers = {field.name: reader(field.type) for field in declared}
     by_name = {field.name: field for field in declared}
     by_name |= {field.alias: field for field in declared if field.alias}
 
-    def read(value: Any, path: str, faults: list[SpecFault]) -> Any:
+    def read(value: Any, path: str, faults: Reading) -> Any:
         if not isinstance(value, dict):
             faults.append(SpecFault(path, f"expected a map, got {_name(value)}"))
             return None

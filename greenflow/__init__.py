@@ -1,0 +1,51 @@
+"""greenflow: workflows that are data, compiled into linked nodes, changed while they run.
+
+Lives here: the public names, nothing else. They are imported when they are first asked for, so that
+`import greenflow` costs nothing and patches nothing. How a kind is written is in `greenflow.node`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from greenflow.config import Settings
+    from greenflow.errors import GreenflowError
+    from greenflow.node import Context, Node, Source
+    from greenflow.packet import NOTHING, Fault
+    from greenflow.runtime import Runtime
+    from greenflow.scheme import Scheme
+    from greenflow.spec import Spec
+
+__all__ = [
+    "NOTHING",
+    "Context",
+    "Fault",
+    "GreenflowError",
+    "Node",
+    "Runtime",
+    "Scheme",
+    "Settings",
+    "Source",
+    "Spec",
+]
+
+_MODULES = {
+    "NOTHING": "packet",
+    "Context": "node",
+    "Fault": "packet",
+    "GreenflowError": "errors",
+    "Node": "node",
+    "Runtime": "runtime",
+    "Scheme": "scheme",
+    "Settings": "config",
+    "Source": "node",
+    "Spec": "spec",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

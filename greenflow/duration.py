@@ -1,0 +1,98 @@
+"""How a length of time is written in specs and settings (BEHAVIOUR 1.7).
+
+Lives here: the reading of a duration, and nothing that waits. A number is seconds; a string has
+units (`250ms`, `1m30s`, `1.5h`) or is a number. One rule is there for files that were written for
+uniflow, which stores durations as whole nanoseconds: a bare integer so large that nobody means
+seconds is read as nanoseconds, and a warning says so.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+
+logger = logging.getLogger("greenflow.spec")
+
+#: Seconds in one of each unit. Both signs that look like a micro are taken: U+00B5 and U+03BC.
+_UNITS = {
+    "ns": 1e-9,
+    "us": 1e-6,
+    "\u00b5s": 1e-6,
+    "\u03bcs": 1e-6,
+    "ms": 1e-3,
+    "s": 1.0,
+    "m": 60.0,
+    "h": 3600.0,
+    "d": 86400.0,
+}
+
+#: Bare integers from here on are nanoseconds: as seconds this would be more than eleven days
+#: (BEHAVIOUR 1.7).
+_NANOSECONDS_FROM = 1_000_000
+
+#: The longest duration, in seconds: 2**63 nanoseconds, 292 years. What a signed 64-bit count of
+#: nanoseconds can hold is also what the clocks and timers below us can.
+MAX_SECONDS = 2**63 / 1e9
+
+#: Longer texts are no durations; the limit keeps what an error message repeats short.
+_MAX_TEXT = 64
+
+_NUMBER = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
+_UNIT = "|".join(sorted(_UNITS, key=len, reverse=True))
+_PART = re.compile(rf"({_NUMBER})({_UNIT})")
+_PARTS = re.compile(rf"(?:{_NUMBER}(?:{_UNIT}))+")
+_INTEGER = re.compile(r"[-+]?[0-9]+")
+_FLOAT = re.compile(rf"[-+]?{_NUMBER}(?:[eE][-+]?[0-9]+)?")
+
+_WANTED = "write seconds (1.5) or units, such as 250ms or 1m30s (ns us ms s m h d)"
+
+
+def parse_duration(value: object) -> float:
+    """The seconds that `value` stands for: an int, a float, or a string.
+
+    Raises ValueError for anything else, for a negative or endless time, and for one longer than
+    `MAX_SECONDS`. Logs a warning when a bare integer is read as nanoseconds.
+    """
+    if isinstance(value, str):
+        return _parse_text(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"a {type(value).__name__} is no duration: {_WANTED}")
+    return _from_integer(value) if isinstance(value, int) else _checked(value, value)
+
+
+def _parse_text(text: str) -> float:
+    stripped = text.strip()
+    if len(stripped) > _MAX_TEXT:
+        raise ValueError(f"a text of {len(text)} characters is no duration: {_WANTED}")
+    if _INTEGER.fullmatch(stripped):
+        return _from_integer(int(stripped))
+    if _FLOAT.fullmatch(stripped):
+        return _checked(float(stripped), text)
+    if stripped.startswith("-") and _PARTS.fullmatch(stripped[1:]):
+        raise ValueError(f"{text!r} is negative: a duration is 0 or more")
+    if not _PARTS.fullmatch(stripped):
+        raise ValueError(f"{text!r} is no duration: {_WANTED}")
+    return _checked(sum(float(n) * _UNITS[unit] for n, unit in _PART.findall(stripped)), text)
+
+
+def _from_integer(number: int) -> float:
+    if number < _NANOSECONDS_FROM:
+        return _checked(number, number)
+    if number > MAX_SECONDS * 1e9:
+        raise ValueError(f"a duration of {number:.3g} nanoseconds is too long: 292 years at most")
+    seconds = number / 1e9
+    logger.warning(
+        "the duration %d is read as nanoseconds, %g s; write a unit to be clear", number, seconds
+    )
+    return seconds
+
+
+def _checked(seconds: float, shown: object) -> float:
+    if not math.isfinite(seconds):
+        raise ValueError(f"{shown!r} is no duration: {_WANTED}")
+    if seconds < 0:
+        raise ValueError(f"{shown!r} is negative: a duration is 0 or more")
+    if seconds > MAX_SECONDS:
+        raise ValueError(f"{shown!r} is too long for a duration: 292 years at most")
+    return float(seconds)

@@ -1,0 +1,59 @@
+"""The languages of snippets: from code to what a packet's payload is handed to.
+
+Lives here: the registry, and `compile` with its cache. Each language is a module beside this one, or of
+another package, found through the entry points `greenflow.languages`: a function that takes code and
+returns a program, a callable from payload to result. A program never changes its payload.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import Any
+
+from greenflow.errors import CompileFailed
+from greenflow.syntax import Part, SyntaxFault
+
+Program = Callable[[Any], Any]
+
+GROUP = "greenflow.languages"  # the entry points that languages come from
+
+# Programs kept by language and code. 10,000 specs often share a few snippets; what is no longer
+# used falls out.
+CACHED = 1024
+
+
+def languages() -> list[str]:
+    """The names of the installed languages, sorted."""
+    return sorted(entry.name for entry in entry_points(group=GROUP))
+
+
+@functools.lru_cache(maxsize=None)
+def _language(name: str) -> Callable[[str], Program]:
+    for entry in entry_points(group=GROUP, name=name):
+        try:
+            loaded: Callable[[str], Program] = entry.load()
+        except ImportError as error:
+            raise CompileFailed(f"language {name!r} cannot be imported: {error}") from error
+        return loaded
+    raise CompileFailed(f"unknown language {name!r}; installed are {', '.join(languages())}")
+
+
+@functools.lru_cache(maxsize=CACHED)
+def compile(language: str, code: str) -> Program:
+    """The program of a snippet. Raises CompileFailed, with line and column where they are known."""
+    return _language(language)(code)
+
+
+def constant(parse: Callable[[str], list[Part]], code: str) -> Program:
+    """The program of code that is one value in a syntax; no value at all is null."""
+    try:
+        parts = parse(code)
+    except SyntaxFault as fault:
+        raise CompileFailed(fault.reason, fault.line, fault.column) from fault
+    if len(parts) > 1:
+        line, column, _ = parts[1].place()
+        raise CompileFailed("a snippet is one document, here begins another", line, column)
+    value = parts[0].value if parts else None
+    return lambda payload: value

@@ -1,0 +1,166 @@
+"""Keeps the symbol table equal to the store.
+
+Lives here: Loader. It knows a collection's feed and the table's `change`, nothing of nodes.
+
+It is level-triggered: an event only says "look at this id". The feed is opened first, then everything is
+compared, then the feed is followed; after every reconnect, and every COMPARE seconds besides,
+`{id: revision}` of the store is compared with the table, so nothing depends on the feed being complete.
+While the store is away the workflows run on.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import gevent
+from gevent.event import Event
+
+from greenflow.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from greenflow.store.base import Collection, Feed
+    from greenflow.table import Table
+
+TOGETHER = 0.010  # seconds: events that arrive within them are one change (BEHAVIOUR 6.13)
+COMPARE = 30.0  # seconds between comparisons of all revisions (BEHAVIOUR 6.13)
+BACKOFF_FIRST, BACKOFF_MOST = 0.1, 10.0  # seconds between tries (BEHAVIOUR 6.10, 7.12)
+
+_log = logging.getLogger("greenflow.loader")
+
+
+class Backoff:
+    """The time to the next try: doubled each time, at most BACKOFF_MOST seconds, with jitter."""
+
+    def __init__(self) -> None:
+        self.seconds = BACKOFF_FIRST
+
+    def next(self) -> float:
+        """Seconds to wait now."""
+        # Half of it is chance, so that many runtimes do not come back at one instant.
+        seconds = self.seconds * random.uniform(0.5, 1.0)
+        self.seconds = min(self.seconds * 2, BACKOFF_MOST)
+        return seconds
+
+    def reset(self) -> None:
+        """It worked: the next failure is tried again soon."""
+        self.seconds = BACKOFF_FIRST
+
+
+class Loader:
+    """Follows one namespace of a collection into a table."""
+
+    def __init__(self, table: Table, collection: Collection, namespace: str) -> None:
+        self.table, self.collection, self.namespace = table, collection, namespace
+        self.connected = False
+        self._feed: Feed | None = None
+        self._greenlet: gevent.Greenlet | None = None
+        self._stopping = Event()
+        self._retry, self._retry_at = Backoff(), 0.0
+        self._compare_at = 0.0
+
+    def start(self) -> None:
+        """Load everything, then follow. Raises StoreUnavailable if the first load fails."""
+        self._connect()
+        self._greenlet = gevent.spawn(self._follow)
+
+    def stop(self) -> None:
+        """Follow no more. The table stays as it is."""
+        self._stopping.set()
+        self._disconnect()
+        if self._greenlet is not None:
+            self._greenlet.join()
+
+    def _connect(self) -> None:
+        self._feed = self.collection.feed(self.namespace)
+        self._compare()
+        self.connected = True
+
+    def _disconnect(self) -> None:
+        feed, self._feed, self.connected = self._feed, None, False
+        if feed is not None:
+            feed.close()
+
+    def _follow(self) -> None:
+        reconnect = Backoff()
+        while not self._stopping.is_set():
+            try:
+                if self._feed is None:
+                    self._connect()
+                    _log.info("the store is back", extra={"namespace": self.namespace})
+                self._step()
+                reconnect.reset()
+            except StoreUnavailable as error:
+                self._lost(error, reconnect)
+            except Exception as error:
+                # A fault of ours or of a kind's: never the end of following.
+                _log.error(
+                    "a change could not be loaded: %s",
+                    error,
+                    exc_info=error,
+                    extra={"namespace": self.namespace},
+                )
+                self._lost(error, reconnect)
+
+    def _lost(self, error: Exception, reconnect: Backoff) -> None:
+        if self._stopping.is_set():
+            return
+        seconds = reconnect.next()
+        if self.connected:
+            _log.warning(
+                "the store is away, workflows run on: %s",
+                error,
+                extra={"namespace": self.namespace},
+            )
+        self._disconnect()
+        self._stopping.wait(seconds)
+
+    def _step(self) -> None:
+        """Wait for an event, a retry or a comparison, and do it."""
+        feed = self._feed
+        if feed is None:  # stopped meanwhile
+            return
+        batch = feed.next(max(0.0, min(self._retry_at, self._compare_at) - monotonic()))
+        if batch is not None:
+            ids, gap, end = set(batch.ids), batch.gap, monotonic() + TOGETHER
+            while (left := end - monotonic()) > 0 and (more := feed.next(left)) is not None:
+                ids |= more.ids
+                gap = gap or more.gap
+            if gap:
+                self._compare()
+            else:
+                self._look(ids)
+            self._retry.reset()
+        elif self._stopping.is_set():
+            return
+        elif monotonic() >= self._compare_at:
+            self._compare()
+        if monotonic() >= self._retry_at:
+            if batch is None and self.table.failed():
+                self.table.change({}, retry=True)
+            waiting = bool(self.table.failed())
+            self._retry_at = monotonic() + (self._retry.next() if waiting else BACKOFF_MOST)
+        elif batch is not None and self.table.failed():
+            self._retry_at = min(self._retry_at, monotonic() + self._retry.next())
+
+    def _compare(self) -> None:
+        """Bring the table to the store, whatever the feed said."""
+        self._compare_at = monotonic() + COMPARE
+        mine = self.table.revisions()
+        if not mine:
+            records = self.collection.find({"namespace": self.namespace})
+            self.table.change({r.document["id"]: (r.document, r.revision) for r in records})
+        else:
+            theirs = self.collection.revisions(self.namespace)
+            self._look(id for id in mine.keys() | theirs.keys() if mine.get(id) != theirs.get(id))
+
+    def _look(self, ids: Iterable[str]) -> None:
+        wanted = sorted(ids)
+        if wanted:
+            found = self.collection.find({"namespace": self.namespace, "id": {"$in": wanted}})
+            records = {r.document["id"]: (r.document, r.revision) for r in found}
+            self.table.change({id: records.get(id) for id in wanted})

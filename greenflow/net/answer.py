@@ -1,0 +1,153 @@
+"""From a Response to the bytes of its header section.
+
+The server owns what frames a message; a header of a workflow that would do so is left out. Nothing
+that could end a line, or hold a control character, is ever written: a bad name or value raises
+InvalidResponse before the first byte is sent (RFC 9110 5.5, RFC 9112 11.1).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from email.utils import formatdate
+from functools import lru_cache
+from http import HTTPStatus
+
+from greenflow.net.message import InvalidResponse, Request, Response
+
+# Header names and status lines remembered; see CANONICAL_NAMES in greenflow.net.message.
+FIELD_NAMES = 1024
+
+# Seconds until a client that met the connection limit may try again (RFC 9110 10.2.3).
+RETRY_AFTER_SECONDS = 1
+
+_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+# Fields between two neighbours (RFC 9110 7.6.1) and the length: the server writes those it needs.
+_OWNED = frozenset(
+    (
+        "connection",
+        "content-length",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    )
+)
+
+# Reason phrases that RFC 9110 15 changed after Python's table of them was written.
+_PHRASES = {413: "Content Too Large", 414: "URI Too Long", 422: "Unprocessable Content"}
+
+# Statuses whose answers have no body (RFC 9110 6.4.1), and 205, which must not (15.3.6).
+_NO_BODY = frozenset((204, 205, 304))
+
+_PASSED, _DROPPED, _CONNECTION, _DATE = range(4)
+
+
+@lru_cache(maxsize=FIELD_NAMES)
+def status_line(status: int) -> str:
+    """The first line of an answer, with its line end. Raises InvalidResponse for what is no final
+    status (RFC 9110 15)."""
+    if not isinstance(status, int) or not 200 <= status <= 999:
+        raise InvalidResponse(f"status {status!r} is not a final status, 200 to 999")
+    return f"HTTP/1.1 {int(status)} {status_text(status)}\r\n"
+
+
+def status_text(status: int) -> str:
+    """The reason phrase; empty for a status that nobody registered."""
+    try:
+        return _PHRASES.get(status) or HTTPStatus(status).phrase
+    except ValueError:
+        return ""
+
+
+@lru_cache(maxsize=FIELD_NAMES)
+def _kind(name: str) -> int:
+    if _NAME.fullmatch(name) is None:
+        raise InvalidResponse(f"header name {name!r} is no token (RFC 9110 5.1)")
+    lower = name.lower()
+    if lower == "connection":
+        return _CONNECTION
+    if lower == "date":
+        return _DATE
+    return _DROPPED if lower in _OWNED else _PASSED
+
+
+def has_no_body(method: str, status: int) -> bool:
+    """Whether the answer ends with its header section (RFC 9110 6.4.1)."""
+    return method == "HEAD" or status in _NO_BODY
+
+
+def answer_head(
+    request: Request, response: Response, date_line: str, stopping: bool
+) -> tuple[bytes, bool]:
+    """The header section of an answer, and whether the connection goes on after it.
+
+    Raises InvalidResponse; then nothing of the response may be sent.
+    """
+    status, body = response.status, response.body
+    lines, close = _header_lines(response.headers, date_line)
+    keep_alive = request.keep_alive and not close and not stopping
+    if status in (204, 304):
+        # RFC 9110 8.6: no length in a 204, and in a 304 only that of the 200 it stands for.
+        framing = ""
+    elif status == 205:
+        framing = "Content-Length: 0\r\n"
+    elif isinstance(body, bytes):
+        framing = f"Content-Length: {len(body)}\r\n"
+    elif request.version == "1.1":
+        framing = "Transfer-Encoding: chunked\r\n"
+    else:
+        # RFC 9112 6.3: without a length the close ends the body.
+        framing = ""
+        keep_alive = False
+    if not keep_alive:
+        framing += "Connection: close\r\n"
+    elif request.version == "1.0":
+        framing += "Connection: keep-alive\r\n"
+    head = f"{status_line(status)}{lines}{framing}\r\n"
+    try:
+        return head.encode("latin-1"), keep_alive
+    except UnicodeEncodeError as error:
+        raise InvalidResponse(
+            "a header value has characters outside ISO-8859-1 (RFC 9110 5.5)"
+        ) from error
+
+
+def _header_lines(headers: Iterable[tuple[str, str]], date_line: str) -> tuple[str, bool]:
+    """The lines of a response's own headers and of its date, and whether they ask for a close."""
+    lines = ""
+    close = False
+    for name, value in headers:
+        kind = _kind(name)
+        if kind == _CONNECTION:
+            close = close or "close" in (option.strip().lower() for option in value.split(","))
+            continue
+        if kind == _DROPPED:
+            continue
+        # Most values are printable, and that question is the cheaper one.
+        if not value.isprintable() and _CONTROL.search(value) is not None:
+            raise InvalidResponse(f"control character in the value of header {name}")
+        if kind == _DATE:
+            date_line = ""
+        lines += f"{name}: {value}\r\n"
+    return lines + date_line, close
+
+
+def date_line(seconds: float) -> str:
+    """The Date header of an answer sent at that time since the epoch (RFC 9110 6.6.1)."""
+    return f"Date: {formatdate(seconds, usegmt=True)}\r\n"
+
+
+def refusal(status: int, date_line: str, *, bodiless: bool = False) -> bytes:
+    """The whole answer of the server itself: the status text, and then the connection closes."""
+    text = status_text(status).encode("ascii")
+    retry = f"Retry-After: {RETRY_AFTER_SECONDS}\r\n" if status == 503 else ""
+    head = (
+        f"{status_line(status)}{date_line}Content-Type: text/plain; charset=utf-8\r\n"
+        f"Content-Length: {len(text)}\r\n{retry}Connection: close\r\n\r\n"
+    )
+    return head.encode("ascii") + (b"" if bodiless else text)

@@ -1,0 +1,274 @@
+"""One client's connection: requests in, answers out, in order, until one side has had enough.
+
+The connection's greenlet reads a request whole, calls the server's handler, and reads the next when
+the handler has returned. Framing is decided here and in `head`, `chunked` and `answer`; the
+bytes and the waiting are `wire`'s. Whatever a handler does, a request gets one whole answer or a
+connection that is visibly broken off.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from _socket import socket as Socket
+from collections.abc import Iterable
+from functools import partial
+from time import monotonic
+
+import gevent
+from gevent import Greenlet
+
+from greenflow.net.answer import answer_head, has_no_body, refusal
+from greenflow.net.chunked import ChunkedDecoder
+from greenflow.net.head import Refused, check_start
+from greenflow.net.limits import Limits
+from greenflow.net.message import (
+    Address,
+    ClientDisconnected,
+    Request,
+    Response,
+)
+from greenflow.net.wire import IDLE, READING, Home, Wire
+
+# Requests of one connection that were all sent ahead and are handled without letting others in;
+# at 50 µs each a stretch of 3 ms.
+STREAK = 64
+
+# A body up to this many bytes is joined with its header section for one send; copying more costs
+# more than the second buffer of sendmsg.
+JOIN_BYTES = 16 * 1024
+
+logger = logging.getLogger("greenflow.net")
+
+
+# How much of an answer was sent.
+_NOTHING, _BEGUN, _WHOLE = range(3)
+
+# Empty lines before a request line (RFC 9112 2.2: a server SHOULD ignore them).
+_EMPTY_LINES = re.compile(rb"(?:\r\n)+")
+_CR = ord("\r")
+
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+_FAILED = (("Content-Type", "text/plain; charset=utf-8"),)
+
+
+class Connection(Wire):
+    """A connection of a server, which starts it and stops it."""
+
+    __slots__ = ("_client", "_keep_alive", "_request", "_sent", "_streak")
+
+    def __init__(self, server: Home, socket: Socket, client: Address) -> None:
+        super().__init__(server, socket)
+        self._client = client
+        # The request that its handler has in hand, how much of its answer was sent, and whether
+        # another may follow.
+        self._request: Request | None = None
+        self._sent = _NOTHING
+        self._keep_alive = True
+        # Requests handled since the greenlet last waited for one.
+        self._streak = 0
+
+    # Called by the server.
+
+    def start(self) -> None:
+        """Serves requests, in a greenlet of its own."""
+        self.greenlet = Greenlet(self._run)
+        self.greenlet.start()
+
+    def turn_away(self) -> None:
+        """Answers 503 without reading a request, and closes. Runs in the hub."""
+        try:
+            self._socket.send(refusal(503, self._server.date_line))
+        except OSError:
+            self.close()
+        else:
+            self._unread = True
+            self._finish()
+
+    # The hub's side.
+
+    def _tell_ended(self) -> None:
+        """The client has gone: whoever handles its request may want to know."""
+        request = self._request
+        if request is None or self._sent == _WHOLE:
+            return
+        request.disconnected = True
+        if request.on_disconnect is not None:
+            try:
+                request.on_disconnect()
+            except Exception:
+                logger.exception("on_disconnect of %r raised", request)
+
+    # The greenlet's side.
+
+    def _run(self) -> None:
+        ending = self._abort
+        self._reader.start(self._readable)
+        try:
+            first = True
+            while self._exchange(first):
+                first = False
+            ending = self._finish
+        except Refused as refused:
+            logger.debug("%s: refused with %d: %s", self._client[0], refused.status, refused)
+            self._refuse(refused)
+            ending = self._finish
+        except ClientDisconnected as error:
+            logger.debug("%s: %s", self._client[0], error)
+        finally:
+            ending()
+
+    def _exchange(self, first: bool) -> bool:
+        """Reads one request and has it answered; False if it was the last."""
+        head = self._read_head(first)
+        if head is None:
+            return False
+        server = self._server
+        limits = server.limits
+        try:
+            request = server.parser.parse(head, limits)
+            if request.chunked or request.content_length:
+                request.body = self._read_body(request, limits)
+        except Refused as refused:
+            refused.bodiless = head.startswith(b"HEAD ")
+            raise
+        handler = server.handler or server.wait_for_handler()
+        request.client = self._client
+        request.server = server.address
+        request.disconnected = self._ended
+        self._request = request
+        self._sent = _NOTHING
+        try:
+            handler(request, partial(self._respond, request))
+            if self._sent == _NOTHING:
+                raise RuntimeError("the handler returned without an answer")
+        except ClientDisconnected:
+            raise
+        except Exception:
+            logger.exception("the handler of %s:%s failed", *server.address)
+            if self._sent == _NOTHING:
+                self._respond(request, Response(500, _FAILED, b"Internal Server Error"))
+        if self._sent != _WHOLE:
+            raise ClientDisconnected("the answer was broken off")
+        self._request = None
+        return self._keep_alive
+
+    def _read_head(self, first: bool) -> bytes | None:
+        """The next header section, cut off the buffer; None if there will be none."""
+        if self._buffer:
+            self._streak += 1
+            if self._streak >= STREAK:
+                self._streak = 0
+                gevent.sleep(0)
+        scanned = 0
+        deadline = 0.0
+        while True:
+            buffer = self._buffer
+            if not buffer:
+                if not self._wait_for_request(first):
+                    return None
+                continue
+            if buffer[0] == _CR and buffer.startswith(b"\r\n"):
+                self._buffer = _EMPTY_LINES.sub(b"", buffer, count=1)
+                scanned = 0
+                continue
+            end = buffer.find(b"\r\n\r\n", max(0, scanned - 3))
+            if end >= 0:
+                self._buffer = buffer[end + 4 :]
+                return buffer[: end + 4]
+            limits = self._server.limits
+            check_start(buffer, scanned, limits)
+            scanned = len(buffer)
+            deadline = deadline or monotonic() + limits.header_timeout
+            self._read_more(deadline, "header section")
+
+    def _wait_for_request(self, first: bool) -> bool:
+        """Waits for the first byte of a request; False if none will come."""
+        if self._server.stopping and not self._ended:
+            self._readable()
+            return self._buffer != b""
+        if self._ended:
+            return False
+        self._streak = 0
+        limits = self._server.limits
+        timeout = limits.header_timeout if first else limits.idle_timeout
+        return self._wait(IDLE, monotonic() + timeout) and self._buffer != b""
+
+    def _read_more(self, deadline: float, what: str) -> None:
+        """Waits for more bytes of a request. Raises Refused: 408 if none come in time, 400 if none
+        will (RFC 9112 8)."""
+        if not self._ended and not self._wait(READING, deadline):
+            raise Refused(408, f"the {what} took too long")
+        if self._ended:
+            raise Refused(400, f"the client ended its side inside the {what}")
+
+    def _read_body(self, request: Request, limits: Limits) -> bytes:
+        """The body, whole. Raises Refused, and ClientDisconnected."""
+        if request.content_length > limits.body:
+            raise Refused(413, f"body over {limits.body} bytes")
+        if request.expects_continue and not self._buffer:
+            self._send(_CONTINUE)
+        if request.chunked:
+            decoder = ChunkedDecoder(limits)
+            while not decoder.feed(self._buffer):
+                self._buffer = b""
+                self._read_more(monotonic() + limits.body_timeout, "body")
+            self._buffer = decoder.rest
+            return decoder.body
+        length = request.content_length
+        body, self._buffer = self._buffer[:length], self._buffer[length:]
+        if len(body) < length:
+            gathered = bytearray(body)
+            while len(gathered) < length:
+                self._read_more(monotonic() + limits.body_timeout, "body")
+                missing = length - len(gathered)
+                gathered += self._buffer[:missing]
+                self._buffer = self._buffer[missing:]
+            body = bytes(gathered)
+        return body
+
+    def _respond(self, request: Request, response: Response) -> None:
+        """Sends the answer of the request in hand; see greenflow.net.message.Respond."""
+        if request is not self._request or self._sent != _NOTHING:
+            raise RuntimeError("a request is answered once, before its handler returns")
+        server = self._server
+        head, keep_alive = answer_head(request, response, server.date_line, server.stopping)
+        self._keep_alive = keep_alive
+        self._unread = request.keep_alive and not keep_alive
+        self._sent = _BEGUN
+        body = response.body
+        if not isinstance(body, bytes):
+            self._send(head)
+            self._stream(request, response.status, body)
+        elif has_no_body(request.method, response.status):
+            self._send(head)
+        elif len(body) <= JOIN_BYTES:
+            self._send(head + body)
+        else:
+            self._send_both(head, body)
+        self._sent = _WHOLE
+
+    def _stream(self, request: Request, status: int, body: Iterable[bytes]) -> None:
+        """Sends a body piece by piece; whatever its iterator raises breaks the answer off."""
+        try:
+            if has_no_body(request.method, status):
+                return
+            chunked = request.version == "1.1"
+            for piece in body:
+                if piece:
+                    self._send(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+            if chunked:
+                self._send(b"0\r\n\r\n")
+        finally:
+            close = getattr(body, "close", None)
+            if close is not None:
+                close()
+
+    def _refuse(self, refused: Refused) -> None:
+        """Answers for the server itself."""
+        self._unread = True
+        try:
+            self._send(refusal(refused.status, self._server.date_line, bodiless=refused.bodiless))
+        except ClientDisconnected as error:
+            logger.debug("%s: %s", self._client[0], error)

@@ -1,0 +1,272 @@
+"""From the bytes of a header section to a Request: httptools parses, this module judges.
+
+llhttp reads the header section in its strict mode: method, field names and values, obs-fold, bare
+CR and LF, Content-Length and Transfer-Encoding against each other. What RFC 9112 and 9110 ask for
+beyond that is judged here: the protocol's name and version, the forms of the target, Host,
+Expect, transfer codings. Whoever is refused gets no second reading: `Refused` carries the status.
+
+Nothing here does I/O or switches greenlets. A parser is shared by all connections of a server,
+since each header section is fed whole, from its first byte to its empty line; bodies are framed by
+the connection.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from httptools import (
+    HttpParserError,
+    HttpParserInvalidMethodError,
+    HttpParserUpgrade,
+    HttpRequestParser,
+)
+
+from greenflow.net.limits import Limits
+from greenflow.net.message import Request
+
+# Header names remembered with their meaning; see CANONICAL_NAMES in greenflow.net.message.
+FIELD_NAMES = 1024
+
+# Digits of a Content-Length that is worth reading: more than 10^18 bytes is no body, it is an
+# overflow being tried.
+LENGTH_DIGITS = 18
+
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+
+# RFC 9112 3: three words, one space between. The target is visible ASCII; browsers send some of it
+# that RFC 3986 does not have, such as | and ", and mean no harm.
+_REQUEST_LINE = re.compile(rb"(%s) ([\x21-\x7e]+) HTTP/1\.([01])\r\n" % _TOKEN)
+_ANY_VERSION = re.compile(rb"%s [\x21-\x7e]+ HTTP/[0-9]\.[0-9]\r\n" % _TOKEN)
+
+# A line feed without its carriage return (RFC 9112 2.2 lets a server refuse it), and what can begin
+# no request: found in a header section that is not whole yet, they end the wait.
+_BARE_LF = re.compile(rb"(?<!\r)\n")
+_NOT_A_START = re.compile(rb"\r[^\n]|[^!#$%&'*+\-.^_`|~0-9A-Za-z\r]")
+
+# RFC 9112 3.2 and RFC 3986 3.2.2: uri-host [ ":" port ]; an empty one is allowed.
+_HOST = re.compile(
+    r"(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*(?::[0-9]*)?"
+    r"|\[[0-9A-Fa-fv:.][0-9A-Za-z\-._~!$&'()*+,;=:]*\](?::[0-9]*)?"
+)
+
+# RFC 9112 3.2.2: scheme, authority, path, query.
+_ABSOLUTE = re.compile(r"(?i:http)://([^/?]*)([^?]*)(?:\?(.*))?")
+
+# The header fields that decide framing or routing, in lower case.
+_FRAMING = frozenset(
+    ("connection", "content-length", "expect", "host", "transfer-encoding"),
+)
+
+
+class Refused(Exception):
+    """The request is not served: the status to answer, whether without a body (to HEAD), and the
+    reason for the log. Never leaves net/."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.bodiless = False
+
+
+@lru_cache(maxsize=FIELD_NAMES)
+def _field(name: bytes) -> tuple[str, str]:
+    """The field's name as text, and in lower case if it is one of _FRAMING, else empty."""
+    text = name.decode("latin-1")
+    lower = text.lower()
+    return text, lower if lower in _FRAMING else ""
+
+
+def check_start(data: bytes, scanned: int, limits: Limits) -> None:
+    """Refuses a header section that is not whole yet and can no longer become a good one. The
+    first `scanned` bytes were looked at before."""
+    if _NOT_A_START.match(data):
+        raise Refused(400, "the first byte begins no method (RFC 9112 3)")
+    if _BARE_LF.search(data, max(0, scanned - 1)):
+        raise Refused(400, "line feed without carriage return (RFC 9112 2.2)")
+    if len(data) > limits.request_line:
+        line = data.find(b"\r\n")
+        if line < 0 or line > limits.request_line:
+            raise Refused(414, f"request line over {limits.request_line} bytes")
+        if len(data) > limits.header_size:
+            raise Refused(431, f"header section over {limits.header_size} bytes")
+
+
+class HeadParser:
+    """Turns header sections into requests. One for each server: it is used by one thread."""
+
+    def __init__(self) -> None:
+        self._headers: list[tuple[str, str]] = []
+        self._framing: list[tuple[str, str]] = []
+        self._renew()
+
+    def _renew(self) -> None:
+        """A parser that expects a request line."""
+        self._parser = HttpRequestParser(self)
+        self._reusable = False
+
+    # Called by httptools.
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        text, framing = _field(name)
+        content = value.decode("latin-1").strip(" \t")
+        self._headers.append((text, content))
+        if framing:
+            self._framing.append((framing, content))
+
+    def on_message_complete(self) -> None:
+        self._reusable = self._parser.should_keep_alive()
+
+    def parse(self, head: bytes, limits: Limits) -> Request:
+        """The request that the header section `head` begins, which ends with its empty line.
+
+        Raises Refused with 400, 414, 417, 431, 501 or 505.
+        """
+        match = _REQUEST_LINE.match(head)
+        if match is None:
+            raise _bad_request_line(head, limits)
+        method, target, minor = match.groups()
+        if len(head) > limits.request_line and match.end() - 2 > limits.request_line:
+            raise Refused(414, f"request line over {limits.request_line} bytes")
+        if len(head) > limits.header_size:
+            raise Refused(431, f"header section over {limits.header_size} bytes")
+        headers = self._headers = []
+        framing = self._framing = []
+        self._feed(head)
+        if len(headers) > limits.header_count:
+            raise Refused(431, f"more than {limits.header_count} header fields")
+        return _judge(
+            method.decode("ascii"),
+            target.decode("ascii"),
+            "1.1" if minor == b"1" else "1.0",
+            headers,
+            framing,
+        )
+
+    def _feed(self, head: bytes) -> None:
+        """Has llhttp read the header section. A parser is used again only if it said itself that
+        the message is complete and the next one may follow; one with a body, an upgrade, a close or
+        an error behind it is not."""
+        reusable, self._reusable = False, False
+        try:
+            self._parser.feed_data(head)
+            reusable = self._reusable
+        except HttpParserUpgrade:
+            # An upgrade, which a server may ignore (RFC 9110 7.8): the header section was read
+            # whole.
+            pass
+        except HttpParserInvalidMethodError as error:
+            raise Refused(501, f"method unknown: {error} (RFC 9110 9.1)") from error
+        except HttpParserError as error:
+            raise Refused(400, str(error)) from error
+        finally:
+            if not reusable:
+                self._renew()
+
+
+def _bad_request_line(head: bytes, limits: Limits) -> Refused:
+    if head.find(b"\r\n") > limits.request_line:
+        return Refused(414, f"request line over {limits.request_line} bytes")
+    if _ANY_VERSION.match(head):
+        return Refused(505, "the version is neither HTTP/1.0 nor HTTP/1.1 (RFC 9110 15.6.6)")
+    return Refused(400, "the request line is not method, target and version (RFC 9112 3)")
+
+
+def _judge(
+    method: str,
+    target: str,
+    version: str,
+    headers: list[tuple[str, str]],
+    framing: list[tuple[str, str]],
+) -> Request:
+    """The request, if its target and framing fields are sound and mean one thing only."""
+    host: str | None = None
+    length: str | None = None
+    codings = connection = expectation = ""
+    for name, value in framing:
+        if name == "host":
+            if host is not None:
+                raise Refused(400, "more than one Host (RFC 9112 3.2)")
+            host = value
+        elif name == "connection":
+            connection = f"{connection},{value}"
+        elif name == "content-length":
+            if length is not None:
+                # Also if they are equal (RFC 9110 8.6 leaves the choice).
+                raise Refused(400, "more than one Content-Length (RFC 9112 6.3)")
+            length = value
+        elif name == "transfer-encoding":
+            codings = f"{codings},{value}"
+        else:
+            expectation = f"{expectation},{value}"
+
+    if host is None:
+        if version == "1.1":
+            raise Refused(400, "no Host (RFC 9112 3.2)")
+        host = ""
+    elif _HOST.fullmatch(host) is None:
+        raise Refused(400, "Host is no authority (RFC 9112 3.2)")
+    if target[0] == "/" and method != "CONNECT":
+        path, _, query = target.partition("?")
+    else:
+        host, path, query = _other_form(method, target, host)
+    if "#" in target:
+        raise Refused(400, "fragment in the target (RFC 9112 3.2)")
+
+    request = Request(method, target, path, query, version, host, headers)
+    if codings:
+        _judge_codings(codings, length, version)
+        request.chunked = True
+    elif length is not None:
+        request.content_length = _judge_length(length)
+    if connection:
+        options = {option.strip(" \t").lower() for option in connection.split(",")}
+        request.keep_alive = "close" not in options and (
+            version == "1.1" or "keep-alive" in options
+        )
+    if expectation and version == "1.1":
+        # RFC 9110 10.1.1: in a request of HTTP/1.0 the expectation is ignored.
+        if expectation.lower() != ",100-continue":
+            raise Refused(417, "the only expectation known is 100-continue (RFC 9110 10.1.1)")
+        request.expects_continue = True
+    return request
+
+
+def _other_form(method: str, target: str, host: str) -> tuple[str, str, str]:
+    """Host, path and query of a target that is no path (RFC 9112 3.2.2 to 3.2.4)."""
+    if method == "CONNECT":
+        # A 2xx to CONNECT makes the connection a tunnel (RFC 9110 9.3.6); no handler may send one.
+        raise Refused(501, "CONNECT is for proxies (RFC 9110 9.3.6)")
+    if target == "*":
+        if method != "OPTIONS":
+            raise Refused(400, "the target * is for OPTIONS (RFC 9112 3.2.4)")
+        return host, "*", ""
+    absolute = _ABSOLUTE.fullmatch(target)
+    if absolute is None:
+        raise Refused(400, "the target is neither a path nor an http URI (RFC 9112 3.2)")
+    authority, path, query = absolute.groups(default="")
+    if not authority or _HOST.fullmatch(authority) is None:
+        # Also user names in it (RFC 9110 4.2.4).
+        raise Refused(400, "the target's authority is no host and port (RFC 9110 4.2)")
+    return authority, path or "/", query
+
+
+def _judge_codings(codings: str, length: str | None, version: str) -> None:
+    """Refuses every transfer coding but chunked, once. `codings` begins with a comma."""
+    if version == "1.0":
+        raise Refused(400, "Transfer-Encoding in HTTP/1.0 (RFC 9112 6.1)")
+    if length is not None:
+        raise Refused(400, "Transfer-Encoding and Content-Length together (RFC 9112 6.3)")
+    names = [name.strip(" \t").lower() for name in codings[1:].split(",")]
+    if names[-1] != "chunked" or names.count("chunked") > 1:
+        raise Refused(400, "chunked is not the last and only the last coding (RFC 9112 6.3)")
+    if len(names) > 1:
+        raise Refused(501, "a transfer coding besides chunked (RFC 9112 6.1)")
+
+
+def _judge_length(digits: str) -> int:
+    if not (digits.isascii() and digits.isdigit()):
+        raise Refused(400, "Content-Length is not a number (RFC 9110 8.6)")
+    if len(digits) > LENGTH_DIGITS:
+        raise Refused(413, "Content-Length beyond any limit")
+    return int(digits)

@@ -1,0 +1,174 @@
+"""What a handler sees of HTTP: the request, the response, and a client that went away.
+
+Lives here: values and no I/O. Text is the bytes of the wire read as ISO-8859-1 (RFC 9110 5.5), so
+nothing is lost or guessed; decoding further is the listener's matter. A response is only data:
+the server owns its framing (length, transfer coding, keep-alive).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+
+from gevent import get_hub
+
+from greenflow.errors import GreenflowError
+
+# Header names remembered in canonical case. Clients of one service use a few dozen; a client that
+# invents names only pushes others out.
+CANONICAL_NAMES = 1024
+
+Address = tuple[str, int]
+"""A host as numeric text, and a port."""
+
+
+class ClientDisconnected(GreenflowError):
+    """The client reset the connection, or takes no bytes any more: nobody waits for the answer."""
+
+
+class InvalidResponse(GreenflowError):
+    """A response that must not be sent: a status that is not final, or a header that is not one
+    line of RFC 9110 5 (a line break in a value would be another header, or another response)."""
+
+
+@lru_cache(maxsize=CANONICAL_NAMES)
+def canonical_name(name: str) -> str:
+    """The header name as BEHAVIOUR 8.2 writes it: `content-type` becomes `Content-Type`."""
+    return "-".join(part.capitalize() for part in name.split("-"))
+
+
+class Request:
+    """One request, whole: it is handed to the handler after the last byte of its body.
+
+    `target` is as sent; `path` and `query` are its parts, not decoded, without the `?`. `host` is
+    the authority asked for: that of an absolute target, else the Host header (RFC 9112 3.2.2).
+    `headers` keeps names, order and repetitions as sent.
+    """
+
+    __slots__ = (
+        "_fields",
+        "_on_disconnect",
+        "body",
+        "chunked",
+        "client",
+        "content_length",
+        "disconnected",
+        "expects_continue",
+        "headers",
+        "host",
+        "keep_alive",
+        "method",
+        "path",
+        "query",
+        "scheme",
+        "server",
+        "target",
+        "version",
+    )
+
+    client: Address
+    server: Address
+
+    def __init__(
+        self,
+        method: str,
+        target: str,
+        path: str,
+        query: str,
+        version: str,
+        host: str,
+        headers: list[tuple[str, str]],
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.path = path
+        self.query = query
+        self.version = version
+        self.host = host
+        self.headers = headers
+        self.scheme = "http"
+        self.body = b""
+        # Framing, read by the connection: bytes announced, or chunked; what comes after.
+        self.content_length = 0
+        self.chunked = False
+        self.expects_continue = False
+        self.keep_alive = version == "1.1"
+        # Whether the client is known to be gone.
+        self.disconnected = False
+        self._fields: dict[str, str] | None = None
+        self._on_disconnect: Callable[[], None] | None = None
+
+    def header(self, name: str) -> str | None:
+        """The header's value, its repetitions joined as RFC 9110 5.3 and RFC 6265 5.4 say; None if
+        it was not sent. Any case will do."""
+        fields = self._fields
+        if fields is None:
+            fields = self._fields = {}
+            for sent, value in self.headers:
+                key = sent.lower()
+                if key in fields:
+                    value = f"{fields[key]}{'; ' if key == 'cookie' else ', '}{value}"
+                fields[key] = value
+        return fields.get(name.lower())
+
+    def header_lists(self) -> dict[str, list[str]]:
+        """The headers as BEHAVIOUR 8.2 has them: name in canonical case to the list of values."""
+        lists: dict[str, list[str]] = {}
+        for sent, value in self.headers:
+            name = canonical_name(sent)
+            if name in lists:
+                lists[name].append(value)
+            else:
+                lists[name] = [value]
+        return lists
+
+    @property
+    def on_disconnect(self) -> Callable[[], None] | None:
+        """Called once when the client resets, or ends its side, before the answer was sent whole
+        (BEHAVIOUR 8.12). It runs in the hub: it must not block and must not raise. Set after the
+        client has gone, it is called at the hub's next turn."""
+        return self._on_disconnect
+
+    @on_disconnect.setter
+    def on_disconnect(self, callback: Callable[[], None] | None) -> None:
+        self._on_disconnect = callback
+        if callback is not None and self.disconnected:
+            get_hub().loop.run_callback(callback)
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {self.path} from {self.client[0]}>"
+
+
+class Response:
+    """One answer. A body of bytes is sent with its length; any other iterable of bytes is sent as
+    it comes, chunked, or to an HTTP/1.0 client until the connection closes. The iterable's `close`,
+    if it has one, is called in any case. Headers that frame the message (Content-Length,
+    Transfer-Encoding, Connection and their kin) are the server's and ignored, except `Connection:
+    close`, which is honoured."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(
+        self,
+        status: int = 200,
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes | Iterable[bytes] = b"",
+    ) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status}>"
+
+
+Respond = Callable[[Response], None]
+"""Sends the answer, exactly once. Returns when the kernel has its bytes.
+
+Raises ClientDisconnected, InvalidResponse (nothing was sent, another response may be), RuntimeError
+for a second answer, and whatever a streamed body raises.
+"""
+
+Handler = Callable[[Request, Respond], None]
+"""Answers a request. Called in the greenlet of the request's connection; what it does after the
+answer is done before the connection's next request is read."""

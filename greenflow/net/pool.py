@@ -1,0 +1,115 @@
+"""Listening sockets shared by address, so that a replaced listener loses no connection.
+
+Whoever wants to serve an address acquires a lease on it. The server of an address lives as long as
+it has leases; which lease answers is switched in one step, while connections stay open. Two
+holders at one time are only allowed while the older ones retire: two listeners of one address
+are a mistake of the second (BEHAVIOUR 6.8).
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from greenflow.errors import AddressInUse
+from greenflow.net.limits import Limits
+from greenflow.net.message import Address, Handler
+from greenflow.net.server import Place, Server, resolve
+
+
+class Owner(Protocol):
+    """Who holds a lease."""
+
+    retiring: bool
+    """Whether it is being replaced or removed, so that another may take its address."""
+
+
+class _Shared:
+    """A server and its leases. `key` tells apart those that asked for any port."""
+
+    def __init__(self, server: Server, place: Place, key: object) -> None:
+        self.server = server
+        self.place = place
+        self.key = key
+        self.leases: list[Lease] = []
+        self.serving: Lease | None = None
+
+
+class Lease:
+    """The right to answer on an address, until it is released."""
+
+    def __init__(self, servers: Servers, shared: _Shared, owner: Owner) -> None:
+        self._servers = servers
+        self._shared = shared
+        self.owner = owner
+
+    @property
+    def address(self) -> Address:
+        """Host and port that are listened on; the real port if 0 was asked for."""
+        return self._shared.server.address
+
+    @property
+    def connections(self) -> int:
+        """Open connections of the address."""
+        return len(self._shared.server.connections)
+
+    def serve(self, handler: Handler, limits: Limits | None = None) -> None:
+        """From the next request on, of old connections too, this lease's handler answers. Does not
+        switch greenlets."""
+        server = self._shared.server
+        server.limits = limits or Limits()
+        server.handler = handler
+        self._shared.serving = self
+        server.start()
+
+    def release(self, grace: float) -> None:
+        """Gives the lease back; a second time does nothing. The last one stops the server: it
+        finishes what is under way for up to `grace` seconds. If another lease answers already,
+        clients notice nothing; if none does yet, their requests wait for it."""
+        shared = self._shared
+        if self not in shared.leases:
+            return
+        shared.leases.remove(self)
+        if not shared.leases:
+            self._servers.forget(shared)
+            shared.server.stop(grace)
+        elif shared.serving is self:
+            shared.serving = None
+            shared.server.handler = None
+
+
+class Servers:
+    """The servers of one runtime, by address. Used from one thread."""
+
+    def __init__(self) -> None:
+        self._shared: list[_Shared] = []
+
+    def acquire(self, host: str, port: int, owner: Owner, key: object = None) -> Lease:
+        """A lease on the address, which is bound now if it was not. Port 0 binds a port of its own,
+        unless `key` is that of a lease which asked for port 0 before: then that one is shared.
+
+        Raises AddressInUse if another holder is not retiring, or another OS process listens there;
+        OSError if this machine does not have the address or may not use it.
+        """
+        place = resolve(host, port)
+        shared = self._find(place, key)
+        if shared is None:
+            shared = _Shared(Server.bind(place), place, key)
+            self._shared.append(shared)
+        elif not all(lease.owner.retiring for lease in shared.leases):
+            raise AddressInUse(
+                f"cannot listen on {host}:{port}: another listener of this runtime does; "
+                "give one of them another port"
+            )
+        lease = Lease(self, shared, owner)
+        shared.leases.append(lease)
+        return lease
+
+    def _find(self, place: Place, key: object) -> _Shared | None:
+        for shared in self._shared:
+            if shared.place == place and (place.port or (key is not None and shared.key == key)):
+                return shared
+        return None
+
+    def forget(self, shared: _Shared) -> None:
+        """Called by the last lease."""
+        self._shared.remove(shared)

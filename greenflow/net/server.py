@@ -1,0 +1,296 @@
+"""The listening socket of one address: accepting, limits, time-outs, a graceful end.
+
+The server owns its connections and their greenlets; after `stop` none is left. Its handler and
+its limits are attributes, which may change while connections are open: the next request uses them.
+While there is no handler, requests wait.
+
+One timer sweeps over the connections and ends the waits whose deadline has passed; that is cheaper
+than a timer for each connection, and exact enough for limits of seconds. It writes the Date header
+too.
+
+Accepting is our own few lines and not gevent's StreamServer, which prints a traceback for each
+failed accept where the log should have one line, and gives each socket two watchers.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+from _socket import (
+    AF_INET6,
+    AI_NUMERICHOST,
+    IPPROTO_IPV6,
+    IPPROTO_TCP,
+    IPV6_V6ONLY,
+    SO_REUSEADDR,
+    SOCK_STREAM,
+    SOL_SOCKET,
+    TCP_NODELAY,
+)
+from _socket import getaddrinfo as numeric_address
+from _socket import socket as Socket
+from collections.abc import Sequence
+from time import monotonic, time
+from typing import Any, NamedTuple
+
+import gevent
+from gevent import get_hub, getcurrent
+from gevent.event import Event
+from gevent.socket import getaddrinfo
+
+from greenflow.errors import AddressInUse
+from greenflow.net.answer import date_line
+from greenflow.net.connection import Connection
+from greenflow.net.head import HeadParser
+from greenflow.net.limits import Limits
+from greenflow.net.message import Address, Handler
+from greenflow.net.wire import CLOSED, READABLE, RUNNING, Wire
+
+# Connections that may wait to be accepted: with 128, gevent's default, 10,000 took 45 s to get in
+# instead of 3 (FACTS). The kernel's net.core.somaxconn caps it.
+BACKLOG = 4096
+
+# Connections accepted in one go before others run: a few milliseconds.
+ACCEPTS = 64
+
+# Seconds between two sweeps: how late a time-out may be. A sweep over 10,000 connections takes 1
+# ms.
+SWEEP_SECONDS = 0.25
+
+# Seconds without accepting after a failed accept (no file descriptors left): the first, doubled
+# each time up to the last.
+BACKOFF_SECONDS = 0.05
+BACKOFF_MOST_SECONDS = 1.0
+
+# Connections over the limit that are answered 503 and linger at one time; more are closed
+# unanswered.
+TURNED_AWAY = 1000
+
+# Seconds that interrupted handlers have to clean up after the grace of `stop`.
+ABORT_SECONDS = 5.0
+
+logger = logging.getLogger("greenflow.net")
+
+
+class Place(NamedTuple):
+    """An address to listen on, resolved."""
+
+    family: int
+    host: str
+    port: int
+
+
+def resolve(host: str, port: int) -> Place:
+    """The address of a host name or numeric address; an empty host is every IPv4 address. Only a
+    name may switch greenlets. Raises OSError for a name that nobody knows."""
+    try:
+        found: Sequence[Any] = numeric_address(
+            host or "0.0.0.0", port, 0, SOCK_STREAM, 0, AI_NUMERICHOST
+        )
+    except OSError:
+        try:
+            found = getaddrinfo(host, port, 0, SOCK_STREAM)
+        except OSError as error:
+            raise _cannot_listen(host, port, error) from error
+    family, _, _, _, address = found[0]
+    return Place(int(family), str(address[0]), port)
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> OSError:
+    return OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}")
+
+
+class Server:
+    """Serves HTTP/1.1 on one address. Used from one thread, the one that made it."""
+
+    def __init__(self, listener: Socket, address: Address) -> None:
+        self.address = address
+        self.limits = Limits()
+        self.parser = HeadParser()
+        self.date_line = date_line(time())
+        self.stopping = False
+        self.connections: set[Wire] = set()
+        self._listener: Any = listener
+        self._handler: Handler | None = None
+        self._ready = Event()
+        self._gone = Event()
+        self._started = False
+        # Seconds of the present pause in accepting; 0 while it works.
+        self._backoff = 0.0
+        loop = get_hub().loop
+        self._acceptor = loop.io(listener.fileno(), READABLE)
+        self._retry: Any = None
+        self._sweeper = loop.timer(SWEEP_SECONDS, SWEEP_SECONDS)
+
+    @classmethod
+    def bind(cls, place: Place) -> Server:
+        """A server that has the address, but does not accept yet: clients wait in the backlog. With
+        port 0 the system chooses one; `address` tells it.
+
+        Raises AddressInUse, or OSError for an address that this machine does not have or may not
+        use.
+        """
+        listener = Socket(place.family, SOCK_STREAM)
+        try:
+            listener.setblocking(False)
+            listener.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+            # Accepted sockets inherit it: small answers must not wait for acknowledgements.
+            listener.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+            if place.family == AF_INET6:
+                listener.setsockopt(IPPROTO_IPV6, IPV6_V6ONLY, 1)
+            listener.bind((place.host, place.port))
+            listener.listen(BACKLOG)
+        except OSError as error:
+            listener.close()
+            if error.errno == errno.EADDRINUSE:
+                raise AddressInUse(
+                    f"cannot listen on {place.host}:{place.port}: something listens there already; "
+                    "stop it, or choose another port"
+                ) from error
+            raise _cannot_listen(place.host, place.port, error) from error
+        return cls(listener, listener.getsockname()[:2])
+
+    @property
+    def handler(self) -> Handler | None:
+        """What answers the requests; None lets them wait."""
+        return self._handler
+
+    @handler.setter
+    def handler(self, handler: Handler | None) -> None:
+        self._handler = handler
+        if handler is None:
+            self._ready.clear()
+        else:
+            self._ready.set()
+
+    def wait_for_handler(self) -> Handler:
+        while self._handler is None:
+            self._ready.wait()
+        return self._handler
+
+    def start(self) -> None:
+        """Begins to accept; a second time does nothing."""
+        if not self._started and not self.stopping:
+            self._started = True
+            self._acceptor.start(self._accept)
+            self._sweeper.start(self._sweep)
+
+    def stop(self, grace: float) -> None:
+        """Ends: accepts no more, closes idle connections at once, lets requests under way finish
+        for up to `grace` seconds, then breaks them off. Afterwards no connection or greenlet is
+        left, save the caller's own if a handler calls this. A second call waits with the first.
+        """
+        if not self.stopping:
+            self.stopping = True
+            while self._started and self._accept():
+                # Who is in the backlog was told by the kernel that the connection stands.
+                continue
+            self._close_listener()
+            for connection in self.connections:
+                get_hub().loop.run_callback(connection.retire)
+        if not self._wait_until_gone(grace):
+            self._break_off()
+        self._close_sweeper()
+
+    def _close_listener(self) -> None:
+        self._acceptor.stop()
+        self._acceptor.close()
+        if self._retry is not None:
+            self._retry.close()
+        self._listener.close()
+
+    def _close_sweeper(self) -> None:
+        if not self.connections:
+            self._sweeper.stop()
+            self._sweeper.close()
+
+    def _others(self) -> list[Wire]:
+        """The connections but that of the present greenlet."""
+        own = getcurrent()
+        return [connection for connection in self.connections if connection.greenlet is not own]
+
+    def _wait_until_gone(self, grace: float) -> bool:
+        deadline = monotonic() + grace
+        while self._others():
+            self._gone.clear()
+            if not self._gone.wait(max(0.0, deadline - monotonic())):
+                return not self._others()
+        return True
+
+    def _break_off(self) -> None:
+        """Ends what is left, by interrupting its handlers."""
+        others = self._others()
+        logger.warning("%s:%s: %d connections broken off", *self.address, len(others))
+        greenlets = [other.greenlet for other in others if other.greenlet is not None]
+        gevent.killall(greenlets, block=False)
+        gevent.joinall(greenlets, timeout=ABORT_SECONDS)
+        for other in others:
+            if other.greenlet is not None and not other.greenlet.dead:
+                logger.error("%s:%s: a handler does not end", *self.address)
+            other.close()
+
+    def forget(self, connection: Wire) -> None:
+        """Called by a connection that has closed."""
+        self.connections.discard(connection)
+        if self.stopping:
+            self._gone.set()
+            self._close_sweeper()
+
+    # The hub's side.
+
+    def _accept(self) -> bool:
+        """Takes in clients that wait; True if there may be more."""
+        listener = self._listener
+        for _ in range(ACCEPTS):
+            try:
+                descriptor, client = listener._accept()
+            except BlockingIOError:
+                return False
+            except ConnectionAbortedError:
+                continue
+            except OSError as error:
+                self._back_off(error)
+                return False
+            self._backoff = 0.0
+            socket = Socket(listener.family, listener.type, listener.proto, descriptor)
+            socket.setblocking(False)
+            connection = Connection(self, socket, client[:2])
+            count = len(self.connections)
+            self.connections.add(connection)
+            if count < self.limits.connections:
+                connection.start()
+            elif count < self.limits.connections + TURNED_AWAY:
+                connection.turn_away()
+            else:
+                connection.close()
+        return True
+
+    def _back_off(self, error: OSError) -> None:
+        """Stops accepting for a while: there are no file descriptors, or no memory, for more."""
+        if not self._backoff:
+            logger.warning(
+                "%s:%s: cannot accept connections, trying again: %s", *self.address, error.strerror
+            )
+        self._backoff = min(2 * self._backoff or BACKOFF_SECONDS, BACKOFF_MOST_SECONDS)
+        self._acceptor.stop()
+        if self._retry is not None:
+            self._retry.close()
+        self._retry = get_hub().loop.timer(self._backoff)
+        self._retry.start(self._accept_again)
+
+    def _accept_again(self) -> None:
+        self._acceptor.start(self._accept)
+
+    def _sweep(self) -> None:
+        """Ends the waits that are over."""
+        self.date_line = date_line(time())
+        now = monotonic()
+        late = [
+            connection
+            for connection in self.connections
+            if connection.deadline < now and connection.state != RUNNING
+        ]
+        for connection in late:
+            # An earlier one of them may have changed this one.
+            if connection.deadline < now and connection.state not in (RUNNING, CLOSED):
+                connection.expire()

@@ -1,0 +1,282 @@
+"""The socket of one connection: buffered reading, sending, waiting, and a decent end.
+
+A connection has one greenlet, and the hub has one watcher for the socket's readable side, always
+on: what it reads goes into the buffer, and wakes the greenlet if that waits for it. So a request
+that is handled without blocking costs one recv, one send and no watcher or timer; and while a
+handler blocks, the same watcher sees the client go. Bytes sent ahead are buffered up to a bound,
+then reading pauses.
+
+Time-outs are deadlines that the server's sweep looks at; a connection only writes them down. After
+an answer that a client might miss because it still sends, the connection lingers, without its
+greenlet: half closed, discarding (RFC 9112 9.6).
+
+The socket is the C type below Python's: never monkey-patched, and without watchers of its own. What
+wraps it later (TLS) has to offer its methods. Nothing here knows HTTP.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from _socket import SHUT_WR, SO_LINGER, SOL_SOCKET
+from _socket import socket as Socket
+from fcntl import ioctl
+from termios import TIOCOUTQ
+from time import monotonic
+from typing import Any, Protocol
+
+from gevent import Greenlet, get_hub
+
+from greenflow.net.head import HeadParser
+from greenflow.net.limits import Limits
+from greenflow.net.message import Address, ClientDisconnected, Handler
+
+# Bytes asked of one recv: what the kernel usually has at most for one reader of a fast client.
+RECV_BYTES = 64 * 1024
+
+# Bytes that a client may send ahead while a request is handled: a thousand small requests. Beyond
+# it the kernel's buffer fills, and the client has to wait.
+AHEAD_BYTES = 64 * 1024
+
+# Seconds and bytes for which a closing connection goes on reading, so that the client can read the
+# answer before its unread bytes make the kernel reset the connection (RFC 9112 9.6). Twice the
+# limit of a body: an upload that was refused for its size can usually be read to its end.
+LINGER_SECONDS = 2.0
+LINGER_BYTES = 16 * 1024 * 1024
+
+READABLE, WRITABLE = 1, 2
+
+# What a connection does: waits for a request, for the rest of one, for room to write; runs in its
+# greenlet; discards what still comes; nothing any more.
+IDLE, READING, WRITING, RUNNING, LINGERING, CLOSED = range(6)
+
+# SO_LINGER on, 0 seconds: close resets the connection, so that a broken answer is no short one.
+_RESET = struct.pack("ii", 1, 0)
+
+
+# What ioctl writes its answer to: a C int.
+_NO_COUNT = bytes(4)
+
+
+class Home(Protocol):
+    """What a connection needs of its server."""
+
+    address: Address
+    limits: Limits
+    handler: Handler | None
+    parser: HeadParser
+    date_line: str
+    stopping: bool
+
+    def wait_for_handler(self) -> Handler:
+        """The handler, once there is one."""
+
+    def forget(self, connection: Wire) -> None:
+        """The connection has closed."""
+
+
+class Wire:
+    """A socket with its buffer, its waits and its state."""
+
+    __slots__ = (
+        "_buffer",
+        "_discarded",
+        "_ended",
+        "_expired",
+        "_hub",
+        "_paused",
+        "_reader",
+        "_server",
+        "_socket",
+        "_unread",
+        "deadline",
+        "greenlet",
+        "state",
+    )
+
+    def __init__(self, server: Home, socket: Socket) -> None:
+        self._server = server
+        self._socket = socket
+        self._hub = get_hub()
+        self._reader: Any = self._hub.loop.io(socket.fileno(), READABLE)
+        self._buffer = b""
+        # The client has ended its side, or reset the connection.
+        self._ended = False
+        # The wait was ended by its deadline.
+        self._expired = False
+        # Reading pauses, too much was sent ahead.
+        self._paused = False
+        # The client may be sending what nobody will read, and the bytes of that.
+        self._unread = False
+        self._discarded = 0
+        self.state = RUNNING
+        # When the sweep ends the wait of this state, on time.monotonic().
+        self.deadline = 0.0
+        self.greenlet: Greenlet[[], None] | None = None
+
+    # Called by the server, in the hub.
+
+    def expire(self) -> None:
+        """The deadline of the present state has passed."""
+        if self.state == LINGERING:
+            self.close()
+        else:
+            self._expired = True
+            self._wake()
+
+    def retire(self) -> None:
+        """The server stops: an idle connection closes, unless its next request is there already."""
+        if self.state == IDLE:
+            self._readable()
+        if self.state == IDLE:
+            self._ended = True
+            self._wake()
+
+    def close(self) -> None:
+        """Closes the socket; a second time does nothing."""
+        if self.state == CLOSED:
+            return
+        self.state = CLOSED
+        self._reader.stop()
+        self._reader.close()
+        self._socket.close()
+        self._buffer = b""
+        self._server.forget(self)
+
+    # The hub's side; nothing here may block.
+
+    def _readable(self) -> None:
+        """Reads once what the client has sent."""
+        try:
+            data = self._socket.recv(RECV_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        state = self.state
+        if state == LINGERING:
+            self._discarded += len(data)
+            if not data or self._discarded > LINGER_BYTES:
+                self.close()
+            return
+        if not data:
+            self._ended = True
+            self._reader.stop()
+        elif self._buffer:
+            self._buffer += data
+        else:
+            self._buffer = data
+        if state in (IDLE, READING):
+            self._wake()
+        elif not data:
+            self._tell_ended()
+        elif len(self._buffer) > AHEAD_BYTES:
+            self._paused = True
+            self._reader.stop()
+
+    def _tell_ended(self) -> None:
+        """The client has ended its side while the greenlet was not waiting for it. May not
+        block."""
+        raise NotImplementedError
+
+    def _writable(self) -> None:
+        if self.state == WRITING:
+            self._wake()
+
+    def _wake(self) -> None:
+        """Lets the greenlet go on; it waits in `_wait`."""
+        self.state = RUNNING
+        assert self.greenlet is not None
+        self.greenlet.switch()
+
+    # The greenlet's side.
+
+    def _wait(self, state: int, deadline: float) -> bool:
+        """Waits in that state until the hub's side wakes it; False if the deadline did."""
+        if self._paused and state != WRITING:
+            self._paused = False
+            self._reader.start(self._readable)
+        self.deadline = deadline
+        self.state = state
+        while self.state == state:
+            self._hub.switch()
+        expired, self._expired = self._expired, False
+        return not expired
+
+    def _send(self, data: bytes) -> None:
+        """Returns when the kernel has the bytes. Raises ClientDisconnected."""
+        try:
+            sent = self._socket.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            raise ClientDisconnected(f"the client has gone: {error}") from error
+        if sent != len(data):
+            self._send_rest(memoryview(data)[sent:])
+
+    def _send_both(self, head: bytes, body: bytes) -> None:
+        """Sends both without joining them."""
+        try:
+            sent = self._socket.sendmsg((head, body))
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            raise ClientDisconnected(f"the client has gone: {error}") from error
+        if sent < len(head):
+            self._send(head[sent:])
+            sent = len(head)
+        if sent != len(head) + len(body):
+            self._send_rest(memoryview(body)[sent - len(head) :])
+
+    def _send_rest(self, rest: memoryview) -> None:
+        """Sends what the kernel had no room for, as the client makes room."""
+        writer = self._hub.loop.io(self._socket.fileno(), WRITABLE)
+        writer.start(self._writable)
+        try:
+            while rest:
+                queued = self._queued()
+                if not self._wait(WRITING, monotonic() + self._server.limits.write_timeout):
+                    # The kernel reports room only when much of its buffer is free, which a slow
+                    # client may need minutes for.
+                    if self._queued() >= queued:
+                        raise ClientDisconnected("the client took no byte of its answer in time")
+                    continue
+                try:
+                    rest = rest[self._socket.send(rest) :]
+                except BlockingIOError:
+                    continue
+                except OSError as error:
+                    raise ClientDisconnected(f"the client has gone: {error}") from error
+        finally:
+            writer.stop()
+            writer.close()
+
+    def _queued(self) -> int:
+        """Bytes that the kernel has and the client has not acknowledged."""
+        answer = ioctl(self._socket.fileno(), TIOCOUTQ, _NO_COUNT)
+        return int.from_bytes(answer, sys.byteorder)
+
+    def _finish(self) -> None:
+        """Closes, after a while if the client may miss the last answer otherwise."""
+        if self._ended or not (self._unread or self._buffer):
+            self.close()
+            return
+        try:
+            self._socket.shutdown(SHUT_WR)
+        except OSError:
+            self.close()
+            return
+        self._buffer = b""
+        self.greenlet = None
+        self.deadline = monotonic() + LINGER_SECONDS
+        self.state = LINGERING
+        if not self._reader.active:
+            self._reader.start(self._readable)
+
+    def _abort(self) -> None:
+        """Closes so that the client sees a reset, never the end of an answer."""
+        if self.state != CLOSED:
+            try:
+                self._socket.setsockopt(SOL_SOCKET, SO_LINGER, _RESET)
+            finally:
+                self.close()

@@ -1,0 +1,278 @@
+"""`block` and `step`: nodes made of nodes (BEHAVIOUR 13, 5.4).
+
+The sub-nodes of a chain are linked `out` to `in`; the block's in ports are the first's, its out ports the
+last's, the very same objects, so a block costs nothing on the way. Only a block with an `error` link
+puts an edge under the packets that enter: it takes the errors that arise inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from greenflow.errors import SpecFault
+from greenflow.node import Compiler, Node, Services, Source, has_output, has_port, node
+from greenflow.packet import Fault, Packet
+from greenflow.port import ERROR, InPort, OutPort, canonical
+from greenflow.process import Process, Reader
+from greenflow.spec import Spec
+
+
+class Inner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A port of a sub-node."""
+
+    name: Annotated[str, Meta(description="the sub-node's name")]
+    port: Annotated[str, Meta(description="its port")]
+
+
+class StepSpec(Spec):
+    specs: Annotated[
+        list[Spec],
+        Meta(min_length=1, description="the specs of the sub-nodes", extra={"alias": "nodes"}),
+    ]
+
+
+class BlockSpec(StepSpec):
+    inbounds: Annotated[
+        dict[str, list[Inner]], Meta(description="in ports, and where inside they lead")
+    ] = {}
+    outbounds: Annotated[
+        dict[str, list[Inner]], Meta(description="out ports, and where inside they come from")
+    ] = {}
+
+
+class _Step(Node[StepSpec]):
+    reads_only = True
+
+    def __init__(self, spec: StepSpec, services: Services) -> None:
+        self.inner = [services.compiler.compile(inner, services) for inner in spec.specs]
+        self.by_name = {inner.spec.name: inner for inner in self.inner if inner.spec.name}
+        self.local: dict[OutPort, tuple[InPort, ...]] = {}
+        for inner in self.inner:
+            inner.within = self
+        super().__init__(spec, services)
+        self.guards = any(canonical(port) == ERROR for port in spec.links)
+        for inner in self.inner:
+            for port, links in inner.spec.links.items():
+                out = inner.output(port)
+                self.local[out] = tuple(
+                    entry
+                    for link in links
+                    if (entry := self.by_name[link.name or ""].input(link.port)) is not None
+                )
+                inner.link(port, self.local[out])
+        if self.chained:
+            for here, there in zip(self.inner, self.inner[1:], strict=False):
+                entry = there.input("in")
+                assert entry is not None
+                here.link("out", (entry,))
+
+    @property
+    def chained(self) -> bool:
+        """Whether the sub-nodes are a chain, or linked by their own links."""
+        return True
+
+    # -- checking ------------------------------------------------------------------------------
+
+    @classmethod
+    def check(cls, spec: StepSpec, compiler: Compiler) -> list[SpecFault]:
+        specs, faults = spec.specs, []
+        inbounds, outbounds = _bounds(spec)
+        chained = not inbounds and not outbounds
+        named: dict[str, Spec] = {}
+        for i, inner in enumerate(specs):
+            if inner.name is not None and inner.name in named:
+                faults.append(SpecFault(f"$.specs[{i}].name", f"{inner.name!r} is there already"))
+            named[inner.name or ""] = inner
+        for i, inner in enumerate(specs):
+            inputs, outputs = compiler.ports(inner)
+            path = f"$.specs[{i}]"
+            if issubclass(compiler.node_type(inner.kind), Source):
+                reason = f"a source ({inner.kind!r}) cannot be part of a block"
+                faults.append(SpecFault(path, reason))
+                continue
+            if chained and i and not has_port(inputs, "in"):
+                faults.append(SpecFault(path, f"kind {inner.kind!r} has no in port to chain to"))
+            if chained and i + 1 < len(specs) and not has_port(outputs, "out"):
+                faults.append(SpecFault(path, f"kind {inner.kind!r} has no out port to chain"))
+            if chained and any(canonical(port) == "out" for port in inner.links):
+                faults.append(SpecFault(f"{path}.links.out", "in a chain the order links `out`"))
+            for port, links in inner.links.items():
+                for link in links:
+                    target = named.get(link.name or "")
+                    where = f"{path}.links.{port}"
+                    if target is None or link.name is None:
+                        reason = f"no sub-node is called {link.name or link.id!r}"
+                        faults.append(SpecFault(where, reason))
+                    elif not has_port(compiler.ports(target)[0], canonical(link.port)):
+                        reason = f"sub-node {link.name!r} has no in port {link.port!r}"
+                        faults.append(SpecFault(where, reason))
+        for field, bounds, side in (("inbounds", inbounds, 0), ("outbounds", outbounds, 1)):
+            for port, inners in bounds.items():
+                try:
+                    canonical(port)
+                except ValueError as error:
+                    faults.append(SpecFault(f"$.{field}.{port}", str(error)))
+                for bound in inners:
+                    target = named.get(bound.name)
+                    where = f"$.{field}.{port}"
+                    if target is None:
+                        faults.append(SpecFault(where, f"no sub-node is called {bound.name!r}"))
+                        continue
+                    ports = compiler.ports(target)[side]
+                    known = has_output(ports, canonical(bound.port)) if side else False
+                    if not known and not has_port(ports, canonical(bound.port)):
+                        what = "out" if side else "in"
+                        reason = f"sub-node {bound.name!r} has no {what} port {bound.port!r}"
+                        faults.append(SpecFault(where, reason))
+        return faults
+
+    @classmethod
+    def ports(cls, spec: StepSpec, compiler: Compiler) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        inbounds, outbounds = _bounds(spec)
+        if inbounds or outbounds:
+            return tuple(map(canonical, inbounds)), tuple(map(canonical, outbounds))
+        return compiler.ports(spec.specs[0])[0], compiler.ports(spec.specs[-1])[1]
+
+    # -- ports ---------------------------------------------------------------------------------
+
+    def _enter(self, name: str) -> list[InPort]:
+        """The in ports of sub-nodes that an in port of the block leads to."""
+        bounds = _bounds(self.spec)[0]
+        if self.chained:
+            found = self.inner[0].input(name)
+            return [] if found is None else [found]
+        for port, inners in bounds.items():
+            if canonical(port) == name:
+                entries = (self.by_name[inner.name].input(inner.port) for inner in inners)
+                return [entry for entry in entries if entry is not None]
+        return []
+
+    def input(self, name: str) -> InPort | None:
+        name = canonical(name)
+        if name not in self.in_ports:
+            entries = self._enter(name)
+            if not entries:
+                return None
+            if len(entries) == 1 and not self.guards:
+                self.in_ports[name] = entries[0]
+            else:
+                self.in_ports[name] = InPort(self._receive(tuple(entries)))
+                self.in_ports[name].emptied = self.emptied
+        return self.in_ports[name]
+
+    def _receive(self, entries: tuple[InPort, ...]) -> Callable[[Reader, Packet], bool]:
+        def receive(reader: Reader, packet: Packet) -> bool:
+            if self.guards:
+                self.guard(packet)
+            if len(entries) == 1:
+                packet.process.deliver(entries[0], packet)
+            else:
+                targets: list[tuple[InPort | None, Any]] = [(e, packet.payload) for e in entries]
+                packet.process.fan_out(targets, packet, self)
+            return False
+
+        return receive
+
+    def _leave(self, name: str) -> list[tuple[Node[Any], str]]:
+        """The out ports of sub-nodes that an out port of the block is made of."""
+        if self.chained:
+            inner = self.inner[-1]
+            return [(inner, name)] if has_output(inner.port_names(inner.spec)[1], name) else []
+        for port, inners in _bounds(self.spec)[1].items():
+            if canonical(port) == name:
+                return [(self.by_name[inner.name], inner.port) for inner in inners]
+        return []
+
+    def output(self, name: str) -> OutPort:
+        name = canonical(name)
+        if name not in self.out_ports and has_output((), name):
+            self.out_ports[name] = OutPort()  # `error` and the lifecycle are the block's own
+        if name not in self.out_ports:
+            leaving = self._leave(name)
+            if not leaving:
+                raise LookupError(f"kind {self.spec.kind!r} has no out port {name!r}")
+            self.out_ports[name] = leaving[0][0].output(leaving[0][1])
+        return self.out_ports[name]
+
+    def link(self, port: str, entries: tuple[InPort, ...]) -> None:
+        port = canonical(port)
+        if has_output((), port):
+            super().link(port, entries)
+            return
+        for inner, name in self._leave(port):
+            inner.link(name, self.local.get(inner.output(name), ()) + entries)
+
+    # -- what the engine asks ------------------------------------------------------------------
+
+    def takes(self, fault: Fault) -> bool:
+        """An error that arose inside, not one answered from beyond the out ports."""
+        return any(_inside(origin, self) for origin in fault.origins)
+
+    def entrances(self) -> Iterable[InPort]:
+        return (*self.in_ports.values(), *(e for inner in self.inner for e in inner.entrances()))
+
+    @property
+    def in_flight(self) -> int:
+        own = sum(port.in_flight for port in self._own_ports())
+        return own + self.under_guard + sum(inner.in_flight for inner in self.inner)
+
+    def _own_ports(self) -> Iterator[InPort]:
+        theirs = {entry for inner in self.inner for entry in inner.entrances()}
+        return (port for port in self.in_ports.values() if port not in theirs)
+
+    def watch_emptied(self, callback: Callable[[], object] | None) -> None:
+        super().watch_emptied(callback)
+        for inner in self.inner:
+            inner.watch_emptied(callback)
+
+    def holds(self, process: Process) -> bool:
+        return super().holds(process) or any(inner.holds(process) for inner in self.inner)
+
+    def open(self) -> None:
+        opened: list[Node[Any]] = []
+        try:
+            for inner in reversed(self.inner):
+                inner.open()
+                opened.append(inner)
+        except BaseException:
+            for inner in reversed(opened):
+                inner.close()
+            raise
+
+    def close(self) -> None:
+        for inner in self.inner:
+            inner.close()
+
+
+@node("step")
+class Step(_Step):
+    """Sub-nodes in a chain, `out` to `in`; its ports are the first's in and the last's out ports."""
+
+
+@node("block")
+class Block(_Step):
+    """Sub-nodes as one node: a chain, or with `inbounds` or `outbounds` linked by their own links.
+
+    Names are local to the block. An error that arises inside goes to the block's `error` link.
+    """
+
+    spec_type = BlockSpec
+
+    @property
+    def chained(self) -> bool:
+        return not any(_bounds(self.spec))
+
+
+def _bounds(spec: Spec) -> tuple[dict[str, list[Inner]], dict[str, list[Inner]]]:
+    return (spec.inbounds, spec.outbounds) if isinstance(spec, BlockSpec) else ({}, {})
+
+
+def _inside(origin: Node[Any], block: Node[Any]) -> bool:
+    within = origin.within
+    while within is not None and within is not block:
+        within = within.within
+    return within is block

@@ -1,0 +1,100 @@
+"""What is done about errors: throw, try, retry (BEHAVIOUR 5, 13)."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Annotated, Any
+
+import gevent
+import msgspec
+from msgspec import Meta
+
+from greenflow.errors import WorkflowError
+from greenflow.node import Answer, Context, Handler, Node, node
+from greenflow.packet import Fault, Packet
+from greenflow.port import Receive
+from greenflow.process import Reader
+from greenflow.spec import Duration, Spec
+
+
+@node("throw", outputs=(), reads_only=True)
+class Throw(Node[Spec]):
+    """Raises its input: an error as itself, a string as the message, another value as its JSON.
+
+    A list is a chain, the root cause first; nulls in it are skipped. Null, or no element, raises
+    nothing and is answered null.
+    """
+
+    def handle(self, ctx: Context, payload: Any) -> Any:
+        raised: Exception | None = None
+        for item in payload if isinstance(payload, list) else [payload]:
+            if item is None:
+                continue
+            if isinstance(item, Exception) and raised is None:
+                raised = item
+            else:
+                outer = WorkflowError(message(item))
+                outer.__cause__ = raised
+                raised = outer
+        if raised is None:
+            return Answer(None)
+        return Fault(raised, (self,))
+
+
+def message(item: Any) -> str:
+    """What a payload says when it is raised."""
+    if isinstance(item, Exception):
+        return str(item) or type(item).__name__
+    if isinstance(item, str):
+        return item
+    return json.dumps(item, ensure_ascii=False, default=str)
+
+
+@node("try", reads_only=True)
+class Try(Node[Spec]):
+    """Sends its input to `out`; an error that is answered goes to `error`."""
+
+    def receiver(self, handle: Handler) -> Receive:
+        def receive(reader: Reader, packet: Packet) -> bool:
+            assert self.out is not None
+            self.guard(packet)
+            self.send(packet, self.out, packet.payload)
+            return False
+
+        return receive
+
+
+class Backoff(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long to wait before each further try."""
+
+    initial: Annotated[Duration, Meta(description="before the first retry")] = 0.0
+    factor: Annotated[float, Meta(ge=1, description="how much longer each time")] = 2.0
+    max: Annotated[Duration, Meta(description="never longer than this")] = 30.0
+    jitter: Annotated[float, Meta(ge=0, le=1, description="the share of it left to chance")] = 0.0
+
+
+class RetrySpec(Spec):
+    threshold: Annotated[int, Meta(ge=0, description="how many retries at most")] = 0
+    backoff: Annotated[Backoff, Meta(description="the time between tries")] = Backoff()
+
+
+@node("retry", reads_only=True)
+class Retry(Node[RetrySpec]):
+    """Sends its input to `out` again while the answer is an error.
+
+    After `threshold` retries the last error goes to `error`, or is the answer. All tries happen in
+    the same process, so a retry undoes nothing.
+    """
+
+    def handle(self, ctx: Context, payload: Any) -> Any:
+        backoff = self.spec.backoff
+        seconds = backoff.initial
+        for left in range(self.spec.threshold, -1, -1):
+            (answer,) = ctx.call("out", payload)
+            if type(answer) is not Fault:
+                return Answer(answer)
+            if left:
+                gevent.sleep(seconds * (1 - backoff.jitter * random.random()))
+                seconds = min(seconds * backoff.factor, backoff.max)
+        return answer

@@ -1,0 +1,143 @@
+"""Where a packet goes next: nop, fork, call, loop, split, merge, sleep (BEHAVIOUR 13).
+
+Lives here: kinds that only move packets. Those about errors are in failure.py.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from functools import partial
+from typing import Annotated, Any
+
+import gevent
+from msgspec import Meta
+
+from greenflow.node import Answer, Context, Handler, Node, Run, Send, node
+from greenflow.packet import NOTHING, Fault, merge
+from greenflow.port import parse
+from greenflow.spec import Duration, Spec
+
+
+@node("nop", outputs=(), reads_only=True)
+class Nop(Node[Spec]):
+    """Takes every packet and answers nothing."""
+
+    def handle(self, ctx: Context, payload: Any) -> Any:
+        return NOTHING
+
+
+@node("fork", reads_only=True)
+class Fork(Node[Spec]):
+    """Answers nothing at once and goes on in a child process.
+
+    An error there goes to `error` in the child; without that link it fails only the child.
+    """
+
+    def handle(self, ctx: Context, payload: Any) -> Any:
+        Run(self).spawn(payload, ctx.process, ctx.packet.hops)
+        return NOTHING
+
+
+@node("call", outputs=("out[i]",), reads_only=True)
+class Call(Node[Spec]):
+    """Sends its input to `out[0]`, the answer to the next linked port, and so on.
+
+    The last answer is the answer. An error at any step goes to `error`.
+    """
+
+    def handle(self, ctx: Context, payload: Any) -> Any:
+        answer = payload
+        for name in linked(self):
+            (answer,) = ctx.call(name, None if answer is NOTHING else answer)
+            if type(answer) is Fault:
+                return answer
+        return Answer(answer)
+
+
+@node("loop", outputs=("out", "out[1]"), reads_only=True)
+class Loop(Node[Spec]):
+    """Sends each element to `out[0]`, all before waiting for any; the answers go to `out[1]`.
+
+    A list gives a list, in order and without what was answered with nothing; anything else is
+    sent once, and its answer goes on bare. An error goes to `error`, after all have answered.
+    """
+
+    def handle(self, ctx: Context, payload: Any) -> Any:
+        many = isinstance(payload, list)
+        answers = ctx.call("out", *(payload if many else [payload]))
+        faults = [answer for answer in answers if type(answer) is Fault]
+        if faults:
+            return merge(faults)
+        if many:
+            return ctx.to("out[1]", [answer for answer in answers if answer is not NOTHING])
+        return ctx.to("out[1]", None if answers[0] is NOTHING else answers[0])
+
+
+@node("split", outputs=("out[i]",), reads_only=True)
+class Split(Node[Spec]):
+    """Sends element i of a list to `out[i]`, and anything else to `out[0]`.
+
+    Elements whose port is not linked are dropped; if none is sent, nothing is the answer.
+    """
+
+    def handle(self, ctx: Context, payload: Any) -> Iterator[Send]:
+        elements = payload if isinstance(payload, list) else [payload]
+        for name in linked(self):
+            index = parse(name)[1]
+            if index < len(elements):
+                yield ctx.to(name, elements[index])
+
+
+@node("merge", inputs=("in[i]",), reads_only=True)
+class Merge(Node[Spec]):
+    """Waits, within a process, for one packet on every in port that a link names.
+
+    Earlier ones are answered with nothing; the last carries the list in the order of the ports, or
+    the bare payload if there is one port. The nth packet of a port belongs to round n. An error
+    among the payloads goes to `error`.
+    """
+
+    def handler(self, port: str) -> Handler:
+        return partial(self.gather_round, port)
+
+    def gather_round(self, port: str, ctx: Context, payload: Any) -> Any:
+        process = ctx.process
+        key = self, process  # a child has rounds of its own
+        waiting: dict[str, deque[Any]] = process.data.get(key)
+        if waiting is None:
+            waiting = {}
+            process.data.set(key, waiting)
+        waiting.setdefault(port, deque()).append(payload)
+        names = [name for name, entry in self.in_ports.items() if entry.linked]
+        names.sort(key=parse)
+        if not all(waiting.get(name) for name in names):
+            return NOTHING
+        round = [waiting[name].popleft() for name in names or [port]]
+        errors = [Fault(item, (self,)) for item in round if isinstance(item, Exception)]
+        if errors:
+            return merge(errors)
+        return round[0] if len(round) == 1 else round
+
+
+class SleepSpec(Spec):
+    interval: Annotated[Duration, Meta(description="how long, seconds or with units")]
+
+
+@node("sleep", reads_only=True)
+class Sleep(Node[SleepSpec]):
+    """Passes its input on after an interval."""
+
+    def handle(self, ctx: Context, payload: Any) -> Any:
+        gevent.sleep(self.spec.interval)
+        return payload
+
+
+def linked(node: Node[Any]) -> list[str]:
+    """The names of the node's `out[i]` ports that are linked, by index."""
+    ports: list[tuple[int, str]] = [
+        (parse(name)[1], name)
+        for name, port in node.out_ports.items()
+        if port.links and parse(name)[0] == "out"
+    ]
+    return [name for _, name in sorted(ports)]

@@ -1,0 +1,258 @@
+"""`listener`: HTTP requests become processes, answers become responses (BEHAVIOUR 8).
+
+Lives here: the kind, and what a request is as a payload and an answer as a response. HTTP itself is
+net/'s, bodies are mime.py's.
+"""
+
+from __future__ import annotations
+
+import http
+import logging
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+import gevent
+import msgspec
+from msgspec import Meta
+
+from greenflow import mime
+from greenflow.errors import InvalidArgument
+from greenflow.net.limits import Limits
+from greenflow.net.message import ClientDisconnected, Request, Respond, Response, canonical_name
+from greenflow.net.pool import Lease, Servers
+from greenflow.node import Run, Services, Source, describe, log_unhandled, node
+from greenflow.packet import NOTHING, Fault
+from greenflow.process import Process
+from greenflow.spec import Spec
+
+# Seconds that a request whose client has left may still take (BEHAVIOUR 8.12): enough for a short
+# commit to end, too short to be worth an attack.
+AFTER_DISCONNECT = 0.5
+
+# What makes a map a response, and the keys it may then have (BEHAVIOUR 8.3).
+_RESPONSE_MARKS = ("status", "body", "header")
+_RESPONSE_KEYS = frozenset(
+    ("method", "scheme", "host", "path", "query", "protocol", "header", "body", "status", "params")
+)
+
+# Headers of an answer that are not the workflow's to set, in lower case (BEHAVIOUR 8.5): those
+# that frame a message or concern one hop (RFC 9110 7.6.1), and those of requests only.
+_IGNORED = frozenset(
+    (
+        *("connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding"),
+        *("upgrade", "content-length", "http2-settings", "proxy-authenticate"),
+        *("host", "user-agent", "accept", "accept-charset", "accept-encoding", "accept-language"),
+        *("cookie", "origin", "authorization", "proxy-authorization", "expect", "from"),
+        *("max-forwards", "range", "referer"),
+        *("if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range"),
+    )
+)
+
+_log = logging.getLogger("greenflow.nodes.listener")
+
+
+class LimitsSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Sizes in bytes, times in seconds."""
+
+    body: Annotated[int, Meta(ge=0, description="bytes of a body, also decompressed")] = (
+        Limits().body
+    )
+    connections: Annotated[int, Meta(ge=1, description="open connections")] = Limits().connections
+    header_timeout: Annotated[float, Meta(gt=0, extra={"format": "duration"})] = (
+        Limits().header_timeout
+    )
+    body_timeout: Annotated[float, Meta(gt=0, extra={"format": "duration"})] = Limits().body_timeout
+    idle_timeout: Annotated[float, Meta(gt=0, extra={"format": "duration"})] = Limits().idle_timeout
+    write_timeout: Annotated[float, Meta(gt=0, extra={"format": "duration"})] = (
+        Limits().write_timeout
+    )
+
+
+class ListenerSpec(Spec):
+    port: Annotated[int, Meta(ge=0, le=65535, description="TCP port; 0 takes a free one")]
+    protocol: Annotated[str, Meta(pattern="^http$", description="http")] = "http"
+    host: Annotated[str | None, Meta(description="address; default: setting listener.host")] = None
+    limits: Annotated[LimitsSpec, Meta(description="what a client may ask")] = LimitsSpec()
+
+
+@node("listener", outputs=("out",), reads_only=True)
+class Listener(Source[ListenerSpec]):
+    """Answers HTTP requests: each leaves by `out` in a process of its own.
+
+    An error answer goes to `error`; if nobody takes it the response is a 500 without its message.
+    """
+
+    def __init__(self, spec: ListenerSpec, services: Services) -> None:
+        super().__init__(spec, services)
+        self.run = Run(self)
+        self.lease: Lease | None = None
+        self.limits = Limits(**msgspec.structs.asdict(spec.limits))
+
+    @property
+    def address(self) -> str:
+        """Where it listens, `host:port`."""
+        host = self.spec.host or self.services.settings.listener.host
+        port = self.lease.address[1] if self.lease is not None else self.spec.port
+        return f"{host}:{port}"
+
+    def prepare(self) -> None:
+        servers = self.services.share("servers", Servers, lambda servers: None)
+        host = self.spec.host or self.services.settings.listener.host
+        self.lease = servers.acquire(host, self.spec.port, self, key=self.spec.id)
+
+    def abandon(self) -> None:
+        if self.lease is not None:
+            self.lease.release(self.services.settings.grace)
+            self.lease = None
+
+    def start(self, run: Run) -> None:
+        assert self.lease is not None
+        self.run = run
+        self.lease.serve(self.serve, self.limits)
+        _log.info("listening on http://%s", self.address, extra=describe(self))
+
+    def stop(self) -> None:
+        self.abandon()
+
+    # -- one request ---------------------------------------------------------------------------
+
+    def serve(self, request: Request, respond: Respond) -> None:
+        """Answer one request. Called in the greenlet of its connection."""
+        try:
+            payload = to_payload(request)
+        except InvalidArgument as error:
+            self._refuse(error, request, respond)
+            return
+        run = self.run
+        process = run.begin()
+        request.on_disconnect = lambda: self._leave(process)
+        try:
+            assert self.out is not None
+            self._respond(process, request, run.ask(process, self.out, payload), respond)
+        except ClientDisconnected as error:
+            process.exit(error)
+        finally:
+            run.end(process)
+
+    def _respond(self, process: Process, request: Request, answer: Any, respond: Respond) -> None:
+        """Settle, then send: a commit precedes the answer it belongs to."""
+        unhandled = None
+        if type(answer) is Fault:
+            unhandled = answer.error
+            if self.error.links:
+                answer = process.ask(self.error, answer.error)[0]
+                unhandled = answer.error if type(answer) is Fault else None
+        if unhandled is not None:
+            response = plain(500)
+        else:
+            try:
+                response = to_response(answer, request)
+            except Exception as error:
+                unhandled, response = error, plain(500)
+        failed = response.status >= 400
+        error = unhandled or (_Failed(response.status) if failed else None)
+        failure = process.settle(error)
+        if failure is not None and failure is not error:
+            unhandled, response = failure, plain(500)
+        if unhandled is not None:
+            log_unhandled(self, process, unhandled)
+        respond(response)
+
+    def _refuse(self, error: InvalidArgument, request: Request, respond: Respond) -> None:
+        """A body that cannot be decoded: to `error`, else 400 (BEHAVIOUR 8.8)."""
+        if not self.error.links:
+            respond(plain(400))
+            return
+        process = self.run.begin()
+        try:
+            self._respond(process, request, Fault(error, (self,)), respond)
+        finally:
+            self.run.end(process)
+
+    def _leave(self, process: Process) -> None:
+        """In the hub: the client has gone, so its process has little time left."""
+        timer = gevent.get_hub().loop.timer(AFTER_DISCONNECT)
+
+        def end() -> None:
+            timer.stop()
+            timer.close()
+            gevent.spawn(process.exit, ClientDisconnected("the client has left"))
+
+        timer.start(end)
+        process.on_exit(lambda: (timer.stop(), timer.close()))
+
+
+class _Failed(Exception):
+    """The workflow answered with an error status: what it did is rolled back (BEHAVIOUR 8.6)."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"answered with status {status}")
+
+
+def to_payload(request: Request) -> dict[str, Any]:
+    """A request as a payload (BEHAVIOUR 8.2). Raises InvalidArgument for a body without sense."""
+    payload: dict[str, Any] = {
+        "method": request.method,
+        "scheme": request.scheme,
+        "host": request.host,
+        "path": request.path,
+        "query": mime.parse_form(request.query) if request.query else {},
+        "protocol": f"HTTP/{request.version}",
+        "header": request.header_lists(),
+    }
+    if request.body:
+        payload["body"] = mime.decode(request.header("content-type"), request.body)
+    return payload
+
+
+def to_response(answer: Any, request: Request) -> Response:
+    """An answer as a response (BEHAVIOUR 8.3 to 8.5). Raises what the encoding of its body does."""
+    status, header, body = 200, None, answer
+    if type(answer) is dict and is_response(answer):
+        body = answer.get("body", NOTHING)
+        header = answer.get("header")
+        status = answer.get("status") or 200
+        if type(status) is not int or not 200 <= status <= 599:
+            raise ValueError(f"{status!r} is no HTTP status from 200 to 599")
+    headers: list[tuple[str, str]] = []
+    content_type = None
+    for name, value in _fields(header):
+        lower = name.lower()
+        if lower == "content-type":
+            content_type = value
+        elif lower not in _IGNORED:
+            headers.append((canonical_name(name), value))
+    if body is NOTHING or (body is None and content_type is None):
+        if content_type is not None:
+            headers.append(("Content-Type", content_type))
+        return Response(status, headers, b"")
+    content_type, encoded, negotiated = mime.encode(body, content_type, request.header("accept"))
+    if encoded or body is not None:
+        headers.append(("Content-Type", content_type))
+    if negotiated:
+        headers.append(("Vary", "Accept"))
+    return Response(status, headers, encoded)
+
+
+def is_response(answer: dict[str, Any]) -> bool:
+    """Whether a map is a response; any other is the body of a 200."""
+    marked = any(key in answer for key in _RESPONSE_MARKS)
+    return marked and answer.keys() <= _RESPONSE_KEYS
+
+
+def _fields(header: Any) -> Iterable[tuple[str, str]]:
+    if header is None:
+        return
+    if type(header) is not dict:
+        raise ValueError("the header of a response is a map")
+    for name, values in header.items():
+        for value in values if type(values) is list else [values]:
+            if not isinstance(value, str | int | float):
+                raise ValueError(f"the header {name} is no string")
+            yield name, value if isinstance(value, str) else str(value)
+
+
+def plain(status: int) -> Response:
+    """A response that says no more than its status."""
+    text = http.HTTPStatus(status).phrase.encode()
+    return Response(status, [("Content-Type", "text/plain; charset=utf-8")], text)

@@ -1,0 +1,175 @@
+"""`router`: which out port a request leaves by (BEHAVIOUR 9).
+
+Routes are a tree of path segments, so 10,000 of them cost no search. At each segment a static text is
+tried before a parameter, and that before the rest, going back where a deeper match fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, NamedTuple
+from urllib.parse import unquote
+
+import msgspec
+from msgspec import Meta
+
+from greenflow.errors import InvalidArgument, SpecFault
+from greenflow.node import Compiler, Context, Node, Services, node
+from greenflow.port import parse
+from greenflow.spec import Spec
+
+STATUS_TEXT = {404: "Not Found", 405: "Method Not Allowed"}
+
+
+class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One method and path, and the port for them."""
+
+    method: Annotated[str, Meta(min_length=1, description="the HTTP method")]
+    path: Annotated[str, Meta(description="`:name` is one segment, `*` the rest, `\\:` a colon")]
+    port: Annotated[str, Meta(description="an `out[i]`")] = "out[0]"
+
+
+class RouterSpec(Spec):
+    routes: Annotated[list[Route], Meta(description="which requests leave by which port")] = []
+
+
+class Leaf(NamedTuple):
+    """Where a route ends: its port, and the names of its parameters in order."""
+
+    port: str
+    names: tuple[str, ...]
+
+
+class Branch:
+    """The routes below one path."""
+
+    __slots__ = ("parameter", "rests", "routes", "static")
+
+    def __init__(self) -> None:
+        self.static: dict[str, Branch] = {}
+        self.parameter: Branch | None = None
+        self.rests: dict[str, dict[str, Leaf]] = {}  # by the text before the `*`, longest first
+        self.routes: dict[str, Leaf] = {}  # by method
+
+    def find(self, path: list[str], at: int = 0) -> Iterator[tuple[dict[str, Leaf], list[str]]]:
+        """Every set of routes that matches the segments from `at`, the most specific first, with
+        the texts of its parameters."""
+        if at == len(path):
+            if self.routes:
+                yield self.routes, []
+            return
+        segment = unquote(path[at])
+        below = self.static.get(segment)
+        if below is not None:
+            yield from below.find(path, at + 1)
+        if self.parameter is not None and segment:
+            for routes, texts in self.parameter.find(path, at + 1):
+                yield routes, [segment, *texts]
+        for before, routes in self.rests.items():
+            rest = "/".join(map(unquote, path[at:]))
+            if rest.startswith(before):
+                yield routes, [rest[len(before) :]]
+
+
+def segments(path: str) -> list[str]:
+    """The segments of a path, still percent-encoded; a missing leading slash is added."""
+    return path.removeprefix("/").split("/")
+
+
+class Routes:
+    """The tree of a router's routes."""
+
+    def __init__(self) -> None:
+        self.root = Branch()
+
+    def add(self, route: Route) -> bool:
+        """Add a route; False if one of the same method and shape is there."""
+        branch, names = self.root, []
+        routes = None
+        for segment in segments(route.path):
+            before, star, _ = segment.partition("*")
+            if star:
+                routes = branch.rests.setdefault(_literal(before), {})
+                branch.rests = dict(sorted(branch.rests.items(), key=lambda rest: -len(rest[0])))
+                names.append("*")
+                break
+            if segment.startswith(":") and len(segment) > 1:
+                names.append(segment[1:])
+                if branch.parameter is None:
+                    branch.parameter = Branch()
+                branch = branch.parameter
+            else:
+                branch = branch.static.setdefault(_literal(segment), Branch())
+        if routes is None:
+            routes = branch.routes
+        method = route.method.upper()
+        if method in routes:
+            return False
+        routes[method] = Leaf(route.port, tuple(names))
+        return True
+
+    def match(self, method: str, path: str) -> tuple[Leaf, list[str]] | set[str]:
+        """The route of a request with its parameters' texts, or the methods that would match."""
+        methods: set[str] = set()
+        for routes, texts in self.root.find(segments(path)):
+            leaf = routes.get(method)
+            if leaf is None and method == "HEAD":
+                leaf = routes.get("GET")
+            if leaf is not None:
+                return leaf, texts
+            methods.update(routes)
+        return methods
+
+
+def _literal(segment: str) -> str:
+    return unquote(segment.replace("\\:", ":"))
+
+
+@node("router", outputs=("out[i]",), reads_only=True)
+class Router(Node[RouterSpec]):
+    """Sends a request to the port of its route, with the path's parameters added as `params`.
+
+    Without a route it answers, or sends to `error`, a 404 or 405; OPTIONS is answered 204.
+    """
+
+    @classmethod
+    def check(cls, spec: RouterSpec, compiler: Compiler) -> list[SpecFault]:
+        faults, routes = [], Routes()
+        for i, route in enumerate(spec.routes):
+            try:
+                if parse(route.port)[0] != "out":
+                    raise ValueError("a route leaves by out[0], out[1] and so on")
+            except ValueError as error:
+                faults.append(SpecFault(f"$.routes[{i}].port", str(error)))
+            if not routes.add(route):
+                reason = f"{route.method} {route.path} is routed already"
+                faults.append(SpecFault(f"$.routes[{i}]", reason))
+        return faults
+
+    def __init__(self, spec: RouterSpec, services: Services) -> None:
+        self.routes = Routes()
+        for route in spec.routes:
+            self.routes.add(route)
+        super().__init__(spec, services)
+
+    def handle(self, ctx: Context, payload: Any) -> Any:
+        if type(payload) is not dict:
+            raise InvalidArgument("a router takes a request, a map with method and path")
+        method = str(payload.get("method") or "GET")
+        found = self.routes.match(method, str(payload.get("path") or "/"))
+        if isinstance(found, set):
+            return ctx.to("error", unrouted(method, found))
+        leaf, texts = found
+        params = dict(zip(leaf.names, texts, strict=True))
+        return ctx.to(leaf.port, {**payload, "params": params})
+
+
+def unrouted(method: str, methods: set[str]) -> dict[str, Any]:
+    """The payload for a request without a route, given the methods of all routes of its path."""
+    if not methods:
+        return {"status": 404, "body": STATUS_TEXT[404]}
+    allowed = methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set())
+    header = {"Allow": [", ".join(sorted(allowed))]}
+    if method == "OPTIONS":
+        return {"status": 204, "header": header}
+    return {"status": 405, "header": header, "body": STATUS_TEXT[405]}

@@ -1,0 +1,69 @@
+"""`session`: values kept as long as a process lives, and reached from every other (BEHAVIOUR 13)."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from gevent.event import Event
+
+from greenflow.node import Answer, Context, Handler, Node, Run, Services, node
+from greenflow.packet import NOTHING, Fault, merge
+from greenflow.process import RUNNING, Process
+from greenflow.spec import Spec
+
+
+@node("session", inputs=("io", "in"), reads_only=True)
+class Session(Node[Spec]):
+    """`io` keeps its payload as a session while that process lives, and answers nothing.
+
+    Each `in`, from any process, leaves by `out` once for every live session, as `[session, input]`
+    in a child of the session's process. The answers are merged in the order in which the sessions
+    were opened; without a live session nothing is the answer.
+    """
+
+    def __init__(self, spec: Spec, services: Services) -> None:
+        super().__init__(spec, services)
+        self.sessions: dict[object, tuple[Process, Any]] = {}
+
+    def handler(self, port: str) -> Handler:
+        return self.keep if port == "io" else self.reach
+
+    def keep(self, ctx: Context, payload: Any) -> Any:
+        key = object()
+        self.sessions[key] = ctx.process, payload
+        ctx.process.on_exit(partial(self.sessions.pop, key, None))
+        return NOTHING
+
+    def reach(self, ctx: Context, payload: Any) -> Any:
+        live = [(p, kept) for p, kept in self.sessions.values() if p.state == RUNNING]
+        answers: list[Any] = [NOTHING] * len(live)
+        left, all_in = len(live), Event()
+
+        def one_less() -> None:
+            nonlocal left
+            left -= 1
+            if not left:
+                all_in.set()
+
+        run = Run(self)
+        for place, (process, kept) in enumerate(live):
+            child = run.begin(process, ctx.packet.hops)
+            child.on_exit(partial(run.answered, child))
+            child.on_exit(one_less)
+            child.spawn(self._reach_one, run, child, [kept, payload], answers, place)
+        if live:
+            all_in.wait()
+        return Answer(merge(answers))
+
+    def _reach_one(
+        self, run: Run, child: Process, payload: Any, answers: list[Any], place: int
+    ) -> None:
+        try:
+            answer = child.ask(self.output("out"), payload)[0]
+            failure = child.settle(answer.error if isinstance(answer, Fault) else None)
+            if failure is not None and not isinstance(answer, Fault):
+                answer = Fault(failure, (self,))
+            answers[place] = answer
+        finally:
+            child.finish()

@@ -1,0 +1,37 @@
+"""`snippet`: a piece of code in one of the installed languages (BEHAVIOUR 13, 15)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from greenflow import lang
+from greenflow.errors import CompileFailed, SpecFault
+from greenflow.node import Compiler, Context, Node, Services, node
+from greenflow.spec import Spec
+
+
+class SnippetSpec(Spec):
+    language: Annotated[str, Meta(description="what the code is written in")] = "text"
+    code: Annotated[str, Meta(description="the code")] = ""
+
+
+@node("snippet", reads_only=True)
+class Snippet(Node[SnippetSpec]):
+    """Runs code on each packet; what the code results in leaves by `out`."""
+
+    @classmethod
+    def check(cls, spec: SnippetSpec, compiler: Compiler) -> list[SpecFault]:
+        try:
+            lang.compile(spec.language, spec.code)
+        except CompileFailed as error:
+            return [SpecFault("$.code" if error.line else "$.language", str(error))]
+        return []
+
+    def __init__(self, spec: SnippetSpec, services: Services) -> None:
+        self.program = lang.compile(spec.language, spec.code)
+        super().__init__(spec, services)
+
+    def handle(self, ctx: Context, payload: Any) -> Any:
+        return self.program(payload)

@@ -1,0 +1,64 @@
+"""`watch`: a process for each change below a file or folder (BEHAVIOUR 14)."""
+
+from __future__ import annotations
+
+import logging
+import os
+from fnmatch import fnmatch
+from typing import Annotated
+
+import gevent
+from msgspec import Meta
+
+from greenflow.files import Watcher, follow
+from greenflow.node import Run, Source, describe, node
+from greenflow.spec import Spec
+
+_log = logging.getLogger("greenflow.nodes.watch")
+
+
+class WatchSpec(Spec):
+    path: Annotated[str, Meta(min_length=1, description="a file or folder; it may not exist yet")]
+    patterns: Annotated[
+        list[str], Meta(description="only names like these, such as `*.csv`; none: all")
+    ] = []
+
+
+@node("watch", reads_only=True)
+class Watch(Source[WatchSpec]):
+    """Starts a process for each change: `{path, event}` with created, changed or deleted."""
+
+    _watcher: Watcher | None = None
+    _greenlet: gevent.Greenlet | None = None
+
+    def prepare(self) -> None:
+        self._watcher = follow([self.spec.path])
+
+    def abandon(self) -> None:
+        if self._watcher is not None:
+            self._watcher.close()
+            self._watcher = None
+
+    def start(self, run: Run) -> None:
+        self._greenlet = gevent.spawn(self._follow, run, self._watcher)
+
+    def stop(self) -> None:
+        self.abandon()
+        if self._greenlet is not None:
+            self._greenlet.join()
+            self._greenlet = None
+
+    def _follow(self, run: Run, watcher: Watcher) -> None:
+        while self._watcher is watcher:
+            try:
+                changes = watcher.next(None)
+            except OSError as error:
+                _log.error("cannot follow %s: %s", self.spec.path, error, extra=describe(self))
+                return
+            for change, path in sorted(changes or ()):
+                if self._wanted(path):
+                    run.spawn({"path": path, "event": change})
+
+    def _wanted(self, path: str) -> bool:
+        name = os.path.basename(path)
+        return not self.spec.patterns or any(fnmatch(name, p) for p in self.spec.patterns)

@@ -1,0 +1,81 @@
+"""What people and workflows may ask of the stored specs: create, read, update, delete, apply.
+
+Lives here: Operations: the checks and the defaults in front of a collection. How documents are kept is
+the store's, and what becomes of a change is the loader's.
+
+Raises SpecInvalid, DuplicateSpec, UnknownSpec, InvalidArgument and StoreUnavailable as they come; whoever
+answers a workflow turns the first four into `invalid argument` (BEHAVIOUR 7.8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from greenflow.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from greenflow.scheme import Scheme
+    from greenflow.store.base import Collection, Record
+
+EVERYWHERE = "*"  # the scope of all namespaces (BEHAVIOUR 7.5)
+
+
+class Operations:
+    """The specs of a namespace. `scope` is what null reads and deletes: a namespace, or `*`."""
+
+    def __init__(
+        self, collection: Collection, scheme: Scheme, namespace: str, scope: str | None = None
+    ) -> None:
+        self.collection, self.scheme, self.namespace = collection, scheme, namespace
+        self.scope = scope or namespace
+
+    def create(self, documents: Any) -> list[Record]:
+        """Insert new specs; a known id or (namespace, name) is DuplicateSpec (BEHAVIOUR 7.2)."""
+        return self.collection.insert(self._validated(documents))
+
+    def apply(self, documents: Any) -> list[Record]:
+        """Replace whole specs, or insert them (BEHAVIOUR 7.4)."""
+        return self.collection.apply(self._validated(documents))
+
+    def update(self, patches: Any) -> list[Record]:
+        """Merge top-level fields into stored specs (BEHAVIOUR 7.3)."""
+        named = [{"namespace": self.namespace, **patch} for patch in as_list(patches)]
+        return self.collection.update(
+            named, lambda merged: self.scheme.validate(merged, self.namespace)
+        )
+
+    def read(self, filter: Any = None) -> list[Record]:
+        """The specs that a filter finds, in order of their ids (BEHAVIOUR 7.5)."""
+        return self.collection.find(self._scoped(filter))
+
+    def delete(self, filter: Any = None) -> list[Record]:
+        """Delete what a filter finds, and return it as it was."""
+        return self.collection.delete(self._scoped(filter))
+
+    def _validated(self, documents: Any) -> list[dict[str, Any]]:
+        return [self.scheme.validate(document, self.namespace) for document in as_list(documents)]
+
+    def _scoped(self, filter: Any) -> Mapping[str, Any] | None:
+        if filter is not None and not isinstance(filter, Mapping):
+            raise InvalidArgument("a filter is null or a map")
+        if not filter:
+            return None if self.scope == EVERYWHERE else {"namespace": self.scope}
+        if _mentions_namespace(filter):
+            return filter
+        return {"$and": [{"namespace": self.namespace}, filter]}
+
+
+def as_list(documents: Any) -> list[dict[str, Any]]:
+    """One spec or a list of them as a list (BEHAVIOUR 7.7). Raises InvalidArgument."""
+    many = documents if isinstance(documents, list) else [documents]
+    for document in many:
+        if not isinstance(document, dict):
+            raise InvalidArgument("a spec is a map; give one, or a list of them")
+    return many
+
+
+def _mentions_namespace(filter: Any) -> bool:
+    if isinstance(filter, Mapping):
+        return any(key == "namespace" or _mentions_namespace(filter[key]) for key in filter)
+    return isinstance(filter, list) and any(map(_mentions_namespace, filter))

@@ -1,0 +1,360 @@
+"""What a change would do to the symbol table, worked out before anything is touched.
+
+Lives here: Plan. It compiles the new versions, finds which symbols would be active, refuses what would make
+an active symbol inactive, opens what is new, and puts the hooks in order. It may block, and leaves
+the table as it is; table.py carries it out.
+
+A symbol is active when it is compiled and every link leads to an in port of an active symbol; a cycle is
+active together. That is the greatest set with this property, found from the changed symbols upwards
+along the links, so a change costs what it touches and not the size of the graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from greenflow.errors import CompileFailed
+from greenflow.node import Source
+from greenflow.symbol import Key, Symbol, Version, key_of
+
+if TYPE_CHECKING:
+    from greenflow.table import Table
+
+Documents = Mapping[str, tuple[Mapping[str, Any], int] | None]
+
+
+class Plan:
+    """One change of a table. `dirty` are ids to look at again though their documents are the same."""
+
+    def __init__(
+        self, table: Table, documents: Documents, retry: bool = False, dirty: Iterable[str] = ()
+    ) -> None:
+        self.table, self.documents, self.retry = table, documents, retry
+        self.dirty = {id for id in dirty if id in table.symbols}
+        self.removed = {id for id in documents if documents[id] is None and id in table.symbols}
+        self.accepted: dict[str, Version] = {}
+        self.refused: dict[str, Version] = {}
+        self.why: dict[str, str] = {}  # of the refused
+        self.outcome: dict[str, tuple[bool, str]] = {}
+        self.load: list[Version] = []  # inner to outer
+        self.unload: list[Version] = []  # outer to inner
+        self.gone: list[Version] = []  # the old versions that are replaced or removed
+        self.relink: dict[tuple[Version, str], None] = {}  # out ports that may lead elsewhere now
+        self._candidates: dict[str, Version] = {}
+        self._inevitable: set[str] = set()  # the old version would be inactive just as well
+        self._names: dict[str, str] = {}  # what the change adds
+        self._lost_names: set[str] = set()
+        self._prepared: dict[Version, None] = {}
+        self._retiring: list[Version] = []
+
+    def _replaced(self) -> list[Version]:
+        """The old versions that the change replaces or removes, as far as it is worked out."""
+        ids = (*self.accepted, *self.removed)
+        return [self.table.symbols[id].version for id in ids if id in self.table.symbols]
+
+    def make(self) -> bool:
+        """Work the plan out. False if there is nothing to do."""
+        self._compile_all()
+        if not (self._candidates or self.removed or self.dirty):
+            return False
+        while not self._attempt():
+            pass
+        self._tidy()
+        return True
+
+    # -- compiling -----------------------------------------------------------------------------
+
+    def _compile_all(self) -> None:
+        symbols = self.table.symbols
+        for id, entry in self.documents.items():
+            if entry is not None:
+                symbol = symbols.get(id)
+                if symbol is None or symbol.revision != entry[1]:
+                    self._compile(symbol, *entry)
+        if self.retry:
+            for id in self.table.failed():
+                if id not in self.documents:
+                    failed = symbols[id].pending or symbols[id].version
+                    self._compile(None, failed.document, failed.revision)
+        for key in list(self._changed_keys(self._candidates)):
+            for version, _ in self.table.referrers.get(key, ()):
+                symbol = symbols.get(version.id)
+                if symbol is None or version.id in self.documents:
+                    continue
+                if symbol.pending is version and version.node is not None:
+                    self._candidates.setdefault(version.id, version)
+
+    def _compile(self, symbol: Symbol | None, document: Mapping[str, Any], revision: int) -> None:
+        version = Version(document, revision)
+        services = self.table.services
+        try:
+            version.spec = services.compiler.decode(document, services.namespace)
+            if symbol is not None and symbol.version.error is None:
+                old = symbol.version
+                if old.spec == version.spec:  # back to what runs, or only written differently
+                    old.document, old.revision = document, revision
+                    if symbol.pending is not None:
+                        self.table.forget(symbol.pending)
+                        symbol.pending = None
+                    self.dirty.add(version.id)
+                    return
+            if version.spec.env:
+                raise CompileFailed("$.env: placeholders are not supported by this version")
+            version.node = services.compiler.compile(version.spec, services)
+        except Exception as error:
+            version.error = error
+        self._candidates[version.id] = version
+
+    # -- one attempt ---------------------------------------------------------------------------
+
+    def _attempt(self) -> bool:
+        """Assume what is not refused goes in; False if that turned out to be wrong."""
+        self.accepted = {}
+        for id, version in self._candidates.items():
+            if id in self.refused:
+                continue
+            if version.error is not None and self._runs(id):
+                self._refuse(version, str(version.error))
+            else:
+                self.accepted[id] = version
+        self._index_names()
+        for version in self.accepted.values():
+            self.table.refer(version)
+        self.outcome = self._activity()
+        wrong = False
+        for id, version in list(self.accepted.items()):
+            active, reason = self.outcome[id]
+            if not active and self._is_active(id) and id not in self._inevitable:
+                self._refuse(version, reason)
+                wrong = True
+        if wrong:
+            return False
+        for id in list(self.refused):
+            version = self.refused[id]
+            active = self.outcome[id][0] if id in self.outcome else self._is_active(id)
+            if not active and version.error is None:
+                self._inevitable.add(id)
+                del self.refused[id]
+                wrong = True
+        return not wrong and self._open_all()
+
+    def _runs(self, id: str) -> bool:
+        symbol = self.table.symbols.get(id)
+        return symbol is not None and symbol.version.error is None
+
+    def _is_active(self, id: str) -> bool:
+        symbol = self.table.symbols.get(id)
+        return symbol is not None and symbol.active
+
+    def _refuse(self, version: Version, reason: str) -> None:
+        self.refused[version.id] = version
+        self.why[version.id] = f"revision {version.revision} does not run: {reason}"
+        self.accepted.pop(version.id, None)
+
+    # -- what would be active ------------------------------------------------------------------
+
+    def _index_names(self) -> None:
+        self._names = {v.name: id for id, v in self.accepted.items() if v.name is not None}
+        self._lost_names = {v.name for v in self._replaced() if v.name is not None}
+
+    def _view(self, id: str) -> Version | None:
+        """The version of that id after the change."""
+        version = self.accepted.get(id)
+        if version is None and id not in self.removed:
+            symbol = self.table.symbols.get(id)
+            version = None if symbol is None else symbol.version
+        return version
+
+    def _target(self, key: Key) -> str | None:
+        """The id that a link with this key leads to after the change."""
+        what, called = key
+        if what == "id":
+            return called
+        id = self._names.get(called)
+        if id is None and called not in self._lost_names:
+            id = self.table.names.get(called)
+        return id
+
+    def _changed_keys(self, changed: Mapping[str, Version]) -> Iterator[Key]:
+        symbols = self.table.symbols
+        for id in (*changed, *self.removed):
+            yield "id", id
+            if id in symbols and symbols[id].name is not None:
+                yield "name", symbols[id].name or ""
+            if id in changed and changed[id].name is not None:
+                yield "name", changed[id].name or ""
+
+    def _referrers(self, id: str, version: Version) -> Iterator[tuple[Version, str]]:
+        """Who links to a version, of those that run after the change, and by which port."""
+        keys: tuple[Key, ...] = (("id", id),)
+        if version.name is not None:
+            keys = (("id", id), ("name", version.name))
+        for key in keys:
+            for referrer, port in self.table.referrers.get(key, ()):
+                if self._view(referrer.id) is referrer:
+                    yield referrer, port
+
+    def _activity(self) -> dict[str, tuple[bool, str]]:
+        suspects: dict[str, set[str]] = {}  # of active, unchanged symbols: the ports to check
+        start: dict[str, None] = dict.fromkeys(self.accepted)
+        start |= dict.fromkeys(self.refused)
+        start |= dict.fromkeys(id for id in self.dirty if id not in self.removed)
+        for key in self._changed_keys(self.accepted):
+            for referrer, port in self.table.referrers.get(key, ()):
+                if self._view(referrer.id) is referrer:
+                    start[referrer.id] = None
+                    suspects.setdefault(referrer.id, set()).add(port)
+        assumed: dict[str, bool] = {}
+        reasons: dict[str, str] = {}
+        stack = list(start)
+        while stack:
+            id = stack.pop()
+            version = self._view(id)
+            if id not in assumed and version is not None:
+                assumed[id] = True
+                for referrer, _ in self._referrers(id, version):
+                    if referrer.id not in assumed and not self._is_active(referrer.id):
+                        stack.append(referrer.id)
+
+        def active(id: str) -> bool:
+            return assumed[id] if id in assumed else self._is_active(id)
+
+        queue = list(assumed)
+        while queue:
+            id = queue.pop()
+            version = self._view(id)
+            if version is None or assumed.get(id) is False:
+                continue
+            partly = self._is_active(id) and id not in self.accepted and id not in self.dirty
+            reason = self._fault(version, active, suspects.get(id) if partly else None)
+            if reason:
+                assumed[id], reasons[id] = False, reason
+                for referrer, port in self._referrers(id, version):
+                    if active(referrer.id):
+                        suspects.setdefault(referrer.id, set()).add(port)
+                        queue.append(referrer.id)
+        outcome = {}
+        for id, now in assumed.items():
+            said = [self.why[id]] if id in self.refused else []
+            outcome[id] = now, "; ".join(said if now else [*said, reasons[id]])
+        return outcome
+
+    def _fault(self, version: Version, active: Any, ports: set[str] | None) -> str:
+        """Why a version cannot be active, or nothing; `ports` limits what is looked at."""
+        if version.error is not None:
+            return str(version.error)
+        for port, link in version.links():
+            if ports is not None and port not in ports:
+                continue
+            called = link.id or link.name
+            id = self._target(key_of(link))
+            target = None if id is None else self._view(id)
+            if id is None or target is None:
+                namespace = self.table.services.namespace
+                return f"links.{port}: no node {called!r} in namespace {namespace!r}"
+            if target.node is not None and target.node.input(link.port) is None:
+                return f"links.{port}: node {called!r} has no in port {link.port!r}"
+            if not active(id):
+                return f"links.{port}: node {called!r} is inactive"
+        return ""
+
+    # -- opening -------------------------------------------------------------------------------
+
+    def _open_all(self) -> bool:
+        """Open what is new and prepare the sources; False if one of them fails."""
+        self._order_hooks()
+        for version in self._retiring:
+            assert version.node is not None
+            version.node.retiring = False
+        self._retiring = [v for v in (*self._replaced(), *self.unload) if v.node is not None]
+        for version in self._retiring:
+            assert version.node is not None
+            version.node.retiring = True
+        for version in list(self._prepared):
+            if version not in self.load:
+                self._abandon(version)
+        for version in self.load:
+            node = version.node
+            assert node is not None
+            try:
+                if not version.opened:
+                    node.open()
+                    version.opened = True
+                if isinstance(node, Source) and version not in self._prepared:
+                    node.prepare()
+                    self._prepared[version] = None
+            except Exception as error:
+                version.error = error
+                return False
+        return True
+
+    def _abandon(self, version: Version) -> None:
+        del self._prepared[version]
+        if isinstance(version.node, Source):
+            version.node.abandon()
+
+    def _order_hooks(self) -> None:
+        symbols = self.table.symbols
+        loads, unloads = {}, {}
+        for id, (active, _) in self.outcome.items():
+            version, symbol = self._view(id), symbols.get(id)
+            if active and version is not None and (id in self.accepted or not self._is_active(id)):
+                loads[id] = version
+            if symbol is not None and symbol.active and (id in self.accepted or not active):
+                unloads[id] = symbol.version
+        for id in self.removed:
+            if symbols[id].active:
+                unloads[id] = symbols[id].version
+        inner_first = self._inner_first(loads, self._target)
+        self.load = sorted(inner_first, key=lambda version: isinstance(version.node, Source))
+        names = self.table.names
+        outer_first = self._inner_first(
+            unloads, lambda key: key[1] if key[0] == "id" else names.get(key[1])
+        )[::-1]
+        self.unload = sorted(outer_first, key=lambda v: not isinstance(v.node, Source))
+
+    def _inner_first(self, versions: dict[str, Version], target: Any) -> list[Version]:
+        """What is linked to before what links to it; a cycle in any order. A loop, no recursion."""
+        order: list[Version] = []
+        seen: set[str] = set()
+        for id in versions:
+            stack = [(id, False)]
+            while stack:
+                here, done = stack.pop()
+                if done:
+                    order.append(versions[here])
+                elif here not in seen:
+                    seen.add(here)
+                    stack.append((here, True))
+                    for _, link in versions[here].links():
+                        there = target(key_of(link))
+                        if there in versions and there not in seen:
+                            stack.append((there, False))
+        return order
+
+    # -- afterwards ----------------------------------------------------------------------------
+
+    def _tidy(self) -> None:
+        """Let go of what was opened for nothing, and of versions that are out of date."""
+        for version in list(self._prepared):
+            if version not in self.load:
+                self._abandon(version)
+        for version in self.refused.values():
+            if version.opened and version.node is not None:
+                version.node.close()
+                version.opened = False
+        for id in (*self._candidates, *self.removed, *self.dirty):
+            symbol = self.table.symbols.get(id)
+            if symbol is not None and symbol.pending not in (None, self._candidates.get(id)):
+                assert symbol.pending is not None
+                self.table.forget(symbol.pending)
+        self.gone = self._replaced()
+        for version in self._retiring:
+            assert version.node is not None
+            version.node.retiring = version in self.gone
+        for version in self.accepted.values():
+            if version.spec is not None:
+                self.relink.update(((version, port), None) for port in version.spec.links)
+        for key in self._changed_keys(self.accepted):
+            self.relink.update(self.table.referrers.get(key, {}))

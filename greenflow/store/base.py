@@ -1,0 +1,186 @@
+"""The contract of a store: two collections that behave alike, and feeds that report their changes.
+
+Lives here: what every store promises, and how a URL becomes one. Must not live here: how a store
+keeps anything. One test suite (tests/store) runs against every store.
+
+A collection holds documents: plain maps with `id`, `namespace` and perhaps `name`; (namespace,
+name) is unique, and one whose name is missing, null or empty is reached by its id only. A document
+without `namespace` is refused: the caller fills it in (BEHAVIOUR 7.6). Every batch is all or
+nothing. Documents are copied on the way in and on the way out.
+
+A store belongs to the hub, and so to the OS thread, that opened it; it is opened after a fork, not
+before. It blocks the greenlet that calls, and no other. A greenlet that is killed or timed out
+inside a call leaves the store usable; whether that call took effect is then not known.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from greenflow.errors import StoreUnavailable
+
+# The group of entry points through which packages offer stores: scheme = class that takes the URL.
+ENTRY_POINTS = "greenflow.stores"
+
+_USERINFO = re.compile(r"(?<=://)([^/@:]*):[^/]*@")  # greedy: a password may hold an unquoted @
+_SECRET_OPTION = re.compile(r"(?i)([?&][^=&]*(?:password|secret|token|key|credential)[^=&]*=)[^&]*")
+
+
+class Record(NamedTuple):
+    """A stored document, in full, and its revision.
+
+    The revision grows with each change of the document and never repeats for an id, also not when
+    the document is deleted and another one is stored under its id.
+    """
+
+    document: dict[str, Any]
+    revision: int
+
+
+class Batch(NamedTuple):
+    """What a feed reports: look at these ids; with `gap`, something may be missing: compare all."""
+
+    ids: frozenset[str]
+    gap: bool
+
+
+class Feed(ABC):
+    """The changes of one collection, of one namespace or of all. A context manager.
+
+    It is open before anyone gets it, so nothing that happens afterwards is missed. It says only
+    where to look: changes of one document may come as one, and a report may be out of date. One
+    greenlet follows a feed.
+    """
+
+    @abstractmethod
+    def next(self, timeout: float | None) -> Batch | None:
+        """What came since the last call; waits for it, at most `timeout` seconds (None: for ever).
+
+        None when nothing came, and from `close` on. Raises StoreUnavailable when the feed is lost,
+        also because its store was closed: close it, open another one, and compare everything.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Ends the feed and wakes whoever waits in `next`."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Collection(ABC):
+    """Documents of one sort. Every method raises StoreUnavailable when the store is out of reach.
+
+    A document that is no map of plain JSON data with a `namespace` is InvalidArgument; two that
+    would share an id or a (namespace, name), in the store or in the batch, are DuplicateSpec.
+    """
+
+    @abstractmethod
+    def insert(self, documents: Iterable[Mapping[str, Any]]) -> list[Record]:
+        """Stores new documents; one without `id` gets a UUIDv7. A taken id is DuplicateSpec."""
+
+    @abstractmethod
+    def apply(self, documents: Iterable[Mapping[str, Any]]) -> list[Record]:
+        """Stores whole documents, new ones and in place of old ones (BEHAVIOUR 7.4).
+
+        One without `id` takes the id of the stored document with its (namespace, name), unless the
+        batch itself names that id; else it gets a UUIDv7. One that equals what is stored keeps its
+        revision and is no change. Names may be swapped within a batch. A known id in another
+        namespace is InvalidArgument.
+        """
+
+    @abstractmethod
+    def update(
+        self,
+        patches: Iterable[Mapping[str, Any]],
+        validate: Callable[[dict[str, Any]], dict[str, Any]],
+    ) -> list[Record]:
+        """Merges top-level fields into stored documents; null removes one (BEHAVIOUR 7.3).
+
+        A document is found by `id`, or without one by (namespace, name). `validate` gets each
+        merged document, in the greenlet that called, and returns what to store; what it raises
+        leaves the batch undone. When another writer was faster, everything is read, merged and
+        validated again. Raises UnknownSpec for what is not there, InvalidArgument for a change of
+        id or namespace.
+        """
+
+    @abstractmethod
+    def delete(self, filter: Mapping[str, Any] | None) -> list[Record]:
+        """Deletes what the filter finds; returns it as it was, ordered by id."""
+
+    @abstractmethod
+    def find(self, filter: Mapping[str, Any] | None) -> list[Record]:
+        """What the filter finds, ordered by id; None finds everything.
+
+        Filters are those of BEHAVIOUR 7.5; a bad one is InvalidArgument.
+        """
+
+    @abstractmethod
+    def revisions(self, namespace: str | None) -> dict[str, int]:
+        """The revision of every id of a namespace, or of all of them."""
+
+    @abstractmethod
+    def feed(self, namespace: str | None) -> Feed:
+        """Follows the changes of a namespace, or of all of them, from now on."""
+
+
+class Store(ABC):
+    """Specs and values. A context manager; `url` says which store, without the secrets."""
+
+    specs: Collection
+    values: Collection
+    url: str
+
+    @abstractmethod
+    def close(self) -> None:
+        """Ends all feeds and releases everything; waits for calls under way. Idempotent."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def redact(url: str) -> str:
+    """The URL with its password, and each option that sounds like a secret, as `***`."""
+    return _SECRET_OPTION.sub(r"\1***", _USERINFO.sub(r"\1:***@", url))
+
+
+def open_store(url: str) -> Store:
+    """Opens the store of a URL, by its scheme: `memory://`, `sqlite:///relative/path`, ...
+
+    Raises StoreUnavailable when the scheme is not installed or the store cannot be opened.
+    """
+    from importlib.metadata import entry_points  # costs more than all else here
+
+    scheme, separator, _ = url.partition("://")
+    installed = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
+    if not separator or scheme not in installed:
+        schemes = ", ".join(f"{name}://" for name in sorted(installed)) or "none"
+        raise StoreUnavailable(f"{redact(url)}: no such store; installed are: {schemes}")
+    try:
+        kind = installed[scheme].load()
+    except ImportError as error:
+        raise StoreUnavailable(
+            f"{redact(url)}: the store {scheme}:// cannot be imported ({error}); install its extra"
+        ) from error
+    store: Store = kind(url)
+    return store

@@ -1,0 +1,177 @@
+"""One document: checked, copied, identified, written as text and read back.
+
+Lives here: what a document may hold, its JSON text, and the ids of those that have none. What a
+batch of documents changes is plan.py's.
+
+The text is what stores keep, so every document that comes out of one is a copy. Work on many
+documents goes through `unhurried`, which lets the hub in every few milliseconds.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+import gevent
+import msgspec
+from gevent.monkey import get_original
+
+from greenflow.errors import InvalidArgument, StoreUnavailable
+
+T = TypeVar("T")
+
+# Lists and maps inside each other: deeper than any document a person writes, and shallow enough
+# for the recursion of every encoder (CPython stops at 1,000 frames). The same as for payloads.
+MAX_DEPTH = 200
+
+# BEHAVIOUR 3.7: integers have 64 bits, signed, or unsigned as JSON and CEL have them.
+MIN_INTEGER, MAX_INTEGER = -(2**63), 2**64 - 1
+
+# Seconds of work on documents after which the hub is let in. A quarter of the 20 ms for which the
+# hub may be blocked at most, as several greenlets may be at it in turn.
+SLICE = 0.005
+
+# Seconds of sleep that let the hub in. Not 0: gevent runs up to 50 greenlets that slept 0 seconds
+# before it looks at timers and sockets again (measured: 95 ms late with slices of 5 ms), while the
+# smallest time goes through the event loop once, and costs 5 microseconds.
+TURN = 1e-9
+
+_PLAIN = "null, booleans, numbers, strings, lists and maps"
+
+# RFC 9562 section 5.7: 48 bits of Unix time in milliseconds, then 74 bits that are random.
+_RANDOM_BITS = 74
+_STEP_BITS = (
+    32  # random distance to the next id of one millisecond (RFC 9562 section 6.2, method 2)
+)
+
+# Ids are made in the threads of stores too, so the lock is a native one in patched programs.
+_id_lock = get_original("_thread", "allocate_lock")()
+_last_id = 0
+
+
+class Row(NamedTuple):
+    """A document as stores keep it: its text, and beside it what it is found by.
+
+    `name` is None for a document that is reached by id only. Revision 0 is one that is not stored
+    yet: the store gives it the next one.
+    """
+
+    id: str
+    namespace: str
+    name: str | None
+    revision: int
+    text: str
+
+
+def unhurried(items: Iterable[T]) -> Iterator[T]:
+    """The same items, letting the hub in whenever `SLICE` has gone by. Only in a greenlet."""
+    end = time.perf_counter() + SLICE
+    for item in items:
+        yield item
+        if time.perf_counter() > end:
+            gevent.sleep(TURN)
+            end = time.perf_counter() + SLICE
+
+
+def new_id() -> str:
+    """A UUIDv7 (RFC 9562 section 5.7), greater than every one this OS process made before."""
+    global _last_id
+    fresh = (time.time_ns() // 1_000_000) << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
+    with _id_lock:
+        if fresh <= _last_id:
+            fresh = _last_id + 1 + secrets.randbits(_STEP_BITS)
+        _last_id = fresh
+    high, low = fresh >> 62, fresh & ((1 << 62) - 1)
+    stamp, random = high >> 12, high & 0xFFF
+    digits = f"{stamp << 80 | 7 << 76 | random << 64 | 0b10 << 62 | low:032x}"
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+
+def adopt(document: object, path: str) -> dict[str, Any]:
+    """A copy of the document, checked to be plain JSON data; `path` is its place in messages.
+
+    Raises InvalidArgument that names the place and what is allowed.
+    """
+    if not isinstance(document, Mapping):
+        raise InvalidArgument(f"{path}: a document is a map, not {_kind(document)}")
+    plain: dict[str, Any] = _adopt(document, path, MAX_DEPTH)
+    return plain
+
+
+def _adopt(value: Any, path: str, depth: int) -> Any:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        if MIN_INTEGER <= value <= MAX_INTEGER:
+            return int(value)
+        raise InvalidArgument(f"{path}: an integer must fit 64 bits")
+    if isinstance(value, float):
+        if math.isfinite(value):
+            return float(value)
+        raise InvalidArgument(f"{path}: {value} cannot be stored; numbers are finite")
+    if not depth:
+        raise InvalidArgument(f"{path}: nested deeper than {MAX_DEPTH} lists and maps")
+    if isinstance(value, Mapping):
+        return {
+            _key(key, path): _adopt(item, f"{path}.{key}", depth - 1) for key, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_adopt(item, f"{path}[{at}]", depth - 1) for at, item in enumerate(value)]
+    raise InvalidArgument(f"{path}: {_kind(value)} cannot be stored; allowed are {_PLAIN}")
+
+
+def _key(key: object, path: str) -> str:
+    if not isinstance(key, str):
+        raise InvalidArgument(f"{path}: the keys of a map are strings, not {_kind(key)}")
+    return str.__str__(key)
+
+
+def _kind(value: object) -> str:
+    return f"a value of type {type(value).__name__}"
+
+
+def identifier(document: Mapping[str, Any], field: str, path: str) -> str | None:
+    """`id`, `namespace` or `name` of a document; None when it is missing, null or empty."""
+    value = document.get(field)
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise InvalidArgument(f"{path}.{field}: must be a string, not {_kind(value)}")
+    if "\0" in value:
+        raise InvalidArgument(f"{path}.{field}: must not hold a null character")
+    return value
+
+
+def encode(document: Mapping[str, Any], path: str) -> str:
+    """The JSON text of a document that `adopt` has passed."""
+    try:
+        return msgspec.json.encode(document).decode()
+    except UnicodeEncodeError as error:
+        fault = str(error)
+    raise InvalidArgument(f"{path}: holds text that is not valid Unicode ({fault})")
+
+
+def decode(text: str) -> dict[str, Any]:
+    """The document of a text that `encode` wrote."""
+    try:
+        document: dict[str, Any] = msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        raise StoreUnavailable(
+            f"the store holds a document that is damaged ({error}); restore it from a backup"
+        ) from error
+    return document
+
+
+def same(first: str, second: str) -> bool:
+    """Whether two texts are equal documents. The order of the top-level fields means nothing; all
+    else counts, also the order within maps: a reader may see it, and 1, 1.0 and true differ."""
+    return first == second or _ordered(first) == _ordered(second)
+
+
+def _ordered(text: str) -> bytes:
+    return msgspec.json.encode(sorted(decode(text).items()))

@@ -1,0 +1,83 @@
+"""Symbols: a node of the table, its versions, and what their links call their targets.
+
+Lives here: Version, Symbol, and the key of a link. What a change does to them is plan.py's and table.py's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from greenflow.node import Node
+    from greenflow.port import InPort
+    from greenflow.spec import Link, Spec
+
+Key = tuple[str, str]  # ("id", ...) or ("name", ...): what a link calls its target
+
+
+class Version:
+    """One document of a symbol, compiled or not; `error` says why it cannot run."""
+
+    __slots__ = ("document", "entries", "error", "id", "name", "node", "opened", "revision", "spec")
+
+    def __init__(self, document: Mapping[str, Any], revision: int) -> None:
+        self.document, self.revision = document, revision
+        self.id: str = document["id"]
+        self.name: str | None = document.get("name")
+        self.spec: Spec | None = None
+        self.node: Node[Any] | None = None
+        self.opened = False
+        self.entries: dict[str, list[InPort | None]] = {}  # what each link leads to, by out port
+        self.error: Exception | None = None
+
+    def links(self) -> Iterator[tuple[str, Link]]:
+        """Every link, with the out port it leaves by."""
+        if self.spec is not None:
+            for port, links in self.spec.links.items():
+                for link in links:
+                    yield port, link
+
+    def __repr__(self) -> str:
+        return f"<Version {self.revision} of {self.name or self.id}>"
+
+
+def key_of(link: Link) -> Key:
+    """What the link calls its target; where both are given the id decides (BEHAVIOUR 2.4)."""
+    return ("id", link.id) if link.id else ("name", link.name or "")
+
+
+class Symbol:
+    """A node of the table: the version that runs, whether it is active, and what is wrong.
+
+    `reason` says why the symbol is inactive, or why its newest version does not run.
+    """
+
+    __slots__ = ("active", "pending", "reason", "version")
+
+    def __init__(self, version: Version) -> None:
+        self.version = version
+        self.pending: Version | None = None  # a newer version that was refused
+        self.active = False
+        self.reason = ""
+
+    @property
+    def id(self) -> str:
+        return self.version.id
+
+    @property
+    def name(self) -> str | None:
+        return self.version.name
+
+    @property
+    def revision(self) -> int:
+        """The newest revision that was looked at, running or not."""
+        return (self.pending or self.version).revision
+
+    @property
+    def failed(self) -> bool:
+        """Whether a version of it could not be made to run, so that trying again makes sense."""
+        return self.pending is not None or self.version.error is not None
+
+    def __repr__(self) -> str:
+        return f"<Symbol {self.name or self.id} {'active' if self.active else self.reason}>"

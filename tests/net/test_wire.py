@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from gevent.event import Event
+
+from greenflow.net import wire
+from greenflow.net.limits import Limits
+from greenflow.net.message import Request, Respond, Response
+from greenflow.net.wire import LINGERING
+from tests.net.loopback import DEADLINE_SECONDS, Client, Served, serving, until
+
+PING = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+class Gate:
+    """A handler that waits to be let through, and counts."""
+
+    def __init__(self) -> None:
+        self.handled = 0
+        self.under_way = Event()
+        self.release = Event()
+
+    def __call__(self, request: Request, respond: Respond) -> None:
+        self.under_way.set()
+        self.release.wait()
+        self.handled += 1
+        respond(Response(200, (), b"pong"))
+
+
+@pytest.fixture
+def gate() -> Gate:
+    return Gate()
+
+
+@pytest.fixture
+def served(gate: Gate) -> Iterator[Served]:
+    with serving(gate) as served:
+        yield served
+
+
+def only(served: Served) -> wire.Wire:
+    until(lambda: len(served.server.connections) == 1)
+    (connection,) = served.server.connections
+    return connection
+
+
+def test_what_is_sent_ahead_is_buffered_up_to_a_bound(gate: Gate, served: Served) -> None:
+    client = served.connect()
+    client.send(PING)
+    assert gate.under_way.wait(DEADLINE_SECONDS)
+    count = 4 * wire.AHEAD_BYTES // len(PING)
+    client.send(PING * count)
+    connection = only(served)
+    until(lambda: connection._paused)
+    assert wire.AHEAD_BYTES < len(connection._buffer) <= wire.AHEAD_BYTES + wire.RECV_BYTES
+    assert not connection._reader.active
+    gate.release.set()
+    for _ in range(count + 1):
+        assert client.answer().text == "pong"
+    assert gate.handled == count + 1
+
+
+def test_the_end_is_seen_after_a_pause(gate: Gate, served: Served) -> None:
+    client = served.connect()
+    client.send(PING)
+    assert gate.under_way.wait(DEADLINE_SECONDS)
+    count = 4 * wire.AHEAD_BYTES // len(PING)
+    client.send(PING * count)
+    client.end()
+    until(lambda: only(served)._paused)
+    gate.release.set()
+    assert client.rest().count(b"pong") == count + 1
+    until(lambda: not served.server.connections)
+
+
+def test_nothing_is_spent_on_a_request_that_does_not_block() -> None:
+    """One recv and one send; the reading watcher stays as it is."""
+    calls: list[str] = []
+
+    class Counting:
+        def __init__(self, socket: object) -> None:
+            self.socket = socket
+
+        def __getattr__(self, name: str) -> object:
+            calls.append(name)
+            return getattr(self.socket, name)
+
+    with serving(lambda request, respond: respond(Response(200))) as served:
+        client = served.connect()
+        client.ask()
+        connection = only(served)
+        connection._socket = Counting(connection._socket)  # type: ignore[assignment]
+        reader = connection._reader
+        client.ask()
+        client.ask()
+        assert calls == ["recv", "send", "recv", "send"]
+        assert connection._reader is reader
+        assert reader.active
+
+
+def refuse_upload(client: Client, size: int) -> None:
+    client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size)
+
+
+def test_an_answer_to_who_still_sends_can_be_read(gate: Gate) -> None:
+    """Without lingering the kernel resets the connection, and the answer is lost."""
+    with serving(gate, Limits(body=10)) as served:
+        client = served.connect()
+        refuse_upload(client, 5_000_000)
+        client.send(b"x" * 5_000_000)
+        answer = client.answer()
+        assert answer.status == 413
+        client.end()
+        assert client.closed()
+        until(lambda: not served.server.connections)
+
+
+def test_lingering_ends_with_its_time(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "LINGER_SECONDS", 0.01)
+    with serving(gate, Limits(body=10)) as served:
+        client = served.connect()
+        refuse_upload(client, 100)
+        assert client.answer().status == 413
+        until(lambda: not served.server.connections)
+
+
+def test_lingering_ends_with_its_bytes(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "LINGER_BYTES", 1000)
+    with serving(gate, Limits(body=10)) as served:
+        client = served.connect()
+        refuse_upload(client, 5000)
+        assert client.answer().status == 413
+        connection = only(served)
+        assert connection.state == LINGERING
+        assert connection.greenlet is None
+        client.send(b"x" * 1000)
+        assert only(served) is connection
+        client.send(b"x" * 100)
+        until(lambda: not served.server.connections)
+
+
+def test_lingering_ends_with_a_reset(gate: Gate) -> None:
+    with serving(gate, Limits(body=10)) as served:
+        client = served.connect()
+        refuse_upload(client, 100)
+        assert client.answer().status == 413
+        client.reset()
+        until(lambda: not served.server.connections)
+
+
+def test_a_client_that_resets_while_idle_is_forgotten(gate: Gate, served: Served) -> None:
+    gate.release.set()
+    client = served.connect()
+    client.ask()
+    client.reset()
+    until(lambda: not served.server.connections)
+
+
+def test_a_client_that_reads_slowly_gets_everything() -> None:
+    """It makes the kernel report room for more long after the write time-out has passed."""
+    body = b"0123456789" * 1_000_000
+    with serving(lambda request, respond: respond(Response(200, (), body))) as served:
+        client = served.connect()
+        client.send(PING)
+        connection = only(served)
+        until(lambda: connection.state == wire.WRITING)
+        for _ in range(5):
+            queued = connection._queued()
+            client.buffer += client.socket.recv(100_000)
+            until(lambda queued=queued: connection._queued() < queued)  # type: ignore[misc]
+            connection.deadline = 0.0
+            served.server._sweep()
+        assert client.answer().body == body
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        assert client.answer().body == body
+        assert client.closed()

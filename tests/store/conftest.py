@@ -1,0 +1,50 @@
+"""The stores that the contract is tested on. Another store is one more entry of `PLACES`."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from greenflow.store import Collection, Store, open_store
+from tests.store.tools import DEADLINE
+
+# A URL of a fresh, empty store, given a folder of its own.
+PLACES: dict[str, Callable[[Path], str]] = {
+    "memory": lambda folder: "memory://",
+    "sqlite": lambda folder: f"sqlite:///{folder}/store.db",
+}
+
+
+@pytest.fixture(params=PLACES)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return PLACES[request.param](tmp_path)
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    with open_store(url) as store:
+        yield store
+
+
+@pytest.fixture
+def specs(store: Store) -> Collection:
+    return store.specs
+
+
+@pytest.fixture(autouse=True)
+def no_native_thread_left(nothing_left_behind: None) -> Iterator[None]:
+    """A store's threads are not in `threading`'s list, so the operating system is asked."""
+    before = _native_threads()
+    yield
+    end = time.monotonic() + DEADLINE
+    while left := _native_threads() - before:
+        assert time.monotonic() < end, f"native threads are left behind: {left}"
+        os.sched_yield()
+
+
+def _native_threads() -> set[str]:
+    return set(os.listdir("/proc/self/task"))

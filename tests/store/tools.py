@@ -1,0 +1,77 @@
+"""What tests of stores share: documents, waiting for feeds, other OS processes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+
+from greenflow.store import Batch, Feed, Record
+
+DEADLINE = 30.0  # seconds after which something that should have come counts as missing
+
+untimed = settings(deadline=None)  # the machine may be busy; what is tested is not how fast it is
+
+# Every example opens or empties the store itself.
+on_a_store = settings(
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+def spec(id: str | None = None, name: str | None = None, **fields: Any) -> dict[str, Any]:
+    """A document in the namespace `default`, unless told otherwise."""
+    document: dict[str, Any] = {} if id is None else {"id": id}
+    document["namespace"] = "default"
+    if name is not None:
+        document["name"] = name
+    return {**document, **fields}
+
+
+def documents(records: Iterable[Record]) -> list[dict[str, Any]]:
+    return [record.document for record in records]
+
+
+def ids(records: Iterable[Record]) -> list[str]:
+    return [record.document["id"] for record in records]
+
+
+def follow(feed: Feed, wanted: Iterable[str]) -> set[str]:
+    """Everything a feed reports until it has reported all that is wanted."""
+    missing, seen = set(wanted), set[str]()
+    end = time.monotonic() + DEADLINE
+    while missing:
+        batch = feed.next(end - time.monotonic())
+        assert batch is not None, f"not reported: {sorted(missing)[:5]}"
+        assert not batch.gap
+        seen |= batch.ids
+        missing -= batch.ids
+    return seen
+
+
+def next_batch(feed: Feed) -> Batch:
+    batch = feed.next(DEADLINE)
+    assert batch is not None, "nothing was reported"
+    return batch
+
+
+def python(code: str, *arguments: str) -> subprocess.Popen[str]:
+    """Another OS process that runs the code."""
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(code: str, *arguments: str) -> str:
+    """What the code prints in another OS process, which must succeed in silence."""
+    with python(code, *arguments) as child:
+        output, errors = child.communicate(timeout=DEADLINE)
+    assert (child.returncode, errors) == (0, "")
+    return output

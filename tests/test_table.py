@@ -1,0 +1,474 @@
+"""The symbol table: activation, reload, refusal, hooks, draining (BEHAVIOUR 6)."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import gevent
+import pytest
+from gevent.event import Event
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from greenflow.config import Settings
+from greenflow.errors import Inactive
+from greenflow.node import Context, Node, Run, Services, Source, node
+from greenflow.packet import NOTHING
+from greenflow.port import OutPort
+from greenflow.process import Process
+from greenflow.scheme import Scheme
+from greenflow.spec import Spec
+from greenflow.table import Table
+
+log: list[str] = []
+
+
+class ProbeSpec(Spec):
+    say: str = ""
+    fail: str = ""
+
+
+@node("probe", outputs=("out[i]",), reads_only=True)
+class Probe(Node[ProbeSpec]):
+    """Adds what it says to a text; fails where it is told to."""
+
+    gates: dict[str, Event] = {}  # noqa: RUF012 - by what is said: blocks there until set
+
+    def __init__(self, spec: ProbeSpec, services: Services) -> None:
+        if spec.fail == "compile":
+            raise ValueError("told to fail")
+        super().__init__(spec, services)
+
+    def open(self) -> None:
+        if self.spec.fail == "open":
+            raise OSError("cannot open")
+        log.append(f"open {self.spec.say}")
+
+    def close(self) -> None:
+        log.append(f"close {self.spec.say}")
+
+    def handle(self, ctx: Context, payload: Any) -> Any:
+        if self.spec.say in self.gates:
+            self.gates[self.spec.say].wait()
+        return f"{payload}{self.spec.say}"
+
+
+@node("feed", outputs=("out",))
+class Feed(Source[ProbeSpec]):
+    """A source that is told what to run."""
+
+    runs: dict[str, Run] = {}  # noqa: RUF012
+
+    def prepare(self) -> None:
+        if self.spec.fail == "prepare":
+            raise OSError("address in use")
+        log.append(f"prepare {self.spec.say}")
+
+    def abandon(self) -> None:
+        log.append(f"abandon {self.spec.say}")
+
+    def start(self, run: Run) -> None:
+        if self.spec.fail == "start":
+            raise OSError("cannot start")
+        log.append(f"start {self.spec.say}")
+        self.runs[self.spec.say] = run
+
+    def stop(self) -> None:
+        log.append(f"stop {self.spec.say}")
+
+
+class Bench:
+    """A table, and short words for what is done to it."""
+
+    def __init__(self, grace: float = 5.0) -> None:
+        self.scheme = Scheme({"probe": Probe, "feed": Feed})
+        self.services = Services("default", Settings(grace=grace), self.scheme)
+        self.table = Table(self.services)
+        self.revision = itertools.count(1)
+
+    def change(self, *documents: dict[str, Any], remove: tuple[str, ...] = ()) -> None:
+        changes: dict[str, Any] = dict.fromkeys(remove)
+        for document in documents:
+            changes[document["id"]] = document, next(self.revision)
+        self.table.change(changes)
+
+    def drained(self) -> None:
+        if self.table._drainer is not None:
+            self.table._drainer.join()
+
+    def active(self) -> set[str]:
+        return {id for id, symbol in self.table.symbols.items() if symbol.active}
+
+    def reason(self, id: str) -> str:
+        return self.table.symbols[id].reason
+
+    def node(self, id: str) -> Any:
+        return self.table.symbols[id].version.node
+
+    def call(self, id: str, payload: str = "") -> Any:
+        port = OutPort()
+        port.links = (self.table.input(id),)
+        process = Process(registry=self.services.processes)
+        try:
+            return process.ask(port, payload)[0]
+        finally:
+            process.settle()
+            process.finish()
+
+
+def probe(id: str, *targets: str, **fields: Any) -> dict[str, Any]:
+    links = {"out": [{"name": target} for target in targets]} if targets else {}
+    return {"kind": "probe", "id": id, "name": id, "say": id, "links": links, **fields}
+
+
+def feed(id: str, *targets: str, **fields: Any) -> dict[str, Any]:
+    return {**probe(id, *targets, **fields), "kind": "feed"}
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    log.clear()
+    bench = Bench()
+    yield bench
+    Probe.gates.clear()
+    bench.table.close()
+    assert bench.table.symbols == {}
+    assert bench.table.referrers == {}
+    assert bench.table.names == {}
+    assert not bench.table._retired
+
+
+def test_links_resolve_whatever_the_order_of_arrival(bench: Bench) -> None:
+    bench.change(probe("a", "b"))
+    assert bench.active() == set()
+    assert bench.reason("a") == "links.out: no node 'b' in namespace 'default'"
+    bench.change(probe("b", "c"))
+    assert bench.active() == set()
+    assert bench.reason("a") == "links.out: node 'b' is inactive"
+    bench.change(probe("c"))
+    assert bench.active() == {"a", "b", "c"}
+    assert bench.call("a") == "abc"
+
+
+def test_an_id_decides_over_a_name(bench: Bench) -> None:
+    links = {"out": [{"id": "c", "name": "b"}]}
+    bench.change(probe("a", links=links), probe("b"), probe("c"))
+    assert bench.call("a") == "ac"
+
+
+def test_a_cycle_is_active_when_its_last_member_is_linked(bench: Bench) -> None:
+    bench.change(probe("a", "b"))
+    bench.change(probe("b", "a"))
+    assert bench.active() == {"a", "b"}
+    bench.change(remove=("b",))
+    assert bench.active() == set()
+    bench.change(probe("b", "a"))
+    assert bench.active() == {"a", "b"}
+
+
+def test_a_changed_node_is_replaced_and_the_others_stay_the_same(bench: Bench) -> None:
+    bench.change(probe("a", "b"), probe("b", "c"), probe("c"))
+    nodes = {id: bench.node(id) for id in "abc"}
+    bench.change(probe("b", "c", say="B"))
+    assert bench.call("a") == "aBc"
+    assert bench.node("a") is nodes["a"]
+    assert bench.node("c") is nodes["c"]
+    assert bench.node("b") is not nodes["b"]
+    assert log.count("open a") == 1
+
+
+def test_a_spec_that_did_not_change_keeps_its_node(bench: Bench) -> None:
+    bench.change(probe("a"))
+    before = bench.node("a")
+    bench.change(probe("a"))
+    assert bench.node("a") is before
+    assert log == ["open a"]
+
+
+@pytest.mark.parametrize("fail", ["compile", "open"])
+def test_a_version_that_fails_is_refused_and_the_old_one_runs_on(bench: Bench, fail: str) -> None:
+    bench.change(probe("a", "b"), probe("b"))
+    bench.change(probe("b", say="bad", fail=fail))
+    assert bench.active() == {"a", "b"}
+    assert bench.call("a") == "ab"
+    assert "revision 3 does not run" in bench.reason("b")
+    assert "open" in bench.reason("b") or "told to fail" in bench.reason("b")
+    bench.change(probe("b", say="good"))
+    assert bench.call("a") == "agood"
+    assert bench.reason("b") == ""
+
+
+def test_a_version_with_an_unknown_field_is_refused_with_its_path(bench: Bench) -> None:
+    bench.change(probe("a"))
+    bench.change(probe("a", sya="x"))
+    assert bench.call("a") == "a"
+    assert "$.sya: unknown field; did you mean 'say'?" in bench.reason("a")
+    bench.change(probe("a"))
+    assert bench.reason("a") == ""
+
+
+def test_a_version_that_would_be_inactive_is_refused_until_its_target_comes(bench: Bench) -> None:
+    bench.change(probe("a"))
+    bench.change(probe("a", "new", say="A"))
+    assert bench.call("a") == "a"
+    assert "no node 'new'" in bench.reason("a")
+    bench.change(probe("new"))
+    assert bench.call("a") == "Anew"
+    assert bench.reason("a") == ""
+
+
+def test_a_batch_is_one_change(bench: Bench) -> None:
+    bench.change(probe("a", "b"), probe("b"))
+    bench.change(probe("a", "c", say="A"), probe("c"), remove=("b",))
+    assert bench.call("a") == "Ac"
+    assert bench.active() == {"a", "c"}
+
+
+def test_one_bad_spec_of_a_batch_stops_no_other(bench: Bench) -> None:
+    bench.change(probe("a"), {"id": "x", "kind": "no such"}, probe("b", fail="compile"), probe("c"))
+    assert bench.active() == {"a", "c"}
+    assert "unknown kind 'no such'" in bench.reason("x")
+
+
+def test_a_removed_node_makes_those_that_point_to_it_inactive(bench: Bench) -> None:
+    bench.change(feed("f", "a"), probe("a", "b"), probe("b"))
+    bench.change(remove=("b",))
+    assert bench.active() == set()
+    bench.drained()
+    assert log[-2:] == ["stop f", "close b"]
+    with pytest.raises(Inactive, match="no node 'b'"):
+        bench.call("a")
+    bench.change(probe("b"))
+    assert bench.active() == {"f", "a", "b"}
+    assert log[-3:] == ["open b", "prepare f", "start f"]
+
+
+def test_a_renamed_node_is_gone_under_its_old_name(bench: Bench) -> None:
+    bench.change(probe("a", "b"), probe("b"))
+    bench.change(probe("b", name="c"))
+    assert bench.active() == {"b"}
+    bench.change(probe("a", "c"))
+    assert bench.active() == {"a", "b"}
+
+
+def test_names_may_be_swapped_in_one_change(bench: Bench) -> None:
+    bench.change(probe("a", "b"), probe("b"), probe("c"))
+    bench.change(probe("b", name="c"), probe("c", name="b"))
+    assert bench.call("a") == "ac"
+
+
+def test_load_hooks_run_inner_to_outer_and_unload_hooks_outer_to_inner(bench: Bench) -> None:
+    bench.change(feed("f", "g"), feed("x"), probe("g", "h"), probe("h"))
+    opened = [line for line in log if line.startswith("open")]
+    assert opened == ["open h", "open g"]
+    assert log.index("open g") < log.index("start f")
+    log.clear()
+    bench.change(remove=("f", "g", "h", "x"))
+    bench.drained()
+    assert log[0].startswith("stop")
+    assert log[1].startswith("stop")
+    assert sorted(log[2:]) == ["close g", "close h"]
+
+
+def test_a_source_that_replaces_one_starts_before_the_old_one_stops(bench: Bench) -> None:
+    bench.change(feed("f", "a"), probe("a"))
+    log.clear()
+    bench.change(feed("f", "a", say="F"))
+    assert log == ["prepare F", "start F", "stop f"]
+
+
+def test_a_source_that_cannot_be_prepared_is_refused(bench: Bench) -> None:
+    bench.change(feed("f", "a"), probe("a"))
+    log.clear()
+    bench.change(feed("f", "a", say="F", fail="prepare"))
+    assert log == []
+    assert bench.active() == {"f", "a"}
+    assert "address in use" in bench.reason("f")
+    bench.change(feed("g", fail="prepare"))
+    assert "g" not in bench.active()
+
+
+def test_what_was_prepared_for_nothing_is_abandoned(bench: Bench) -> None:
+    bench.change(feed("f", "a"), probe("a"))
+    log.clear()
+    bench.change(feed("f", "a", say="F"), feed("g", fail="prepare"))
+    assert "start F" in log
+    bench.change(feed("f", "new", say="G"), probe("new", fail="open"))
+    assert "F" in Feed.runs
+    assert bench.node("f").spec.say == "F"
+
+
+def test_a_source_that_fails_to_start_is_inactive_and_says_why(bench: Bench) -> None:
+    bench.change(feed("f", "a", fail="start"), probe("a"))
+    assert bench.active() == {"a"}
+    assert "cannot start" in bench.reason("f")
+
+
+def test_a_packet_delivered_before_the_swap_is_finished_by_the_old_node(bench: Bench) -> None:
+    Probe.gates["b"] = Event()
+    bench.change(probe("a", "b"), probe("b", "c"), probe("c"))
+    under_way = gevent.spawn(bench.call, "a")
+    gevent.sleep(0)
+    bench.change(probe("b", "c", say="B"))
+    assert bench.call("a") == "aBc"
+    assert "close b" not in log
+    Probe.gates["b"].set()
+    assert under_way.get() == "abc"
+    bench.drained()
+    assert "close b" in log
+
+
+def test_what_is_under_way_outlives_the_deletion_of_everything(bench: Bench) -> None:
+    Probe.gates["b"] = Event()
+    bench.change(probe("a", "b"), probe("b", "c"), probe("c", "d"), probe("d"))
+    under_way = gevent.spawn(bench.call, "a")
+    gevent.sleep(0)
+    bench.change(remove=("a", "b", "c", "d"))
+    assert bench.table.symbols == {}
+    assert "close d" not in log
+    Probe.gates["b"].set()
+    assert under_way.get() == "abcd"
+    bench.drained()
+    assert {"close a", "close b", "close c", "close d"} <= set(log)
+
+
+def test_after_the_grace_what_is_left_is_exited() -> None:
+    log.clear()
+    bench = Bench(grace=0.01)
+    Probe.gates["a"] = Event()
+    bench.change(probe("a"))
+    under_way = gevent.spawn(bench.call, "a")
+    gevent.sleep(0)
+    bench.change(remove=("a",))
+    answer = under_way.get()
+    assert "process exited" in str(answer.error)
+    assert "grace" in str(answer.error.__cause__)
+    bench.table.close()
+    assert log[-1] == "close a"
+    Probe.gates.clear()
+
+
+def test_retrying_compiles_again_what_failed(bench: Bench) -> None:
+    bench.change(probe("a", fail="open"))
+    assert bench.active() == set()
+    assert bench.table.failed() == ["a"]
+    Probe.open, original = lambda self: None, Probe.open  # type: ignore[method-assign]
+    try:
+        bench.table.change({}, retry=True)
+    finally:
+        Probe.open = original  # type: ignore[method-assign]
+    assert bench.active() == {"a"}
+    assert bench.table.failed() == []
+
+
+def test_the_lifecycle_ports_get_the_spec(bench: Bench) -> None:
+    class Heard(Node[Spec]):
+        kind = "heard"
+        reads_only = True
+        outputs = ()
+
+        def handle(self, ctx: Context, payload: Any) -> Any:
+            log.append(f"heard {payload['say']}")
+            if payload["say"] == "refuse":
+                raise ValueError("not today")
+            return NOTHING
+
+    bench.scheme.register(Heard)
+    ears = {"kind": "heard", "id": "ears", "name": "ears"}
+    ports = ("init", "active", "deactive", "deinit")
+    links = {port: [{"name": "ears"}] for port in ports}
+    bench.change(ears, feed("f", links=links))
+    assert log == ["prepare f", "heard f", "start f", "heard f"]
+    log.clear()
+    bench.change(remove=("f",))
+    assert log == ["heard f", "stop f", "heard f"]
+    bench.change(feed("f", links={"init": links["init"]}, say="refuse"))
+    assert bench.active() == {"ears"}
+    assert "not today" in bench.reason("f")
+
+
+def test_a_change_costs_what_it_touches(bench: Bench) -> None:
+    chain = [probe(f"n{i}", f"n{i + 1}") for i in range(300)]
+    bench.change(*chain, probe("n300"))
+    assert len(bench.active()) == 301
+    looked_at: list[str] = []
+    lookup = bench.scheme.decode
+    bench.scheme.decode = lambda document, *rest: (  # type: ignore[method-assign]
+        looked_at.append(document["id"]) or lookup(document, *rest)
+    )
+    bench.change(probe("n150", "n151", say="!"))
+    assert looked_at == ["n150"]
+    assert "!" in bench.call("n0")
+
+
+ids = st.sampled_from("abcdef")
+changes = st.lists(
+    st.dictionaries(
+        ids,
+        st.none()
+        | st.tuples(ids, st.lists(ids, max_size=2), st.sampled_from(["", "", "", "compile", "open"])),
+        min_size=1,
+        max_size=4,
+    ),
+    max_size=8,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(changes)
+def test_any_history_leaves_a_table_that_is_consistent(history: list[dict[str, Any]]) -> None:
+    bench = Bench()
+    newest: dict[str, dict[str, Any]] = {}
+    for number, step in enumerate(history):
+        for id, entry in step.items():
+            if entry is None:
+                newest.pop(id, None)
+            else:
+                name, targets, fail = entry
+                newest[id] = probe(id, *targets, name=f"{name}-", say=str(number), fail=fail)
+                newest[id]["links"] = {"out": [{"name": f"{t}-"} for t in targets]}
+        named: dict[str, str] = {}
+        for id in list(newest):  # the store keeps names unique
+            if named.setdefault(newest[id]["name"], id) != id:
+                newest[id] = {**newest[id], "name": None}
+        known = {id: s.pending or s.version for id, s in bench.table.symbols.items()}
+        bench.change(
+            *(d for id, d in newest.items() if id not in known or known[id].document != d),
+            remove=tuple(id for id in known if id not in newest),
+        )
+        check(bench, newest)
+    bench.table.close()
+    assert bench.table.referrers == {}
+    assert bench.table.names == {}
+
+
+def check(bench: Bench, newest: dict[str, dict[str, Any]]) -> None:
+    symbols = bench.table.symbols
+    assert symbols.keys() == newest.keys()
+    running = {id: symbol.version for id, symbol in symbols.items()}
+    for id, symbol in symbols.items():
+        assert (symbol.pending or symbol.version).document == newest[id]
+        assert symbol.active or symbol.reason
+        assert symbol.pending is None or symbol.reason
+    good = {id for id, version in running.items() if version.error is None}
+    targets = {
+        id: [bench.table.target(link) for _, link in version.links()]
+        for id, version in running.items()
+    }
+    while True:  # the greatest set whose members link only to members
+        bad = {id for id in good if any(t is None or t.id not in good for t in targets[id])}
+        if not bad:
+            break
+        good -= bad
+    assert bench.active() == good
+    for id in good:
+        node = bench.node(id)
+        assert node.output("out").links == tuple(
+            target.version.node.input("in") for target in targets[id]
+        )
+    for id, symbol in symbols.items():  # nothing is refused without need
+        if symbol.pending is not None and symbol.pending.error is None:
+            missing = [bench.table.target(link) for _, link in symbol.pending.links()]
+            assert any(t is None or t.id not in good or t is symbol for t in missing)
