@@ -9,6 +9,7 @@ fault (`$.routes[0].method`) into the line and column at which its author must l
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
 from collections.abc import Iterator
@@ -170,12 +171,13 @@ def _parts(text: str, source: str) -> list[Part]:
 
 def _decode(content: bytes) -> str:
     """UTF-8 only, which both formats have in common, with or without a byte order mark."""
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise SyntaxFault(1, 1, "this is UTF-16: save it as UTF-8")
+    content = content.removeprefix(codecs.BOM_UTF8)
     try:
-        return content.decode("utf-8-sig")
+        return content.decode()
     except UnicodeDecodeError as error:
-        before = content[: error.start].decode("utf-8", "replace").removeprefix("\ufeff")
+        before = content[: error.start].decode()
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
         reason = f"byte 0x{content[error.start]:02x} is not UTF-8; is this a binary file?"
         raise SyntaxFault(line, column, reason) from None

@@ -4,7 +4,7 @@ Lives here: the set-up of the standard library's logging (`configure`), its two 
 `redact`. What logs is elsewhere: library code calls `logging.getLogger("greenflow....")` and
 nothing more, so that an embedding program keeps its own set-up.
 
-A record may carry `namespace`, `node` and `process_id` (through `extra=`). On a terminal it is text,
+A record may carry `namespace`, `node`, `process_id` (through `extra=`). On a terminal it is text,
 elsewhere a JSON object; both are redacted as a whole, after the arguments were put in. An error
 that no greenlet caught is a record as well: gevent's hub would print it in many lines.
 """

@@ -14,12 +14,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+import gevent
+
 from greenflow.errors import CompileFailed
 from greenflow.node import Source
 from greenflow.symbol import Key, Symbol, Version, key_of
 
 if TYPE_CHECKING:
     from greenflow.table import Table
+
+COMPILES_A_TURN = 64  # versions compiled before others may run: a few milliseconds
 
 Documents = Mapping[str, tuple[Mapping[str, Any], int] | None]
 
@@ -72,6 +76,8 @@ class Plan:
                 symbol = symbols.get(id)
                 if symbol is None or symbol.revision != entry[1]:
                     self._compile(symbol, *entry)
+                    if len(self._candidates) % COMPILES_A_TURN == 0:
+                        gevent.sleep(0)
         if self.retry:
             for id in self.table.failed():
                 if id not in self.documents:

@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 
 import gevent
 import pytest
@@ -134,7 +135,7 @@ def test_the_level_decides_and_a_second_set_up_replaces_the_first() -> None:
 
 
 @pytest.mark.parametrize("arguments", [{"level": "loud"}, {"format": "xml"}])
-def test_an_unknown_level_or_format_is_refused(arguments: dict[str, str]) -> None:
+def test_an_unknown_level_or_format_is_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="one of"):
         configure(**arguments)
 

@@ -302,9 +302,7 @@ def test_a_handler_may_exit_its_own_process() -> None:
 
     process = Process()
     with gevent.Timeout(10):
-        (answer,) = process.ask(
-            entry(FunctionNode(handle), FunctionNode(lambda ctx, v: v)), 1
-        )
+        (answer,) = process.ask(entry(FunctionNode(handle), FunctionNode(lambda ctx, v: v)), 1)
     assert isinstance(answer, Fault)
     assert process.state == EXITED
     assert not process.open

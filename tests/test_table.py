@@ -408,7 +408,9 @@ changes = st.lists(
     st.dictionaries(
         ids,
         st.none()
-        | st.tuples(ids, st.lists(ids, max_size=2), st.sampled_from(["", "", "", "compile", "open"])),
+        | st.tuples(
+            ids, st.lists(ids, max_size=2), st.sampled_from(["", "", "", "compile", "open"])
+        ),
         min_size=1,
         max_size=4,
     ),

@@ -31,8 +31,8 @@ from greenflow.store.feed import Mailbox
 from greenflow.store.tables import Changes, changes_behind, data_version, last_number
 
 # Seconds between two looks at the database. A change by another OS process must be seen within
-# 200 ms, and an idle feed may use 1 % of a core at most: a look costs 150 to 200 microseconds, most of
-# them for waking the thread (measured: 0.6 to 0.8 %).
+# 200 ms, and an idle feed may use 1 % of a core at most: a look costs 150 to 200 microseconds, most
+# of them for waking the thread (measured: 0.6 to 0.8 %).
 INTERVAL = 0.025
 
 # A native queue, in a monkey-patched program too: a thread waits in it, not a greenlet.

@@ -3,8 +3,8 @@
 Lives here: the rows in maps, and feeds that are told at once. It keeps nothing beyond `close`.
 
 Each step on the maps is one stretch without a switch, so no greenlet sees half a batch. Rows are
-never changed, only replaced; a read takes the rows as they are and decodes them at leisure. They hold
-text only, which the garbage collector does not have to walk through.
+never changed, only replaced; a read takes the rows as they are and decodes them at leisure. They
+hold text only, which the garbage collector does not have to walk through.
 """
 
 from __future__ import annotations

@@ -164,8 +164,8 @@ def wanted_rows(connection: sqlite3.Connection, table: str, wanted: Wanted) -> I
     while part := list(islice(names, PAGE)):
         ((text,),) = connection.execute(
             f"SELECT json_group_array({_ROW}) FROM"
-            f' (SELECT value FROM json_each(?)) AS pair CROSS JOIN "{table}" ON namespace = pair.value ->> 0'
-            " AND name = pair.value ->> 1 AND name IS NOT NULL",
+            f' (SELECT value FROM json_each(?)) AS pair CROSS JOIN "{table}"'
+            " ON namespace = pair.value ->> 0 AND name = pair.value ->> 1 AND name IS NOT NULL",
             (json.dumps(part),),
         ).fetchall()
         yield Page(text)

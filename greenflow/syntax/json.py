@@ -87,7 +87,7 @@ def _refuse(constant: str) -> None:
 
 def _check_depth(value: Any) -> None:
     level = [value]
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(MAX_DEPTH):
         level = [
             item
             for one in level

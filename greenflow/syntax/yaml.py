@@ -1,6 +1,8 @@
 """YAML texts to values and places: YAML 1.2 with the core schema, whatever a %YAML line says.
 
 Lives here: the reader on top of libyaml's events, the meaning of scalars, aliases and merge keys.
+libyaml comes with PyYAML, for its release 0.2.5 reads `{path: /:name}` and `{url: http://host}`,
+which older ones, also the one in ruamel.yaml.clib 0.2.15, refuse.
 
 `yes`, `on` and dates are strings; tags beyond the core schema are refused. Merge keys
 (`<<: *base`), which are older than 1.2, are kept because files of others use them. Values are built
@@ -72,7 +74,7 @@ class _Level:
 
 def parts_of_yaml(text: str) -> list[Part]:
     """The documents of a YAML text; empty ones are left out. Raises SyntaxFault."""
-    from ruamel.yaml.error import MarkedYAMLError
+    from yaml.error import MarkedYAMLError
 
     bad = _NOT_PRINTABLE.search(text)
     if bad is not None:
@@ -89,11 +91,9 @@ class _Composer:
     """Builds values and places from the events of libyaml."""
 
     def __init__(self, text: str) -> None:
-        from ruamel.yaml import events
-        from ruamel.yaml import cyaml
+        from yaml import CSafeLoader, events
 
-        parser: Any = cyaml
-        self.parser = parser.CParser(text)
+        self.parser = CSafeLoader(text)
         self.scalar, self.alias = events.ScalarEvent, events.AliasEvent
         self.map_start, self.list_start = events.MappingStartEvent, events.SequenceStartEvent
         self.ends = (events.MappingEndEvent, events.SequenceEndEvent)

@@ -12,8 +12,8 @@ from tests.store.tools import python, spec
 KILLS = 30
 SPECS = 500
 
-# Seconds after a report at which the writer is killed, at most: a batch takes about 30 ms, so most of
-# the kills are inside of one.
+# Seconds after a report at which the writer is killed, at most: a batch takes about 30 ms, so most
+# of the kills are inside of one.
 LATEST_KILL = 0.04
 
 WRITER = f"""

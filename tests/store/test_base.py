@@ -27,7 +27,7 @@ def test_stores_are_found_through_entry_points(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("importlib.metadata.entry_points", entry_points)
     with open_store("memory://") as store:
         assert isinstance(store, MemoryStore)
-    with pytest.raises(StoreUnavailable, match="installed are: memory://$"):
+    with pytest.raises(StoreUnavailable, match=r"installed are: memory://$"):
         open_store("sqlite:///x.db")
 
 
@@ -51,7 +51,10 @@ def test_a_store_that_cannot_be_imported_says_why(monkeypatch: pytest.MonkeyPatc
         ("mongodb+srv://me:pa:s@s%40@host/db", "mongodb+srv://me:***@host/db"),
         ("mongodb://:pass@host/db", "mongodb://:***@host/db"),
         ("mongodb://me@host/db", "mongodb://me@host/db"),
-        ("x://h/?tls=1&tlsPassword=p&w=1&Access_Token=t", "x://h/?tls=1&tlsPassword=***&w=1&Access_Token=***"),
+        (
+            "x://h/?tls=1&tlsPassword=p&w=1&Access_Token=t",
+            "x://h/?tls=1&tlsPassword=***&w=1&Access_Token=***",
+        ),
     ],
 )
 def test_secrets_of_a_url_are_not_shown(url: str, shown: str) -> None:

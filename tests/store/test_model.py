@@ -1,11 +1,12 @@
 """Random sequences of operations: every store equals a plain map of documents.
 
-The model does not plan. It makes the state that a batch asks for, and then looks at the whole state:
-the rules of the contract hold in it, or the batch must fail and change nothing.
+The model does not plan. It makes the state that a batch asks for, and then looks at the whole
+state: the rules of the contract hold in it, or the batch must fail and change nothing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,7 +22,7 @@ from tests.store.tools import DEADLINE, documents, on_a_store
 
 State = dict[str, dict[str, Any]]
 
-FIELDS = st.fixed_dictionaries(
+FIELDS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {"namespace": st.sampled_from(["n", "n", "n", "m"])},
     optional={
         "id": st.sampled_from(["a", "b", "c"]),
@@ -95,7 +96,7 @@ def changed(state: State, operation: str, batch: list[dict[str, Any]]) -> tuple[
 
 
 def found(state: State, filter: Any) -> list[str]:
-    conditions = {
+    conditions: dict[str, Callable[[dict[str, Any]], bool]] = {
         "v": lambda d: d.get("v") == 1,
         "id": lambda d: d["id"] in ("a", "b"),
         "name": lambda d: d.get("name") == "x",

@@ -1,0 +1,35 @@
+"""`python -m contrib.bench [NAME...]`: measure, print JSON, and keep it in contrib/bench/results."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+import tempfile
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+
+from contrib.bench.tools import HERE, versions
+
+NAMES = ("startup", "core", "load", "http", "connections", "reload", "leaks")
+
+
+def main(names: list[str]) -> None:
+    unknown = [name for name in names if name not in NAMES]
+    if unknown:
+        raise SystemExit(f"no benchmark {unknown[0]!r}; there are {', '.join(NAMES)}")
+    results = {"versions": versions()}
+    for name in names or NAMES:
+        sys.stderr.write(f"{name} ...\n")
+        measure = import_module(f"contrib.bench.{name}").measure
+        with tempfile.TemporaryDirectory() as folder:
+            results[name] = measure(*([Path(folder)] if inspect.signature(measure).parameters else []))
+    text = json.dumps(results, indent=2)
+    kept = HERE / "results"
+    kept.mkdir(exist_ok=True)
+    (kept / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json").write_text(text + "\n")
+    print(text)
+
+
+main(sys.argv[1:])

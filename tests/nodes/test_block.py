@@ -1,0 +1,158 @@
+"""block, step (BEHAVIOUR 5.4, 13)."""
+
+from __future__ import annotations
+
+import gevent
+import pytest
+from gevent.event import Event
+
+from greenflow.errors import InvalidArgument, SpecInvalid
+from greenflow.scheme import Scheme
+from tests.flows import flow
+
+CHAIN = """
+- kind: KIND
+  name: a
+  specs:
+    - {kind: snippet, language: json, code: '[1, 2]'}
+    - {kind: loop, name: each}
+  links: {out: {name: nop}, "out[1]": {name: z}}
+- {kind: nop, name: nop}
+- {kind: probe, name: z}
+"""
+
+
+@pytest.mark.parametrize("kind", ["block", "step"])
+def test_a_chain_has_the_in_ports_of_the_first_and_the_out_ports_of_the_last(kind: str) -> None:
+    with flow(CHAIN.replace("KIND", kind)) as running:
+        assert running.call("a", "x") == []
+        assert running.probes.seen == [("z", [])]
+
+
+def test_a_block_may_be_linked_by_its_own_links() -> None:
+    with flow("""
+- kind: block
+  name: a
+  inbounds: {in: {name: first, port: in}, other: {name: last, port: in}}
+  outbounds: {out: [{name: last, port: out}]}
+  specs:
+    - {kind: probe, name: last}
+    - {kind: probe, name: first, links: {out: {name: last}}}
+  links: {out: {name: z}}
+- {kind: probe, name: z}
+- {kind: probe, name: b, links: {out: {name: a, port: other}}}
+""") as running:
+        assert running.call("a", 1) == 1
+        assert [name for name, _ in running.probes.seen] == ["first", "last", "z"]
+        assert running.call("b", 2) == 2
+        assert [name for name, _ in running.probes.seen][3:] == ["b", "last", "z"]
+
+
+EDGE = """
+- kind: block
+  name: a
+  specs:
+    - {kind: probe, name: inside, INSIDE}
+  links: {out: {name: beyond}, error: {name: e}}
+- {kind: probe, name: beyond, BEYOND}
+- {kind: probe, name: e, answer: handled}
+"""
+
+
+def test_the_edge_takes_errors_that_arose_inside() -> None:
+    text = EDGE.replace("INSIDE", "raises: inner").replace("BEYOND", "times: 0")
+    with flow(text) as running:
+        assert running.call("a", 1) == "handled"
+
+
+def test_the_edge_passes_on_errors_from_beyond_the_out_ports() -> None:
+    text = EDGE.replace("INSIDE", "times: 0").replace("BEYOND", "raises: outer")
+    with flow(text) as running:
+        with pytest.raises(InvalidArgument) as raised:
+            running.call("a", 1)
+        assert str(raised.value.__cause__) == "outer"
+        assert running.probes.of("e") == []
+
+
+def test_a_group_with_one_error_from_inside_is_taken_whole() -> None:
+    with flow("""
+- kind: block
+  name: a
+  inbounds: {in: [{name: one, port: in}, {name: two, port: in}]}
+  outbounds: {out: [{name: two, port: out}]}
+  specs:
+    - {kind: probe, name: one, raises: inner}
+    - {kind: probe, name: two}
+  links: {out: {name: beyond}, error: {name: e}}
+- {kind: probe, name: beyond, raises: outer}
+- {kind: probe, name: e, answer: handled}
+""") as running:
+        assert running.call("a", 1) == "handled"
+        (group,) = running.probes.of("e")
+        assert [str(error.__cause__) for error in group.exceptions] == ["inner", "outer"]
+
+
+def test_an_inner_error_link_takes_the_error_first() -> None:
+    with flow("""
+- kind: block
+  name: a
+  specs:
+    - kind: block
+      name: deep
+      specs: [{kind: probe, name: bad, raises: inner}]
+    - {kind: probe, name: after}
+  links: {error: {name: e}}
+- {kind: probe, name: e, answer: handled}
+""") as running:
+        assert running.call("a", 1) == "handled"
+        assert running.probes.of("after") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("{kind: block, specs: []}", "$.specs"),
+        ("{kind: step, specs: [{kind: snippet, cod: x}]}", "$.specs[0].cod"),
+        ("{kind: step, specs: [{kind: nop}, {kind: snippet}]}", "$.specs[0]"),
+        ("{kind: step, specs: [{kind: listener, port: 1}]}", "$.specs[0]"),
+        ("{kind: step, specs: [{kind: snippet, links: {out: {name: x}}}]}", "$.specs[0].links.out"),
+        (
+            "{kind: block, inbounds: {in: {name: x, port: in}}, specs: [{kind: nop}]}",
+            "$.inbounds.in",
+        ),
+        (
+            "{kind: block, outbounds: {out: {name: x, port: no}}, specs: [{kind: nop, name: x}]}",
+            "$.outbounds.out",
+        ),
+        ("{kind: step, specs: [{kind: nop}], links: {out: {name: x}}}", "$.links.out"),
+    ],
+)
+def test_what_cannot_be_a_block_is_a_validation_error(text: str, path: str) -> None:
+    from greenflow.document import read
+
+    (document,) = read(text, "test")
+    with pytest.raises(SpecInvalid) as raised:
+        Scheme.installed().decode(document.data, "default")
+    assert raised.value.faults[0].path == path
+
+
+def test_a_block_that_is_replaced_finishes_what_it_holds() -> None:
+    text = """
+- kind: block
+  name: a
+  specs: [{kind: probe, name: b}, {kind: probe, name: c, answer: old}]
+  links: {error: {name: e}}
+- {kind: probe, name: e}
+"""
+    with flow(text) as running:
+        running.probes.gates["b"] = Event()
+        running.probes.reached["b"] = Event()
+        under_way = gevent.spawn(running.call, "a", 1)
+        running.probes.reached["b"].wait()
+        (record,) = running.runtime.operations.read({"name": "a"})
+        specs = [{"kind": "probe", "name": "n", "answer": "new"}]
+        (record,) = running.runtime.operations.apply({**record.document, "specs": specs})
+        running.followed(record.revision)
+        assert running.call("a", 1) == "new"
+        running.probes.gates["b"].set()
+        assert under_way.get() == "old"
