@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from greenflow.config import Settings
     from greenflow.errors import GreenflowError
-    from greenflow.node import Context, Node, Source
+    from greenflow.node import Context, Node
     from greenflow.packet import NOTHING, Fault
     from greenflow.runtime import Runtime
     from greenflow.scheme import Scheme
+    from greenflow.source import Source
     from greenflow.spec import Spec
 
 __all__ = [
@@ -40,7 +41,7 @@ _MODULES = {
     "Runtime": "runtime",
     "Scheme": "scheme",
     "Settings": "config",
-    "Source": "node",
+    "Source": "source",
     "Spec": "spec",
 }
 

@@ -70,7 +70,7 @@ class Document:
         for index in self._steps:
             place = place[2][index] if isinstance(place[2], list) else place
         rest = path.removeprefix("$")
-        while rest and (step := _step(place[2], rest)) is not None:
+        while rest and (step := _step(place, rest)) is not None:
             place, rest = step
         return place[0], place[1]
 
@@ -111,21 +111,28 @@ def read_path(path: str) -> list[Document]:
     Raises OSError when something cannot be opened, and DocumentError as `read` does, also for a
     folder without any spec file.
     """
+    return [document for file in files_of(path) for document in read_file(file)]
+
+
+def read_file(path: str) -> list[Document]:
+    """The documents of one file, or of standard input (`-`). Raises as `read_path` does."""
     if path == STANDARD_INPUT:
         return read(sys.stdin.buffer.read() if sys.stdin is not None else b"", path)
-    if not os.path.isdir(path):
-        return _read_file(path)
-    files = list(spec_files(path))
+    with open(path, "rb") as file:
+        return read(file.read(), path)
+
+
+def files_of(path: str) -> list[str]:
+    """The path itself, or if it is a folder, the spec files below it, in the order in which they
+    are read: sorted by name, a folder in its place among the files. Links are followed, but never
+    in a circle. Raises OSError, and DocumentError for a folder without any."""
+    if path == STANDARD_INPUT or not os.path.isdir(path):
+        return [path]
+    files = list(_walk(path, frozenset()))
     if not files:
         wanted = " ".join(f"*{suffix}" for suffix in SUFFIXES)
         raise DocumentError(path, 0, 0, f"no spec file in this folder ({wanted})")
-    return [document for file in files for document in _read_file(file)]
-
-
-def spec_files(folder: str) -> Iterator[str]:
-    """The spec files below a folder in the order in which they are read: sorted by name, a folder
-    in its place among the files. Links are followed, but never in a circle."""
-    yield from _walk(folder, frozenset())
+    return files
 
 
 def _walk(folder: str, above: frozenset[str]) -> Iterator[str]:
@@ -140,11 +147,6 @@ def _walk(folder: str, above: frozenset[str]) -> Iterator[str]:
             yield from _walk(path, above | {here})
         elif name.endswith(SUFFIXES):
             yield path
-
-
-def _read_file(path: str) -> list[Document]:
-    with open(path, "rb") as file:
-        return read(file.read(), path)
 
 
 def _parts(text: str, source: str) -> list[Part]:
@@ -183,12 +185,16 @@ def _decode(content: bytes) -> str:
         raise SyntaxFault(line, column, reason) from None
 
 
-def _step(inside: Any, rest: str) -> tuple[Place, str] | None:
+def _step(place: Place, rest: str) -> tuple[Place, str] | None:
     """The part that `rest` of a path enters next, and what then remains of the path."""
+    inside = place[2]
     if isinstance(inside, list):
         number, bracket, after = rest.removeprefix("[").partition("]")
         if rest.startswith("[") and bracket and number.isdecimal() and int(number) < len(inside):
             return inside[int(number)], after
+    elif rest.startswith("[0]"):
+        # A single value where a list is wanted is a list of one (BEHAVIOUR 1.5).
+        return place, rest.removeprefix("[0]")
     elif isinstance(inside, dict) and rest.startswith("."):
         named = rest[1:]
         for end in range(len(named), 0, -1):

@@ -97,6 +97,22 @@ class AddressInUse(GreenflowError):
     """A listener's address is taken, by another listener or another OS process."""
 
 
+class EncodeError(GreenflowError):
+    """A value that a format cannot hold, such as NaN in JSON: who chose the format must act."""
+
+
+class UnsupportedCoding(GreenflowError):
+    """A body in a Content-Encoding that is not known (BEHAVIOUR 8.8)."""
+
+    status = 415
+
+
+class BodyTooLarge(GreenflowError):
+    """A body over its limit, as sent or once decompressed (BEHAVIOUR 8.8)."""
+
+    status = 413
+
+
 class ProcessExited(GreenflowError):
     """The answer of whatever was under way when its process exited (BEHAVIOUR 4.8)."""
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import gevent
 
 from greenflow.errors import CompileFailed
-from greenflow.node import Source
+from greenflow.source import Source
 from greenflow.symbol import Key, Symbol, Version, key_of
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ class Plan:
         self.removed = {id for id in documents if documents[id] is None and id in table.symbols}
         self.accepted: dict[str, Version] = {}
         self.refused: dict[str, Version] = {}
-        self.why: dict[str, str] = {}  # of the refused
         self.outcome: dict[str, tuple[bool, str]] = {}
         self.load: list[Version] = []  # inner to outer
         self.unload: list[Version] = []  # outer to inner
@@ -155,8 +154,15 @@ class Plan:
 
     def _refuse(self, version: Version, reason: str) -> None:
         self.refused[version.id] = version
-        self.why[version.id] = f"revision {version.revision} does not run: {reason}"
+        version.refusal = f"revision {version.revision} does not run: {reason}"
         self.accepted.pop(version.id, None)
+
+    def _refused(self, id: str) -> Version | None:
+        """The newer version of that id that does not run after the change."""
+        if id in self.accepted or id in self.refused:
+            return self.refused.get(id)
+        symbol = self.table.symbols.get(id)
+        return None if symbol is None else symbol.pending
 
     # -- what would be active ------------------------------------------------------------------
 
@@ -242,7 +248,8 @@ class Plan:
                         queue.append(referrer.id)
         outcome = {}
         for id, now in assumed.items():
-            said = [self.why[id]] if id in self.refused else []
+            refused = self._refused(id)
+            said = [] if refused is None else [refused.refusal]
             outcome[id] = now, "; ".join(said if now else [*said, reasons[id]])
         return outcome
 

@@ -1,7 +1,7 @@
 """One run of a workflow: its packets, the greenlets that run them, what it holds, and its end.
 
-Lives here: Process, Reader, and the data and resources of a process. What a handler returns means is
-node.py's; which nodes there are is nobody's here.
+Lives here: Process and Reader. What a handler returns means is node.py's; what a process holds is in
+data.py.
 
 A process is a queue of readers with packets, drained by the greenlet that asked: a chain that does
 not block costs no greenlet switch. Nodes declare nothing. If the hub gets to run while that queue is
@@ -30,6 +30,7 @@ from gevent.event import Event
 from gevent.hub import GreenletExit, Waiter
 from greenlet import greenlet
 
+from greenflow.data import Data, Resources, release_one
 from greenflow.errors import Interrupt, ProcessExited, Runaway
 from greenflow.packet import Fault, Packet, Reply, echo
 from greenflow.port import InPort, OutPort
@@ -85,42 +86,6 @@ class Reader:
             self.held = False
 
 
-class Data:
-    """The data of a process (BEHAVIOUR 4.4): reads fall through to the parents, writes stay here."""
-
-    __slots__ = ("_items", "_parent")
-
-    def __init__(self, parent: Data | None) -> None:
-        self._items: dict[Any, Any] = {}
-        self._parent = parent
-
-    def get(self, key: Any, default: Any = None) -> Any:
-        """The value of the nearest level that has the key."""
-        level: Data | None = self
-        while level is not None:
-            if key in level._items:
-                return level._items[key]
-            level = level._parent
-        return default
-
-    def set(self, key: Any, value: Any) -> None:
-        """Write at this level."""
-        self._items[key] = value
-
-    def delete(self, key: Any) -> None:
-        """Remove from this level, if it is there."""
-        self._items.pop(key, None)
-
-    def take(self, key: Any, default: Any = None) -> Any:
-        """Read and remove at the nearest level that has the key: one taker gets the value."""
-        level: Data | None = self
-        while level is not None:
-            if key in level._items:
-                return level._items.pop(key)
-            level = level._parent
-        return default
-
-
 class _Leaving:
     """One exit under way: which greenlets still run the processes that end by it."""
 
@@ -149,10 +114,10 @@ class Process:
         "_childless",
         "_context",
         "_data",
-        "_held",
         "_leaving",
         "_number",
         "_registry",
+        "_resources",
         "_runaway",
         "_runners",
         "children",
@@ -187,7 +152,7 @@ class Process:
         self._leaving: _Leaving | None = None
         self._childless: Event | None = None
         self._data: Data | None = None
-        self._held: list[tuple[bool, Callable[..., object]]] | None = None
+        self._resources: Resources | None = None
         self._number = 0
         self._context = copy_context()
         self._registry = registry
@@ -417,20 +382,20 @@ class Process:
         if self.state is not RUNNING:
             raise self._exited()
         value = resource.__enter__()
-        self._hold(True, resource.__exit__)
+        self._hold().hold(True, resource.__exit__)
         return value
 
     def on_exit(self, hook: Callable[[], object]) -> None:
         """Run the hook when the process exits; at once if it has (BEHAVIOUR 4.9)."""
         if self.state is EXITED:
-            self._release(lambda *_: hook(), None)
+            release_one(lambda *_: hook(), None)
         else:
-            self._hold(False, lambda *_: hook())
+            self._hold().hold(False, lambda *_: hook())
 
-    def _hold(self, is_resource: bool, release: Callable[..., object]) -> None:
-        if self._held is None:
-            self._held = []
-        self._held.append((is_resource, release))
+    def _hold(self) -> Resources:
+        if self._resources is None:
+            self._resources = Resources()
+        return self._resources
 
     def settle(self, error: BaseException | None = None) -> BaseException | None:
         """Close the resources, last opened first: with an error they roll back, else they commit.
@@ -441,7 +406,7 @@ class Process:
         """
         if self.state is not RUNNING:
             return self._exited()
-        if self._held is None:
+        if self._resources is None:
             return error
         me = getcurrent()
         inside = me in self._runners
@@ -449,7 +414,7 @@ class Process:
         self._runners.add(me)  # an exit meanwhile waits for it
         _shielded.add(me)
         try:
-            error = self._close(error, hooks=False)
+            error = self._resources.release(error, hooks=False)
         finally:
             if not shielded:
                 _shielded.discard(me)
@@ -460,37 +425,6 @@ class Process:
                 self._leaving.outermost[me]
             )  # a handler of the parent settles its child
         return error
-
-    def _close(self, error: BaseException | None, *, hooks: bool) -> BaseException | None:
-        """Release resources, and hooks too at the end; what is added meanwhile comes first."""
-        kept = []
-        while self._held:
-            is_resource, release = self._held.pop()
-            if is_resource or hooks:
-                failure = self._release(release, error)
-                if error is None and is_resource:
-                    error = failure
-            else:
-                kept.append((is_resource, release))
-        self._held = kept[::-1] or None
-        return error
-
-    def _release(
-        self, release: Callable[..., object], error: BaseException | None
-    ) -> BaseException | None:
-        try:
-            release(type(error) if error is not None else None, error, None)
-        except Exception as failure:
-            if failure is not error:
-                if error is not None:
-                    _log.error(
-                        "a resource failed to close: %s",
-                        failure,
-                        exc_info=failure,
-                        extra={"process_id": self.id},
-                    )
-                return failure
-        return None
 
     # -- ending --------------------------------------------------------------------------------
 
@@ -565,8 +499,8 @@ class Process:
                 reader.packets.clear()
         self.ready.clear()
         self.readers.clear()
-        if self._held is not None:
-            self.error = self._close(self.error, hooks=True)
+        if self._resources is not None:
+            self.error = self._resources.release(self.error, hooks=True)
         self.state = EXITED
         if self._registry is not None:
             self._registry.discard(self)

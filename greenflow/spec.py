@@ -173,12 +173,18 @@ def _constrained(kind: Any, marks: tuple[Any, ...]) -> Any:
 
 
 def _leaf(kind: Any) -> Read:
+    bare = typing.get_args(kind)[0] if _marks(kind) else kind
+    allowed = ""
+    if typing.get_origin(bare) is typing.Literal:
+        allowed = f"; allowed are {', '.join(map(repr, typing.get_args(bare)))}"
+
     def read(value: Any, path: str, faults: Reading) -> Any:
         try:
             return msgspec.convert(value, kind, strict=False)
         except msgspec.ValidationError as error:
             reason, _, below = str(error).partition(" - at `$")
-            faults.append(SpecFault(path + below.rstrip("`"), reason[:1].lower() + reason[1:]))
+            reason = reason[:1].lower() + reason[1:] + allowed
+            faults.append(SpecFault(path + below.rstrip("`"), reason))
             return None
 
     return read

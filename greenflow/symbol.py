@@ -19,7 +19,18 @@ Key = tuple[str, str]  # ("id", ...) or ("name", ...): what a link calls its tar
 class Version:
     """One document of a symbol, compiled or not; `error` says why it cannot run."""
 
-    __slots__ = ("document", "entries", "error", "id", "name", "node", "opened", "revision", "spec")
+    __slots__ = (
+        "document",
+        "entries",
+        "error",
+        "id",
+        "name",
+        "node",
+        "opened",
+        "refusal",
+        "revision",
+        "spec",
+    )
 
     def __init__(self, document: Mapping[str, Any], revision: int) -> None:
         self.document, self.revision = document, revision
@@ -30,6 +41,7 @@ class Version:
         self.opened = False
         self.entries: dict[str, list[InPort | None]] = {}  # what each link leads to, by out port
         self.error: Exception | None = None
+        self.refusal = ""  # why it does not run in the place of the older one
 
     def links(self) -> Iterator[tuple[str, Link]]:
         """Every link, with the out port it leaves by."""

@@ -20,11 +20,11 @@ from gevent.event import Event
 from gevent.lock import RLock
 
 from greenflow.errors import GreenflowError, Inactive
-from greenflow.node import Node, Run, Services, Source, describe
+from greenflow.node import Node, Services, describe
 from greenflow.packet import Fault
-from greenflow.port import InPort
 from greenflow.plan import Plan
-from greenflow.process import Process
+from greenflow.port import InPort
+from greenflow.source import Run, Source
 from greenflow.symbol import Key, Symbol, Version, key_of
 
 if TYPE_CHECKING:

@@ -14,10 +14,11 @@ import msgspec
 from msgspec import Meta
 
 from greenflow.errors import SpecFault
-from greenflow.node import Compiler, Node, Services, Source, has_output, has_port, node
+from greenflow.node import Compiler, Node, Services, has_output, has_port, node
 from greenflow.packet import Fault, Packet
 from greenflow.port import ERROR, InPort, OutPort, canonical
 from greenflow.process import Process, Reader
+from greenflow.source import Source
 from greenflow.spec import Spec
 
 

@@ -13,9 +13,10 @@ from typing import Annotated, Any
 import gevent
 from msgspec import Meta
 
-from greenflow.node import Answer, Context, Handler, Node, Run, Send, node
+from greenflow.node import Answer, Context, Handler, Node, Send, node
 from greenflow.packet import NOTHING, Fault, merge
 from greenflow.port import parse
+from greenflow.source import Run
 from greenflow.spec import Duration, Spec
 
 

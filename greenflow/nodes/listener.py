@@ -20,9 +20,10 @@ from greenflow.errors import InvalidArgument
 from greenflow.net.limits import Limits
 from greenflow.net.message import ClientDisconnected, Request, Respond, Response, canonical_name
 from greenflow.net.pool import Lease, Servers
-from greenflow.node import Run, Services, Source, describe, log_unhandled, node
+from greenflow.node import Services, describe, node
 from greenflow.packet import NOTHING, Fault
 from greenflow.process import Process
+from greenflow.source import Run, Source, log_unhandled
 from greenflow.spec import Spec
 
 # Seconds that a request whose client has left may still take (BEHAVIOUR 8.12): enough for a short

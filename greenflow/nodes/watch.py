@@ -11,7 +11,8 @@ import gevent
 from msgspec import Meta
 
 from greenflow.files import Watcher, follow
-from greenflow.node import Run, Source, describe, node
+from greenflow.node import describe, node
+from greenflow.source import Run, Source
 from greenflow.spec import Spec
 
 _log = logging.getLogger("greenflow.nodes.watch")

@@ -298,3 +298,30 @@ def _yaml_fault(error: Any, text: str) -> SyntaxFault:
     elif error.context and error.context_mark is not None and error.context_mark.line != line:
         reason = f"{reason}, {error.context} that starts in line {error.context_mark.line + 1}"
     return SyntaxFault(line + 1, column + 1, reason)
+
+
+def to_yaml(value: Any) -> str:
+    """A YAML text of which `parts_of_yaml` makes the value again. Texts of several lines are
+    written as such, and whatever could be read as something else is quoted."""
+    import yaml
+
+    class Dumper(yaml.CSafeDumper):
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+    def represent(dumper: Any, text: str) -> yaml.ScalarNode:
+        style = "|" if "\n" in text else None if _is_plain(text) else '"'
+        node: yaml.ScalarNode = dumper.represent_scalar(_TAG + "str", text, style=style)
+        return node
+
+    Dumper.add_representer(str, represent)
+    return str(yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100))
+
+
+def _is_plain(text: str) -> bool:
+    """Whether our own reader takes the text for a string when it has no quotes. The writer only
+    knows what older readers of YAML 1.1 take for something else."""
+    try:
+        return text != "<<" and isinstance(_plain(text, 0, 0), str)
+    except SyntaxFault:
+        return False

@@ -1,0 +1,44 @@
+"""`greenflow` and `python -m greenflow`: what must happen before anything else is imported.
+
+Lives here: the patches of gevent, and nothing that knows a command. The library never patches; the
+command line does, so that drivers and functions in workflows block their greenlet and no other. A
+command that only tells something does without, for the patches cost most of its time.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+#: Commands and options that start no greenlet.
+_QUICK = frozenset({"version", "kinds", "--version", "--help"})
+
+
+def main() -> int:
+    """Runs the command that the arguments name; returns what the OS process is to exit with."""
+    _occupy_standard_descriptors()
+    arguments = sys.argv[1:]
+    if not _is_quick(arguments):
+        from gevent import monkey
+
+        monkey.patch_all()
+    from greenflow.cli import main as run
+
+    return run(arguments)
+
+
+def _is_quick(arguments: list[str]) -> bool:
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return not arguments or arguments[0] in _QUICK or "--help" in options
+
+
+def _occupy_standard_descriptors() -> None:
+    """Opens what the caller closed of descriptors 0 to 2. The next file that is opened would get
+    such a number, and what is printed would be written into the database."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

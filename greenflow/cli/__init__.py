@@ -1,0 +1,110 @@
+"""The command line: one module a command, imported when it is called.
+
+Lives here: the group of commands, and what becomes of errors. Not here: what a command does.
+
+Data goes to standard output, logs and errors to standard error. An error is one line for each
+thing that is wrong, without a traceback unless the log level is debug. Exit codes: 0 done,
+1 failure, 2 usage, 3 invalid specs, 4 store out of reach (BEHAVIOUR 17.6); every error of ours
+knows its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from importlib import import_module
+
+import click
+
+#: Commands by name: the module of this package that has the function `command`.
+COMMANDS = {
+    "apply": "apply",
+    "delete": "delete",
+    "get": "get",
+    "kinds": "kinds",
+    "run": "run",
+    "start": "run",
+    "version": "version",
+}
+
+#: Other names of commands; help leaves them out.
+_ALIASES = frozenset({"start"})
+
+#: What a shell expects of a program that was interrupted: 128 and the number of SIGINT.
+_INTERRUPTED = 130
+
+
+class _Commands(click.Group):
+    """Finds commands by name and imports only the one that is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for name in COMMANDS if name not in _ALIASES]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"{__name__}.{COMMANDS[name]}").command
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"max_content_width": 100})
+@click.version_option(package_name="greenflow", message="%(prog)s %(version)s")
+def commands() -> None:
+    """Runs workflows that are data: node specifications, changed while they run."""
+
+
+def main(arguments: list[str]) -> int:
+    """Runs a command; returns the exit code. Raises nothing but SystemExit."""
+    try:
+        result = commands.main(arguments, prog_name="greenflow", standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except click.Abort:
+        return _INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except BrokenPipeError:
+        return _after_broken_pipe()
+    except Exception as error:
+        return _failed(error)
+
+
+def _failed(error: Exception) -> int:
+    """Tells what went wrong, and returns the exit code that it deserves."""
+    from greenflow.errors import GreenflowError
+    from greenflow.log import redact
+
+    if logging.getLogger().isEnabledFor(logging.DEBUG):
+        logging.getLogger("greenflow.cli").debug("the command failed", exc_info=error)
+    if isinstance(error, GreenflowError):
+        lines, code = getattr(error, "lines", None) or [_with_cause(error)], error.exit_code
+    elif isinstance(error, OSError):
+        what = error.strerror or str(error)
+        lines, code = [f"{error.filename}: {what}" if error.filename else what], 1
+    else:
+        name = type(error).__name__
+        lines = [f"internal error: {name}: {error}; --log-level debug shows the traceback"]
+        code = 1
+    for line in lines:
+        click.echo(redact(line), err=True)
+    return code
+
+
+def _with_cause(error: BaseException) -> str:
+    """The message of an error and those of its causes, for `invalid argument` alone says little."""
+    messages: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        if str(cause) and not any(str(cause) in message for message in messages):
+            messages.append(str(cause))
+        cause = cause.__cause__
+    return ": ".join(messages) or type(error).__name__
+
+
+def _after_broken_pipe() -> int:
+    """Nobody reads our output any more; Python must not complain of that once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return 1

@@ -1,0 +1,52 @@
+"""The two collections of a store, as the commands see them.
+
+Lives here: what a word on the command line stands for in a store, what checks its documents, and
+how one is found by what a person calls it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from greenflow.errors import UnknownSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from greenflow.cli.batch import Validator
+    from greenflow.store.base import Collection, Record, Store
+
+
+def collection_of(store: Store, name: str) -> Collection:
+    """The collection called `specs` or `values`."""
+    return store.values if name == "values" else store.specs
+
+
+def validator_of(name: str) -> Validator:
+    """What checks the documents of a collection."""
+    if name == "values":
+        from greenflow.cli.values import Values
+
+        return Values()
+    from greenflow.scheme import Scheme
+
+    return Scheme.installed()
+
+
+def find_named(collection: Collection, names: Iterable[str], namespace: str) -> list[Record]:
+    """What is called so in a namespace: by name, or by id. A name comes before an id.
+
+    Raises UnknownSpec, which says all that were not found.
+    """
+    records: dict[str, Record] = {}
+    missing = []
+    for name in names:
+        found = collection.find({"namespace": namespace, "name": name}) or collection.find(
+            {"namespace": namespace, "id": name}
+        )
+        if not found:
+            missing.append(name)
+        records.update((record.document["id"], record) for record in found)
+    if missing:
+        raise UnknownSpec(f"namespace {namespace}: nothing is called {', '.join(missing)}")
+    return list(records.values())

@@ -1,0 +1,52 @@
+"""`greenflow delete`: deletes what is named."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from greenflow.cli.options import take_collection, with_settings
+
+if TYPE_CHECKING:
+    from greenflow.config import Settings
+
+
+@click.command("delete", short_help="Delete specs or values.")
+@click.argument("words", nargs=-1, metavar="[specs|values] [NAME]...")
+@click.option(
+    "--file",
+    "-f",
+    "files",
+    multiple=True,
+    metavar="FILE",
+    help="File, folder, or - for standard input; may be repeated.",
+)
+@with_settings()
+def command(settings: Settings, words: tuple[str, ...], files: tuple[str, ...]) -> None:
+    """Deletes specs (or values): those named, by name or id, or what the entries of files name.
+
+    An entry that names nothing is an error, and then nothing is deleted; one that names what is not
+    there is not.
+    """
+    from greenflow.cli.batch import read_files, selectors
+    from greenflow.cli.collections import collection_of, find_named
+    from greenflow.cli.output import print_data, print_table
+    from greenflow.store.base import open_store
+
+    collection_name, names = take_collection(words)
+    if bool(names) == bool(files):
+        raise click.UsageError("say what to delete: NAMEs, or files with -f")
+    wanted: list[dict[str, Any]] = selectors(read_files(files), settings.namespace)
+    with open_store(settings.database) as store:
+        collection = collection_of(store, collection_name)
+        if names:
+            found = find_named(collection, names, settings.namespace)
+            wanted = [{"id": record.document["id"]} for record in found]
+        records = collection.delete({"$or": wanted}) if wanted else []
+    keys = ("namespace", "name", "kind", "id")
+    rows = [{key: record.document.get(key) for key in keys} for record in records]
+    if settings.output == "table":
+        print_table(("RESULT", *map(str.upper, keys)), (("deleted", *row.values()) for row in rows))
+    else:
+        print_data([{"result": "deleted", **row} for row in rows], settings.output)

@@ -1,0 +1,149 @@
+"""The files that `greenflow run FILE` runs: read once, then followed.
+
+Lives here: what becomes of a save. The specs of the files are kept in a store in memory, which the
+runtime follows as any other; so a save is a change of that store and nothing else.
+
+A save is read, and checked as a whole; with one fault it is logged and changes nothing. Then what
+left the files is deleted and what changed is applied, at once as the loader sees it. Only what came
+from these files is ever deleted: specs that a workflow created stay. Texts are read in a native
+thread, for a large file takes a second that nobody else should wait; a file that did not change is
+not read again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import gevent
+
+from greenflow.cli.batch import Entry, Faulty, check, read_files
+from greenflow.document import STANDARD_INPUT, Document, read_file
+from greenflow.errors import GreenflowError
+from greenflow.files import Watcher, follow
+
+if TYPE_CHECKING:
+    from greenflow.config import Settings
+    from greenflow.scheme import Scheme
+    from greenflow.store.base import Collection
+
+logger = logging.getLogger("greenflow.cli.run")
+
+
+class Followed:
+    """Some files, and their specs in a collection. A context manager that ends the following."""
+
+    def __init__(
+        self, paths: Iterable[str], collection: Collection, scheme: Scheme, settings: Settings
+    ) -> None:
+        self._paths = list(paths)
+        self._collection, self._scheme = collection, scheme
+        self._namespace = settings.namespace
+        # What of these files is in the collection, by id.
+        self._applied: dict[str, dict[str, Any]] = {}
+        # What was read of each file, and in which state it was.
+        self._known: dict[str, tuple[object, list[Document]]] = {}
+        self._watcher: Watcher | None = None
+        self._greenlet: gevent.Greenlet | None = None
+
+    def __enter__(self) -> Followed:
+        self._watcher = follow(path for path in self._paths if path != STANDARD_INPUT)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def load(self) -> None:
+        """Reads and applies everything. Raises Faulty, MissingFile, OSError."""
+        self._apply(self._checked(read_files(self._paths, self._read)))
+
+    def start(self) -> None:
+        """From now on every save is applied, in a greenlet of its own."""
+        self._greenlet = gevent.spawn(self._follow)
+
+    def close(self) -> None:
+        """Follows no more; what is applied stays."""
+        if self._watcher is not None:
+            self._watcher.close()
+        if self._greenlet is not None:
+            self._greenlet.join()
+
+    def _follow(self) -> None:
+        assert self._watcher is not None
+        while self._watcher.next() is not None:
+            try:
+                self._reload()
+            except Faulty as error:
+                for line in error.lines:
+                    self._log(logging.ERROR, "%s", line)
+                self._log(logging.ERROR, "the files are faulty: nothing was changed")
+            except (GreenflowError, OSError) as error:
+                self._log(logging.ERROR, "the files were not applied: %s", error)
+            except Exception as error:
+                # A fault of ours must not end the following, nor what runs.
+                logger.error("the files were not applied: %s", error, exc_info=error)
+
+    def _reload(self) -> None:
+        documents, error = gevent.get_hub().threadpool.apply(self._read_all)
+        if error is not None:
+            raise error
+        self._apply(self._checked(documents))
+
+    def _read_all(self) -> tuple[list[Document], Exception | None]:
+        """Runs in a native thread: an error is returned, for gevent would log a raised one."""
+        try:
+            return read_files(self._paths, self._read), None
+        except Exception as error:
+            return [], error
+
+    def _read(self, file: str) -> list[Document]:
+        """The documents of a file, read again only if it is not as it was."""
+        if file == STANDARD_INPUT:
+            state: object = None
+        else:
+            found = os.stat(file)
+            state = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+        known = self._known.get(file)
+        if known is None or known[0] != state:
+            known = self._known[file] = state, read_file(file)
+        return known[1]
+
+    def _checked(self, documents: list[Document]) -> list[Entry]:
+        return check(
+            documents, self._scheme, self._namespace, named=False, breathe=lambda: gevent.sleep(0)
+        )
+
+    def _apply(self, entries: list[Entry]) -> None:
+        new = {entry.data["id"]: entry.data for entry in entries}
+        old = self._applied
+        gone = [id for id in old if id not in new]
+        changed = [data for id, data in new.items() if old.get(id) != data]
+        # Deleted first: a name may have moved to another id. The loader sees both as one change,
+        # for they are done within 10 ms (BEHAVIOUR 6.13).
+        if gone:
+            self._collection.delete({"id": {"$in": gone}})
+        try:
+            if changed:
+                self._collection.apply(changed)
+        except BaseException:
+            self._collection.apply([old[id] for id in gone])
+            raise
+        self._applied = new
+        created = sum(data["id"] not in old for data in changed)
+        if old and (gone or changed):
+            self._log(
+                logging.INFO,
+                "applied the files: %d created, %d changed, %d deleted",
+                created,
+                len(changed) - created,
+                len(gone),
+            )
+        strange = {data["namespace"] for data in new.values()} - {self._namespace}
+        if strange:
+            names = ", ".join(sorted(strange))
+            self._log(logging.WARNING, "specs of other namespaces are not run: %s", names)
+
+    def _log(self, level: int, message: str, *arguments: object) -> None:
+        logger.log(level, message, *arguments, extra={"namespace": self._namespace})

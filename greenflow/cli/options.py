@@ -1,0 +1,94 @@
+"""What the commands have in common: the options that are settings, and the words for collections.
+
+Lives here: how flags become settings (`with_settings`), and which collection a word means. The
+help of an option is the description of its setting.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from greenflow import log
+from greenflow.config import Settings, fields, load
+
+#: Words for the collections, and their other names (BEHAVIOUR 1.6).
+COLLECTIONS = {"specs": "specs", "nodes": "specs", "values": "values"}
+
+#: Flags of settings: the setting, and the letters of the option. Every command has them.
+_COMMON = {
+    "database": ("--database",),
+    "namespace": ("--namespace", "-n"),
+    "output": ("--output", "-o"),
+    "log.level": ("--log-level",),
+    "log.format": ("--log-format",),
+}
+
+
+def with_settings(*more: tuple[str, ...]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Gives a command the common options, and its function the Settings they lead to. `more` are
+    further settings that are flags of this command: (setting, option, ...)."""
+    flags = {**_COMMON, **{name: letters for name, *letters in more}}
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def command(config: str | None, **arguments: Any) -> Any:
+            given = {name: arguments.pop(_parameter(name)) for name in flags}
+            return function(settings=_set_up(given, config), **arguments)
+
+        known = {field.name: field for field in fields()}
+        decorated: Callable[..., Any] = click.option(
+            "--config", metavar="FILE", help="Settings file (default: greenflow.toml if there)."
+        )(command)
+        for name, letters in reversed(flags.items()):
+            field = known[name]
+            is_map = isinstance(field.default, dict)
+            help = field.description[0].upper() + field.description[1:]
+            if field.default not in (None, {}):
+                help += f" (default: {field.default})"
+            decorated = click.option(
+                *letters,
+                _parameter(name),
+                help=help + ".",
+                type=click.Choice(field.choices) if field.choices else str,
+                multiple=is_map,
+                callback=_map_of if is_map else None,
+                metavar=None if field.choices else "KEY=VALUE" if is_map else "TEXT",
+            )(decorated)
+        return decorated
+
+    return decorate
+
+
+def _parameter(name: str) -> str:
+    return name.replace(".", "_")
+
+
+def _map_of(
+    context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]
+) -> dict[str, str] | None:
+    for text in texts:
+        if "=" not in text:
+            raise click.BadParameter(f"{text!r} is not KEY=VALUE", context, parameter)
+    return dict(text.split("=", 1) for text in texts) or None
+
+
+def _set_up(flags: dict[str, Any], config: str | None) -> Settings:
+    """Loads the settings and sets up the logs by them."""
+    # What loading itself has to say is said as far as we know how: before the file is read.
+    early = flags["log.format"] or os.environ.get("GREENFLOW_LOG_FORMAT")
+    log.configure(format=early if early in log.FORMATS else "auto")
+    settings = load(flags, os.environ, config)
+    log.configure(settings.log.level, settings.log.format)
+    return settings
+
+
+def take_collection(words: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """The collection that the first word means, `specs` if it means none, and the other words."""
+    if words and words[0] in COLLECTIONS:
+        return COLLECTIONS[words[0]], words[1:]
+    return "specs", words

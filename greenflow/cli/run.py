@@ -1,0 +1,117 @@
+"""`greenflow run`: runs the specs of files, or of a store, until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+from greenflow.cli.options import with_settings
+
+if TYPE_CHECKING:
+    from gevent.event import Event
+
+    from greenflow.config import Settings
+    from greenflow.runtime import Runtime
+
+logger = logging.getLogger("greenflow.cli.run")
+
+
+@click.command("run", short_help="Run specs of files or of a store.")
+@click.argument("files", nargs=-1, metavar="[FILE]...")
+@with_settings(
+    ("grace", "--grace"),
+    ("environment", "--environment"),
+    ("listener.host", "--listener-host"),
+)
+def command(settings: Settings, files: tuple[str, ...]) -> None:
+    """Runs the specs of files (or folders, or - for standard input), or without FILE those of the
+    store.
+
+    Files are followed: saving one applies what changed. A faulty save changes nothing. SIGTERM and
+    SIGINT drain what is under way within the grace; a second one ends at once.
+    """
+    from gevent.event import Event
+
+    stopping = Event()
+    _stop_at_signals(stopping)
+    if files:
+        _run_files(settings, files, stopping)
+    else:
+        _run_store(settings, stopping)
+
+
+def _run_store(settings: Settings, stopping: Event) -> None:
+    from greenflow.log import redact
+    from greenflow.runtime import Runtime
+
+    with Runtime(settings.database, settings=settings) as runtime:
+        _tell_started(runtime, redact(settings.database))
+        stopping.wait()
+        _tell_stopping(runtime)
+
+
+def _run_files(settings: Settings, files: tuple[str, ...], stopping: Event) -> None:
+    from greenflow.cli.following import Followed
+    from greenflow.runtime import Runtime
+    from greenflow.scheme import Scheme
+    from greenflow.store.base import open_store
+
+    if settings.database != type(settings)().database:
+        logger.info("specs of files run from memory; the setting database is not used")
+    scheme = Scheme.installed()
+    # Following begins before reading, so that no save is missed in between.
+    with (
+        open_store("memory://") as store,
+        Followed(files, store.specs, scheme, settings) as sources,
+    ):
+        sources.load()
+        with Runtime(store, settings=settings, scheme=scheme) as runtime:
+            _tell_started(runtime, ", ".join(files))
+            sources.start()
+            stopping.wait()
+            _tell_stopping(runtime)
+            sources.close()
+
+
+def _stop_at_signals(stopping: Event) -> None:
+    """The first signal asks to stop. The second one ends the OS process without asking Python, so
+    that it works whatever the program is doing."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for each in (signal.SIGTERM, signal.SIGINT):
+            # The kernel spares the first process of a container from signals left to their default.
+            signal.signal(each, _end_at_once if os.getpid() == 1 else signal.SIG_DFL)
+        stopping.set()
+
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, stop)
+
+
+def _end_at_once(number: int, frame: FrameType | None) -> None:
+    # What a shell expects of a program that a signal ended.
+    os._exit(128 + number)
+
+
+def _tell_started(runtime: Runtime, source: str) -> None:
+    status = runtime.status()
+    inactive = sum(not symbol["active"] for symbol in status)
+    logger.info(
+        "running %d specs of %s%s",
+        len(status),
+        source,
+        f"; {inactive} of them are not active" if inactive else "",
+        extra={"namespace": runtime.namespace},
+    )
+
+
+def _tell_stopping(runtime: Runtime) -> None:
+    logger.info(
+        "stopping: what is under way has %g s to end",
+        runtime.settings.grace,
+        extra={"namespace": runtime.namespace},
+    )

@@ -1,0 +1,93 @@
+"""What a process holds: data that its nodes keep for one another, and resources to release.
+
+Lives here: Data and Resources. When they are released, and by whom, is process.py's.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+_log = logging.getLogger("greenflow.process")
+
+
+class Data:
+    """The data of a process (BEHAVIOUR 4.4): reads fall through to the parents, writes stay here."""
+
+    __slots__ = ("_items", "_parent")
+
+    def __init__(self, parent: Data | None) -> None:
+        self._items: dict[Any, Any] = {}
+        self._parent = parent
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """The value of the nearest level that has the key."""
+        level: Data | None = self
+        while level is not None:
+            if key in level._items:
+                return level._items[key]
+            level = level._parent
+        return default
+
+    def set(self, key: Any, value: Any) -> None:
+        """Write at this level."""
+        self._items[key] = value
+
+    def delete(self, key: Any) -> None:
+        """Remove from this level, if it is there."""
+        self._items.pop(key, None)
+
+    def take(self, key: Any, default: Any = None) -> Any:
+        """Read and remove at the nearest level that has the key: one taker gets the value."""
+        level: Data | None = self
+        while level is not None:
+            if key in level._items:
+                return level._items.pop(key)
+            level = level._parent
+        return default
+
+
+class Resources:
+    """What a process releases, the last first: resources when it settles, hooks when it exits."""
+
+    __slots__ = ("_held",)
+
+    def __init__(self) -> None:
+        self._held: list[tuple[bool, Callable[..., object]]] = []
+
+    def hold(self, is_resource: bool, release: Callable[..., object]) -> None:
+        """Keep something; it is released like a context manager is left."""
+        self._held.append((is_resource, release))
+
+    def release(self, error: BaseException | None, *, hooks: bool) -> BaseException | None:
+        """Release the resources, and at the end the hooks too; what is added meanwhile comes first.
+
+        With an error the resources roll back. Returns it, or the first error of a commit; the
+        resources that come after that one roll back.
+        """
+        kept = []
+        while self._held:
+            is_resource, release = self._held.pop()
+            if is_resource or hooks:
+                failure = release_one(release, error)
+                if error is None and is_resource:
+                    error = failure
+            else:
+                kept.append((is_resource, release))
+        self._held = kept[::-1]
+        return error
+
+
+def release_one(
+    release: Callable[..., object], error: BaseException | None
+) -> BaseException | None:
+    """Release one thing; its own error is returned, and logged where it is not the first."""
+    try:
+        release(type(error) if error is not None else None, error, None)
+    except Exception as failure:
+        if failure is not error:
+            if error is not None:
+                _log.error("a resource failed to close: %s", failure, exc_info=failure)
+            return failure
+    return None
