@@ -46,6 +46,9 @@ class Plan:
         self.relink: dict[tuple[Version, str], None] = {}  # out ports that may lead elsewhere now
         self._candidates: dict[str, Version] = {}
         self._inevitable: set[str] = set()  # the old version would be inactive just as well
+        self._tried_twice: set[str] = set()
+        self._readmitted = ""
+        self._blamed: dict[str, str] = {}  # for an inactive id, the one downstream it waits for
         self._names: dict[str, str] = {}  # what the change adds
         self._lost_names: set[str] = set()
         self._prepared: dict[Version, None] = {}
@@ -127,22 +130,46 @@ class Plan:
         for version in self.accepted.values():
             self.table.refer(version)
         self.outcome = self._activity()
-        wrong = False
-        for id, version in list(self.accepted.items()):
-            active, reason = self.outcome[id]
-            if not active and self._is_active(id) and id not in self._inevitable:
-                self._refuse(version, reason)
-                wrong = True
-        if wrong:
+        losing = {
+            id: version
+            for id, version in self.accepted.items()
+            if not self.outcome[id][0] and self._is_active(id) and id not in self._inevitable
+        }
+        # Only those that fail by themselves: the others may do with the old version of these.
+        first = {id: v for id, v in losing.items() if self._blamed.get(id) not in losing}
+        if self._readmitted in losing:  # it went well until this one was let in again
+            first = {self._readmitted: losing[self._readmitted]}
+        for id, version in (first or losing).items():
+            self._refuse(version, self.outcome[id][1])
+        if losing:
             return False
-        for id in list(self.refused):
-            version = self.refused[id]
-            active = self.outcome[id][0] if id in self.outcome else self._is_active(id)
-            if not active and version.error is None:
+        return not self._readmit() and self._open_all()
+
+    def _readmit(self) -> bool:
+        """Give refused versions another chance: where the old one would be inactive just as well,
+        and once where what they lacked is there because others were refused; those one by one,
+        for one may take away what the next one needs."""
+        readmitted = False
+        for id, version in list(self.refused.items()):
+            if version.error is not None:
+                continue
+            if not self._will_be_active(id):
                 self._inevitable.add(id)
-                del self.refused[id]
-                wrong = True
-        return not wrong and self._open_all()
+            elif (
+                readmitted
+                or id in self._tried_twice
+                or self._fault(version, self._will_be_active, None)
+            ):
+                continue
+            else:
+                self._readmitted = id
+            self._tried_twice.add(id)
+            del self.refused[id]
+            readmitted = True
+        return readmitted
+
+    def _will_be_active(self, id: str) -> bool:
+        return self.outcome[id][0] if id in self.outcome else self._is_active(id)
 
     def _runs(self, id: str) -> bool:
         symbol = self.table.symbols.get(id)
@@ -168,7 +195,9 @@ class Plan:
 
     def _index_names(self) -> None:
         self._names = {v.name: id for id, v in self.accepted.items() if v.name is not None}
-        self._lost_names = {v.name for v in self._replaced() if v.name is not None}
+        names = self.table.names
+        replaced = self._replaced()
+        self._lost_names = {v.name for v in replaced if v.name and names.get(v.name) == v.id}
 
     def _view(self, id: str) -> Version | None:
         """The version of that id after the change."""
@@ -217,6 +246,7 @@ class Plan:
                 if self._view(referrer.id) is referrer:
                     start[referrer.id] = None
                     suspects.setdefault(referrer.id, set()).add(port)
+        self._blamed.clear()
         assumed: dict[str, bool] = {}
         reasons: dict[str, str] = {}
         stack = list(start)
@@ -269,6 +299,7 @@ class Plan:
             if target.node is not None and target.node.input(link.port) is None:
                 return f"links.{port}: node {called!r} has no in port {link.port!r}"
             if not active(id):
+                self._blamed[version.id] = id
                 return f"links.{port}: node {called!r} is inactive"
         return ""
 
