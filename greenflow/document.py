@@ -10,6 +10,7 @@ fault (`$.routes[0].method`) into the line and column at which its author must l
 from __future__ import annotations
 
 import codecs
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -25,6 +26,9 @@ STANDARD_INPUT = "-"
 
 #: Endings of the files that are taken from a folder.
 SUFFIXES = (".yaml", ".yml", ".json")
+
+#: Bytes that are read from standard input at once: what a pipe of Linux holds.
+_PIECE = 65536
 
 _NAMES: dict[type, str] = {
     type(None): "null",
@@ -117,7 +121,9 @@ def read_path(path: str) -> list[Document]:
 def read_file(path: str) -> list[Document]:
     """The documents of one file, or of standard input (`-`). Raises as `read_path` does."""
     if path == STANDARD_INPUT:
-        return read(sys.stdin.buffer.read() if sys.stdin is not None else b"", path)
+        # In pieces, for between them Python sees a Ctrl-C that came while it was not waiting.
+        stdin: Any = sys.stdin.buffer if sys.stdin is not None else io.BytesIO()
+        return read(b"".join(iter(lambda: stdin.read1(_PIECE), b"")), path)
     with open(path, "rb") as file:
         return read(file.read(), path)
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import threading
 from collections.abc import Iterator
+from time import monotonic
 
 import gevent
 import pytest
 from greenlet import greenlet
 
-TURNS = 2000  # hub turns that what a test started may take to go away
+SECONDS = 3.0  # that what a test started may take to go away
 
 
 def _greenlets() -> set[int]:
@@ -46,7 +48,8 @@ def nothing_left_behind() -> Iterator[None]:
     gevent.get_hub().loop  # noqa: B018 - the hub's own descriptors are not the test's
     before = _greenlets(), _descriptors(), _threads()
     yield
-    for _ in range(TURNS):
+    end, turns = monotonic() + SECONDS, itertools.count()
+    while True:
         left = (
             _greenlets() - before[0],
             {n: t for n, t in _descriptors().items() if before[1].get(n) != t},
@@ -54,6 +57,9 @@ def nothing_left_behind() -> Iterator[None]:
         )
         if not any(left):
             return
-        gc.collect()
+        if monotonic() > end:
+            break
+        if next(turns) % 100 == 0:
+            gc.collect()
         gevent.sleep(0)
     pytest.fail(f"left behind: {len(left[0])} greenlets, descriptors {left[1]}, threads {left[2]}")

@@ -74,13 +74,15 @@ def main(arguments: list[str]) -> int:
 
 def _failed(error: Exception) -> int:
     """Tells what went wrong, and returns the exit code that it deserves."""
-    from greenflow.errors import GreenflowError
+    from greenflow.errors import GreenflowError, InvalidArgument
     from greenflow.log import redact
 
     if logging.getLogger().isEnabledFor(logging.DEBUG):
         logging.getLogger("greenflow.cli").debug("the command failed", exc_info=error)
-    if isinstance(error, GreenflowError):
-        lines, code = getattr(error, "lines", None) or [_with_cause(error)], error.exit_code
+    if isinstance(error, InvalidArgument) and error.__cause__ is not None:
+        lines, code = [f"{error}: {error.__cause__}"], error.exit_code
+    elif isinstance(error, GreenflowError):
+        lines, code = getattr(error, "lines", None) or [str(error)], error.exit_code
     elif isinstance(error, OSError):
         what = error.strerror or str(error)
         lines, code = [f"{error.filename}: {what}" if error.filename else what], 1
@@ -91,17 +93,6 @@ def _failed(error: Exception) -> int:
     for line in lines:
         click.echo(redact(line), err=True)
     return code
-
-
-def _with_cause(error: BaseException) -> str:
-    """The message of an error and those of its causes, for `invalid argument` alone says little."""
-    messages: list[str] = []
-    cause: BaseException | None = error
-    while cause is not None:
-        if str(cause) and not any(str(cause) in message for message in messages):
-            messages.append(str(cause))
-        cause = cause.__cause__
-    return ": ".join(messages) or type(error).__name__
 
 
 def _after_broken_pipe() -> int:

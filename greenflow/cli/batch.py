@@ -100,23 +100,24 @@ def check(
     """
     lines: list[str] = []
     entries: list[Entry] = []
+    taken: dict[tuple[str, ...], Document] = {}
     for number, document in enumerate(documents, 1):
         if number % _CHECKED_AT_ONCE == 0:
             breathe()
         faults = list(_nameless(document.data)) if named else []
         try:
-            entries.append(Entry(document, validator.validate(document.data, namespace)))
+            data = validator.validate(document.data, namespace)
         except SpecInvalid as error:
             faults += error.faults
         except CompileFailed as error:
             faults.append(SpecFault("$", str(error)))
+        else:
+            faults += _repeated(document, data, taken)
+            entries.append(Entry(document, data))
         lines += [_line(document, *fault) for fault in faults]
-    if not named:
-        entries = list(_identified(entries))
-    lines += _repetitions(entries)
     if lines:
         raise Faulty(lines)
-    return entries
+    return entries if named else list(_identified(entries))
 
 
 def selectors(documents: Iterable[Document], namespace: str) -> list[dict[str, str]]:
@@ -164,21 +165,21 @@ def _identified(entries: Iterable[Entry]) -> Iterator[Entry]:
         yield Entry(document, data)
 
 
-def _repetitions(entries: Iterable[Entry]) -> Iterator[str]:
-    """A line for each spec that has the id, or the name and namespace, of one before it."""
-    first: dict[tuple[str, ...], Document] = {}
-    for document, data in entries:
-        keys: list[tuple[str, tuple[str, ...]]] = []
-        if data.get("id"):
-            keys.append(("$.id", (data["id"],)))
-        if data.get("name"):
-            keys.append(("$.name", (data["namespace"], data["name"])))
-        for path, key in keys:
-            other = first.setdefault(key, document)
-            if other is not document:
-                line, column = other.position(path)
-                taken = f"{key[-1]!r} is taken by {other.source}:{line}:{column}"
-                yield _line(document, path, taken)
+def _repeated(
+    document: Document, data: dict[str, Any], taken: dict[tuple[str, ...], Document]
+) -> Iterator[SpecFault]:
+    """A fault if a spec before it has its id, or its name and namespace."""
+    keys: list[tuple[str, tuple[str, ...]]] = []
+    if data.get("id"):
+        keys.append(("$.id", (data["id"],)))
+    if data.get("name"):
+        keys.append(("$.name", (data["namespace"], data["name"])))
+    for path, key in keys:
+        other = taken.setdefault(key, document)
+        if other is not document:
+            line, column = other.position(path)
+            place = f"{other.source}:{line}:{column}"
+            yield SpecFault(path, f"{key[-1]!r} is taken by the spec at {place}")
 
 
 def _line(document: Document, path: str, reason: str) -> str:

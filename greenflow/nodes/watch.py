@@ -36,9 +36,9 @@ class Watch(Source[WatchSpec]):
         self._watcher = follow([self.spec.path])
 
     def abandon(self) -> None:
-        if self._watcher is not None:
-            self._watcher.close()
-            self._watcher = None
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            watcher.close()
 
     def start(self, run: Run) -> None:
         self._greenlet = gevent.spawn(self._follow, run, self._watcher)
@@ -56,9 +56,9 @@ class Watch(Source[WatchSpec]):
             except OSError as error:
                 _log.error("cannot follow %s: %s", self.spec.path, error, extra=describe(self))
                 return
-            for change, path in sorted(changes or ()):
-                if self._wanted(path):
-                    run.spawn({"path": path, "event": change})
+            for change in sorted(changes or ()):
+                if self._wanted(change.path):
+                    run.spawn({"path": change.path, "event": change.event})
 
     def _wanted(self, path: str) -> bool:
         name = os.path.basename(path)

@@ -106,7 +106,7 @@ def changes_behind(connection: sqlite3.Connection, number: int) -> Changes:
     ).fetchall()
     if newest == number:
         return Changes({}, number, False)
-    if newest < number or first != number + 1:
+    if first != number + 1:  # also when there are none, because the number went back
         return Changes({}, newest, True)
     ids: dict[tuple[str, str], set[str]] = {}
     for collection, namespace, id in msgspec.json.decode(text, type=list[tuple[str, str, str]]):

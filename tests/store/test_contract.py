@@ -442,6 +442,8 @@ def test_revisions_of_a_namespace_and_of_all(specs: Collection) -> None:
         ({"id": 5}, ""),
         ({"data.x": 1}, "b"),
         ({"id": "\ud800"}, ""),
+        ({"namespace": "\ud800"}, ""),
+        ({"name": {"$in": ["\ud800", "two"]}}, "b"),
         ({"id": {"$in": ["a\0", "a"]}}, "a"),
     ],
 )

@@ -7,6 +7,7 @@ import pytest
 from greenflow.errors import StoreUnavailable
 from greenflow.store import feed as feeds
 from greenflow.store import open_store
+from greenflow.store.memory import MemoryStore
 from tests.store.tools import ids, next_batch, spec
 
 
@@ -22,6 +23,14 @@ def test_every_store_is_a_new_one() -> None:
 def test_its_url_takes_nothing_else(url: str) -> None:
     with pytest.raises(StoreUnavailable, match="takes nothing"):
         open_store(url)
+
+
+def test_names_that_are_given_up_are_forgotten() -> None:
+    with MemoryStore() as store:
+        store.specs.insert([spec("a", "one"), spec("b", "two"), spec("c", "three")])
+        store.specs.apply([spec("a", "four"), spec("b")])
+        store.specs.delete({"id": "c"})
+        assert store.specs._ids == {("default", "four"): "a"}
 
 
 def test_a_feed_that_is_far_behind_reports_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:

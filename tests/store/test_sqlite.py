@@ -15,7 +15,8 @@ import pytest
 
 from greenflow.errors import StoreUnavailable
 from greenflow.store import Batch, Store, open_store, tables
-from greenflow.store.database import APPLICATION, Lane
+from greenflow.store import follow as follower
+from greenflow.store.database import APPLICATION, Database, Lane
 from greenflow.store.sqlite import SqliteStore
 from tests.store.tools import DEADLINE, documents, follow, ids, next_batch, python, run, spec
 
@@ -307,7 +308,41 @@ def test_a_feed_that_the_journal_left_behind_is_a_gap(
         assert next_batch(feed) == Batch(frozenset("a"), gap=False)
 
 
+def test_a_file_that_is_replaced_while_it_is_opened(
+    url: str, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_store(url) as store:
+        store.specs.insert([spec("old")])
+    with open_store(f"sqlite:///{tmp_path}/new.db") as store:
+        store.specs.insert([spec("new")])
+    prepare = Database._prepare
+
+    def replace_and_prepare(database: Database, connection: sqlite3.Connection) -> None:
+        prepare(database, connection)
+        if (tmp_path / "new.db").exists():
+            os.replace(tmp_path / "new.db", path)
+
+    monkeypatch.setattr(Database, "_prepare", replace_and_prepare)
+    with open_store(url) as store:
+        assert ids(store.specs.find(None)) == ["new"]
+        store.specs.insert([spec("newer")])
+    with open_store(url) as store:
+        assert ids(store.specs.find(None)) == ["new", "newer"]
+
+
 # greenlets
+
+
+def test_a_write_through_the_same_store_does_not_wait_for_the_next_look(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower, "INTERVAL", 100 * DEADLINE)
+    with open_store(url) as store, store.specs.feed(None) as feed:
+        for at in range(3):
+            store.specs.insert([spec(f"id {at}")])
+            assert next_batch(feed).ids == {f"id {at}"}
+        store.specs.delete(None)
+        assert next_batch(feed).ids == {"id 0", "id 1", "id 2"}
 
 
 def test_a_write_that_waits_holds_up_nobody_else(url: str, path: Path) -> None:

@@ -1,0 +1,173 @@
+"""Content-Type, charsets and Accept: what a body is, and what a client would like it to be.
+
+Functions of header values. What comes again and again (a client's Accept, a Content-Type) is
+remembered in bounded caches.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Callable
+from encodings import normalize_encoding
+from encodings.aliases import aliases
+from functools import lru_cache
+from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
+
+from greenflow.errors import EncodeError, InvalidArgument
+
+# Parsed headers that are remembered, and how long one may be for that: browsers send a handful of
+# different ones, of less than 200 characters.
+REMEMBERED = 512
+REMEMBERED_LENGTH = 512
+
+_TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_TYPE = re.compile(rf"[ \t]*({_TOKEN})/({_TOKEN})[ \t]*(?=;|\Z)")
+_PARAMETER = re.compile(
+    rf'[ \t]*;[ \t]*(?:({_TOKEN})=(?:({_TOKEN})|"((?:[^"\\]|\\.)*+)"))?[ \t]*(?=;|\Z)'
+)
+_QUALITY = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
+
+# Elements of a list header: commas inside quotes do not part them.
+_ELEMENT = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.)*+"?)+')
+
+# The names that are charsets here, as `encodings` normalizes them. Asking Python for any other
+# would make it remember the name for ever.
+_CHARSETS = frozenset(aliases) | frozenset(aliases.values())
+
+# Codecs of Python that read text but are no charsets of mail or HTTP.
+_NO_CHARSETS = frozenset(("mbcs", "oem", "utf-7"))
+
+_Rest = ParamSpec("_Rest")
+_Parsed = TypeVar("_Parsed")
+
+
+def _remembered(
+    parse: Callable[Concatenate[str, _Rest], _Parsed],
+) -> Callable[Concatenate[str, _Rest], _Parsed]:
+    """The function with a bounded memory for texts that are not too long."""
+    cached: Callable[..., _Parsed] = lru_cache(maxsize=REMEMBERED)(parse)
+
+    def remembering(text: str, /, *rest: _Rest.args, **named: _Rest.kwargs) -> _Parsed:
+        return (cached if len(text) <= REMEMBERED_LENGTH else parse)(text, *rest, **named)
+
+    return remembering
+
+
+# Content-Type
+
+
+class MediaType(NamedTuple):
+    """A Content-Type, taken apart: `name` (`text/plain`) and the names of parameters in lower
+    case."""
+
+    name: str
+    parameters: dict[str, str]
+
+    @property
+    def is_json(self) -> bool:
+        return self.name in ("application/json", "text/json") or self.name.endswith("+json")
+
+
+@_remembered
+def media_type(text: str) -> MediaType:
+    """The Content-Type (RFC 9110 8.3.1); one against the grammar has the empty name."""
+    match = _TYPE.match(text)
+    if match is None:
+        return MediaType("", {})
+    parameters: dict[str, str] = {}
+    position = match.end()
+    while position < len(text):
+        found = _PARAMETER.match(text, position)
+        if found is None:
+            return MediaType("", {})
+        name, token, quoted = found.groups()
+        if name is not None:
+            value = re.sub(r"\\(.)", r"\1", quoted) if token is None else token
+            parameters.setdefault(name.lower(), value)
+        position = found.end()
+    return MediaType(f"{match[1]}/{match[2]}".lower(), parameters)
+
+
+# Charsets
+
+
+def decode_text(body: bytes, charset: str | None) -> str:
+    """Text in its charset, by default UTF-8. Raises InvalidArgument."""
+    try:
+        return body.decode(codec_of(charset) if charset else "utf-8")
+    except UnicodeError as error:
+        raise InvalidArgument() from error
+
+
+@_remembered
+def codec_of(charset: str) -> str:
+    """Python's name of a charset. Raises InvalidArgument for one that is not known."""
+    name = normalize_encoding(charset).lower()
+    if name in _CHARSETS:
+        try:
+            codec = codecs.lookup(name)
+        except LookupError as error:
+            raise InvalidArgument() from error
+        if codec._is_text_encoding and codec.name not in _NO_CHARSETS:
+            return codec.name
+    raise InvalidArgument(f"unknown charset {charset!r}")
+
+
+def utf8(text: str) -> bytes:
+    """Text as bytes. Raises EncodeError."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise EncodeError("a string with a lone surrogate cannot be written as UTF-8") from error
+
+
+# Negotiation
+
+
+class _Range(NamedTuple):
+    """An element of Accept: how exactly it must match, the range, and its weight."""
+
+    exactness: tuple[int, int]
+    main: str
+    sub: str
+    quality: float
+
+
+def choose(accept: str | None, offers: tuple[str, ...]) -> str:
+    """The offer that the client likes best (BEHAVIOUR 10.3); the first if it likes none."""
+    if accept is None or accept == "*/*":
+        return offers[0]
+    return _best(accept, offers)
+
+
+@_remembered
+def _best(accept: str, offers: tuple[str, ...]) -> str:
+    best, best_rank = offers[0], (0.0, 0, 0)
+    ranges = _ranges(accept)
+    for place, offer in enumerate(offers):
+        main, _, sub = offer.partition(";")[0].partition("/")
+        matching = [
+            (one.exactness, -written, one.quality)
+            for written, one in enumerate(ranges)
+            if one.main in ("*", main) and one.sub in ("*", sub)
+        ]
+        if matching:
+            _, written, quality = max(matching)
+            rank = (quality, written, -place)
+            if quality and rank > best_rank:
+                best, best_rank = offer, rank
+    return best
+
+
+def _ranges(accept: str) -> list[_Range]:
+    """The ranges of Accept; those against the grammar are left out (RFC 9110 12.5.1)."""
+    ranges = []
+    for element in _ELEMENT.findall(accept):
+        name, parameters = media_type(element)
+        quality = parameters.get("q", "1")
+        if name and _QUALITY.fullmatch(quality):
+            main, _, sub = name.partition("/")
+            exactness = (main != "*") + (sub != "*"), len(parameters.keys() - {"q"})
+            ranges.append(_Range(exactness, main, sub, float(quality)))
+    return ranges

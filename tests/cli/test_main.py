@@ -1,0 +1,147 @@
+"""The group of commands: help, errors, exit codes, and standard streams that are not there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Command, Start
+
+
+def test_help_lists_the_commands(greenflow: Command) -> None:
+    result = greenflow("--help")
+    assert result.code == 0
+    for command in ("run", "apply", "get", "delete", "kinds", "version"):
+        assert f"\n  {command} " in result.out
+    assert result.err == ""
+
+
+@pytest.mark.parametrize("command", ["run", "start", "apply", "get", "delete", "kinds", "version"])
+def test_every_command_has_help(greenflow: Command, command: str) -> None:
+    result = greenflow(command, "--help")
+    assert (result.code, result.err) == (0, "")
+    assert "Usage: greenflow" in result.out
+
+
+def test_the_help_of_an_option_is_that_of_its_setting(greenflow: Command) -> None:
+    text = " ".join(greenflow("run", "--help").out.split())
+    assert "Store of the specs" in text
+    assert "(default: sqlite:///greenflow.db)" in text
+    assert "--grace" in text
+    assert "--environment KEY=VALUE" in text
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("frobnicate",),
+        ("get", "--frobnicate"),
+        ("get", "--output", "xml"),
+        ("apply",),
+        ("apply", "things", "-f", "x"),
+        ("delete",),
+        ("delete", "a", "-f", "b"),
+        ("get", "a", "-A"),
+        ("kinds", "frobnicate"),
+        ("run", "--environment", "x"),
+    ],
+)
+def test_a_wrong_command_line_exits_2_and_says_so(
+    greenflow: Command, arguments: tuple[str, ...]
+) -> None:
+    result = greenflow(*arguments)
+    assert (result.code, result.out) == (2, "")
+    assert "Usage: greenflow" in result.err
+    assert "Traceback" not in result.err
+
+
+def test_settings_come_from_flag_environment_file_and_default(
+    greenflow: Command, tmp_path: Path
+) -> None:
+    for name in ("flag", "variable", "file", "default"):
+        greenflow("apply", "-f", "-", "-n", name, stdin=f"{{kind: nop, name: of-{name}}}")
+    (tmp_path / "greenflow.toml").write_text('namespace = "file"\noutput = "json"\n')
+    variable = {"GREENFLOW_NAMESPACE": "variable"}
+    assert [spec["name"] for spec in greenflow("get").data] == ["of-file"]
+    assert [spec["name"] for spec in greenflow("get", **variable).data] == ["of-variable"]
+    assert [spec["name"] for spec in greenflow("get", "-n", "flag", **variable).data] == ["of-flag"]
+    (tmp_path / "greenflow.toml").rename(tmp_path / "other.toml")
+    assert greenflow("get").rows[0][1] == "of-default"
+    assert greenflow("get", "--config", "other.toml").data[0]["name"] == "of-file"
+
+
+def test_a_wrong_setting_exits_2_and_names_its_place(greenflow: Command, tmp_path: Path) -> None:
+    (tmp_path / "greenflow.toml").write_text('[listener]\nhots = "x"\n')
+    result = greenflow("get")
+    assert (result.code, result.out) == (2, "")
+    assert result.err == (
+        "greenflow.toml: listener.hots: unknown setting; did you mean listener.host\n"
+    )
+    result = greenflow("get", "--config", "none.toml")
+    assert (result.code, result.err) == (
+        2,
+        "none.toml: cannot be read: No such file or directory\n",
+    )
+
+
+def test_an_unknown_variable_is_a_warning_in_the_log(greenflow: Command) -> None:
+    result = greenflow("get", GREENFLOW_DATABSE="x", GREENFLOW_LOG_FORMAT="text")
+    assert result.code == 0
+    assert "WARNING unknown environment variable GREENFLOW_DATABSE is ignored" in result.err
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite:///none/of/this/x.db", "frob://user:hunter2@host/x", "nothing"]
+)
+def test_a_store_out_of_reach_exits_4_in_one_line(greenflow: Command, url: str) -> None:
+    for arguments in (("get",), ("run",), ("delete", "x")):
+        result = greenflow(*arguments, "--database", url)
+        assert (result.code, result.out) == (4, "")
+        assert len(result.err.splitlines()) == 1
+        assert "hunter2" not in result.err
+
+
+def test_the_traceback_is_for_the_level_debug(greenflow: Command) -> None:
+    result = greenflow("get", "nothing", "--log-level", "debug", "--log-format", "text")
+    assert result.code == 1
+    assert "Traceback" in result.err
+    assert result.err.endswith("\nnamespace default: nothing is called nothing\n")
+
+
+def shell(command: str, folder: Path) -> subprocess.CompletedProcess[bytes]:
+    program = f'greenflow() {{ {sys.executable} -m greenflow "$@"; }}; {command}'
+    return subprocess.run(
+        ["bash", "-c", program], cwd=folder, capture_output=True, timeout=60, check=False
+    )
+
+
+def test_a_reader_that_goes_away_is_no_noise(start: Start) -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    try:
+        running = start("kinds", stdout=theirs)
+        assert running.wait() == 1
+    finally:
+        os.close(theirs)
+    assert running.log == []
+
+
+def test_a_full_disk_is_a_failure_that_is_told(tmp_path: Path) -> None:
+    done = shell("greenflow kinds > /dev/full", tmp_path)
+    assert (done.returncode, done.stderr) == (1, b"No space left on device\n")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_do_no_harm(tmp_path: Path, closed: str) -> None:
+    """The database must not get descriptor 1 or 2, or what is printed would be written to it."""
+    apply = f"echo '{{kind: nop, name: a}}' > a.yaml; greenflow apply -f a.yaml {closed}"
+    done = shell(f"{apply}; echo $?; greenflow apply -f missing {closed}; echo $?", tmp_path)
+    assert done.stdout.splitlines()[-1] == b"2"
+    assert b"0" in done.stdout.splitlines()
+    done = shell("greenflow get -o json", tmp_path)
+    assert b'"name": "a"' in done.stdout

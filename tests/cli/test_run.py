@@ -1,0 +1,246 @@
+"""`greenflow run`: files that are followed, a store that others write, and signals."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic
+
+from tests.cli.conftest import DEADLINE, Command, Running, Start, get, get_until, service
+
+
+def test_it_serves_a_file_and_ends_with_0_at_sigterm(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "ping.yaml").write_text(service("pong"))
+    running = start("run", "ping.yaml")
+    assert get(running.port()) == (200, "pong")
+    assert "running 2 specs of ping.yaml" in running.line("running")
+    assert running.stop() == 0
+    for line in running.log:
+        assert json.loads(line)["namespace"] == "default"
+
+
+def test_saving_changes_what_is_served(start: Start, tmp_path: Path) -> None:
+    file = tmp_path / "ping.yaml"
+    file.write_text(service("one"))
+    running = start("start", "ping.yaml")
+    port = running.port()
+    assert get(port) == (200, "one")
+    file.write_text(service("two"))
+    get_until(port, "two")
+    assert "0 created, 1 changed, 0 deleted" in running.line("applied the files")
+    (tmp_path / "ping.new").write_text(service("three", "- {kind: nop, name: extra}\n"))
+    (tmp_path / "ping.new").rename(file)
+    get_until(port, "three")
+    assert "1 created, 1 changed, 0 deleted" in running.line("applied the files")
+    file.write_text(service("three"))
+    assert "0 created, 0 changed, 1 deleted" in running.line("applied the files")
+    assert get(port) == (200, "three")
+    assert running.stop(signal.SIGINT) == 0
+
+
+def test_a_faulty_save_is_logged_with_its_place_and_changes_nothing(
+    start: Start, tmp_path: Path
+) -> None:
+    file = tmp_path / "ping.yaml"
+    file.write_text(service("one"))
+    running = start("run", "ping.yaml")
+    port = running.port()
+    file.write_text(service("two", "- {kind: nope}\n"))
+    assert "ping.yaml:3:4: $.kind: " in running.line("ping.yaml:")
+    running.line("nothing was changed")
+    assert get(port) == (200, "one")
+    file.write_text("- {")
+    assert "ping.yaml:2:1: " in running.line("ping.yaml:")
+    running.line("nothing was changed")
+    file.unlink()
+    running.line("ping.yaml: no such file or folder")
+    assert get(port) == (200, "one")
+    file.write_text(service("three"))
+    get_until(port, "three")
+    assert running.stop() == 0
+
+
+def test_a_folder_is_followed(start: Start, tmp_path: Path) -> None:
+    folder = tmp_path / "specs"
+    folder.mkdir()
+    listener, says = service("one").splitlines()
+    (folder / "web.yaml").write_text(listener)
+    (folder / "says.yaml").write_text(says)
+    running = start("run", "specs")
+    port = running.port()
+    assert get(port) == (200, "one")
+    (folder / "says.yaml").unlink()
+    running.line("1 deleted")
+    (folder / "other.json").write_text(
+        '{"kind": "snippet", "name": "says", "language": "text", "code": "two"}'
+    )
+    running.line("1 created")
+    assert running.port() > 0
+    assert running.stop() == 0
+
+
+def test_faulty_files_end_it_with_3_before_anything_runs(
+    greenflow: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.yaml").write_text(service("one", "- {kind: nope}\n- {kind: snippet, x: 1}\n"))
+    result = greenflow("run", "bad.yaml")
+    assert (result.code, result.out) == (3, "")
+    places = [line.split(": ")[:2] for line in result.err.splitlines()]
+    assert ["bad.yaml:3:4", "$.kind"] in places
+    assert ["bad.yaml:4:19", "$.x"] in places
+    assert greenflow("run", "missing.yaml").code == 2
+
+
+def test_specs_may_come_from_standard_input(start: Start) -> None:
+    running = start("run", "-", stdin=subprocess.PIPE)
+    assert running.process.stdin is not None
+    running.process.stdin.write(service("piped").encode())
+    running.process.stdin.close()
+    assert get(running.port()) == (200, "piped")
+    assert running.stop() == 0
+
+
+def test_specs_of_other_namespaces_are_not_run(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "ping.yaml").write_text(
+        service("one", "- {kind: nop, name: x, namespace: other}\n")
+    )
+    running = start("run", "ping.yaml")
+    assert "are not run: other" in running.line("other namespaces")
+    assert "running 2 specs" in running.line("running")
+    assert running.stop() == 0
+
+
+def test_an_inactive_spec_is_one_line_that_says_why(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "ping.yaml").write_text(service("one").replace("name: says,", "name: silent,"))
+    running = start("run", "ping.yaml")
+    entry = json.loads(running.line("no node 'says'"))
+    assert (entry["level"], entry["node"]) == ("warning", "web")
+    assert "1 of them are not active" in running.line("running 2 specs")
+    assert running.stop() == 0
+
+
+def test_apply_in_another_terminal_changes_what_is_served(start: Start, greenflow: Command) -> None:
+    greenflow("apply", "-f", "-", stdin=service("one"))
+    running = start("run")
+    port = running.port()
+    assert get(port) == (200, "one")
+    greenflow("apply", "-f", "-", stdin=service("two"))
+    get_until(port, "two")
+    greenflow("apply", "-f", "-", "-n", "other", stdin=service("three"))
+    assert greenflow("delete", "says", "-n", "other").code == 0
+    assert get(port) == (200, "two")
+    greenflow("delete", "web", "says")
+    assert running.stop() == 0
+
+
+def slow(seconds: float) -> str:
+    return (
+        "- {kind: listener, name: web, protocol: http, port: 0, links: {out: [{name: wait}]}}\n"
+        f"- {{kind: sleep, name: wait, interval: {seconds}, links: {{out: [{{name: says}}]}}}}\n"
+        "- {kind: snippet, name: says, language: text, code: late}\n"
+    )
+
+
+@contextmanager
+def under_way(running: Running) -> Iterator[http.client.HTTPConnection]:
+    """A connection with a request that the command has read and not answered."""
+    port = running.port()
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
+    connection.request("GET", "/")
+    end = monotonic() + DEADLINE
+    while not is_read(running.process.pid, port, connection.sock.getsockname()[1]):
+        assert monotonic() < end
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def is_read(pid: int, port: int, client: int) -> bool:
+    """Whether the process has taken all bytes that came on a connection."""
+    for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]:
+        _, here, there, _, queues, *rest = line.split()
+        if (here[-4:], there[-4:]) == (f"{port:04X}", f"{client:04X}"):
+            accepted = rest[4] != "0"
+            return accepted and queues.endswith(":00000000")
+    return False
+
+
+def test_what_is_under_way_is_answered_before_the_end(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "slow.yaml").write_text(slow(1))
+    running = start("run", "slow.yaml")
+    with under_way(running) as connection:
+        assert running.stop() == 0
+        response = connection.getresponse()
+        assert (response.status, response.read()) == (200, b"late")
+
+
+def test_the_grace_limits_the_drain(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "slow.yaml").write_text(slow(3600))
+    running = start("run", "slow.yaml", "--grace", "100ms")
+    with under_way(running) as connection:
+        assert running.stop() == 0
+        try:
+            status = connection.getresponse().status
+        except (http.client.HTTPException, OSError):
+            status = 0  # broken off
+        assert status == 0 or status >= 500
+
+
+def test_a_second_signal_ends_at_once(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "slow.yaml").write_text(slow(3600))
+    running = start("run", "slow.yaml", "--grace", "1h")
+    with under_way(running):
+        running.process.send_signal(signal.SIGTERM)
+        running.line("stopping")
+        assert running.stop() == -signal.SIGTERM
+
+
+def test_a_signal_while_it_starts_is_not_lost(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "many.yaml").write_text(
+        "".join(f"- {{kind: nop, name: n{number}}}\n" for number in range(3000))
+    )
+    running = start("run", "many.yaml", "--log-level", "debug")
+    handled = Path(f"/proc/{running.process.pid}/status")
+    bit = 1 << (signal.SIGTERM - 1)
+    while not int(handled.read_text().split("SigCgt:")[1].split()[0], 16) & bit:
+        assert running.process.poll() is None
+    assert running.stop() == 0
+
+
+def test_on_a_terminal_the_log_is_coloured_text(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    (tmp_path / "ping.yaml").write_text(service("pong"))
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "greenflow", "run", "ping.yaml"],
+        cwd=tmp_path,
+        env={name: value for name, value in environment.items() if name != "NO_COLOR"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    text = b""
+    try:
+        while b"running 2 specs" not in text:
+            assert select.select([ours], [], [], 60)[0]
+            text += os.read(ours, 65536)
+        process.terminate()
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+    assert b"\x1b[32mINFO" in text
+    assert b"namespace=default" in text

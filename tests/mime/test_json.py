@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenflow.errors import EncodeError, InvalidArgument
+from greenflow.mime.json import dumps, loads
+from greenflow.value import MAX_DEPTH, MAX_INT, MIN_INT
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, b"null\n"),
+        ({"b": 1, "a": [True, 1.5, "\u00e4\n"]}, '{"b":1,"a":[true,1.5,"ä\\n"]}\n'.encode()),
+        (b"\xff\x00", b'"/wA="\n'),
+        (datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), b'"2026-01-02T03:04:05Z"\n'),
+        (
+            datetime(2026, 1, 2, 3, 4, 5, 6000, tzinfo=timezone(timedelta(hours=2))),
+            b'"2026-01-02T03:04:05.006000+02:00"\n',
+        ),
+        ({"error": ValueError("no \u20ac")}, '{"error":"no €"}\n'.encode()),
+        ([MIN_INT, MAX_INT], b"[-9223372036854775808,18446744073709551615]\n"),
+        ("9" * 40, b'"' + b"9" * 40 + b'"\n'),
+        (1.0, b"1.0\n"),
+        ("</script>", b'"</script>"\n'),
+    ],
+)
+def test_writing(value: Any, text: bytes) -> None:
+    assert dumps(value) == text
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        math.nan,
+        [None, {"a": math.inf}],
+        (-math.inf,),
+        MAX_INT + 1,
+        {"a": [MIN_INT - 1]},
+        object(),
+        "\ud800",
+        ValueError("\ud800"),
+        {(1, 2): 3},
+    ],
+)
+def test_what_json_cannot_hold(value: Any) -> None:
+    with pytest.raises(EncodeError):
+        dumps(value)
+
+
+def test_cycles_and_bottomless_values_are_errors() -> None:
+    cycle: list[Any] = []
+    cycle.append(cycle)
+    with pytest.raises(EncodeError):
+        dumps(cycle)
+    deep: list[Any] = [math.nan]
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(EncodeError):
+        dumps(deep)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1", 1),
+        ("-0", 0),
+        ("1.0", 1.0),
+        ("1e2", 100.0),
+        ("18446744073709551615", MAX_INT),
+        ("-9223372036854775808", MIN_INT),
+        ("18446744073709551616", 18446744073709551616.0),
+        ("-9223372036854775809", -9223372036854775809.0),
+        ('{"a":[100000000000000000000000,"1000000000000000000000"]}', None),
+        ('{"a":1,"b":2,"a":3}', {"a": 3, "b": 2}),
+        ('"\\ud83d\\ude00\\u0000"', "\U0001f600\0"),
+        (" [ ] ", []),
+    ],
+)
+def test_reading(text: str, value: Any) -> None:
+    if value is None:
+        value = {"a": [1e23, "1000000000000000000000"]}
+    got = loads(text)
+    assert got == value
+    assert type(got) is type(value)
+    assert loads(text.encode()) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"\xef\xbb\xbf1",
+        b'"\xff"',
+        b'"\\ud800"',
+        "\ud800",
+        b"NaN",
+        b"Infinity",
+        b"1e999",
+        b"9" * 400,
+        b"9" * 9000,
+        b"[1,]",
+        b"{'a':1}",
+        b"01",
+        b"1 2",
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+    ],
+)
+def test_what_is_no_json(text: bytes | str) -> None:
+    with pytest.raises(InvalidArgument) as error:
+        loads(text)
+    assert str(error.value.__cause__).startswith("no JSON: ")
+
+
+def test_the_depth_is_that_of_payloads() -> None:
+    for opening, closing, depth in (("[", "]", 1), ('{"a":', "}", 1), ('[{"a":', "}]", 2)):
+        most = MAX_DEPTH // depth
+        loads(opening * most + "1" + closing * most)
+        with pytest.raises(InvalidArgument):
+            loads(opening * (most + 1) + "1" + closing * (most + 1))
+    assert loads('"' + "[" * 1000 + '"') == "[" * 1000
+    wide = [[1]] * 1000
+    assert loads(json.dumps(wide)) == wide
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(MIN_INT, MAX_INT)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(VALUES)
+def test_what_was_written_is_read_back(value: Any) -> None:
+    text = dumps(value)
+    assert loads(text) == value
+    assert text.endswith(b"\n")
+    assert text.count(b"\n") == 1
+    assert json.loads(text) == value
+
+
+@given(st.recursive(st.floats(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+def test_only_finite_numbers_are_written(value: Any) -> None:
+    if all(map(math.isfinite, _numbers(value))):
+        assert loads(dumps(value)) == value
+    else:
+        with pytest.raises(EncodeError):
+            dumps(value)
+
+
+def _numbers(value: Any) -> list[float]:
+    if isinstance(value, float):
+        return [value]
+    items = value.values() if isinstance(value, dict) else value
+    return [number for item in items for number in _numbers(item)]

@@ -1,0 +1,41 @@
+"""watch (BEHAVIOUR 14)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.flows import Flow, flow
+from tests.net.loopback import until
+
+WATCH = """
+- {kind: watch, name: w, path: PATH, patterns: "*.csv", links: {out: {name: a}}}
+- {kind: probe, name: a}
+"""
+
+
+def events(running: Flow) -> list[tuple[str, str]]:
+    return [(p["event"], Path(p["path"]).name) for p in running.probes.of("a")]
+
+
+def test_a_process_is_started_for_each_change_below_a_folder(tmp_path: Path) -> None:
+    with flow(WATCH.replace("PATH", str(tmp_path))) as running:
+        (tmp_path / "ignored.txt").write_text("x")
+        (tmp_path / "a.csv").write_text("1")
+        until(lambda: ("created", "a.csv") in events(running))
+        (tmp_path / "a.csv").unlink()
+        until(lambda: ("deleted", "a.csv") in events(running))
+        assert not [name for _, name in events(running) if name == "ignored.txt"]
+        until(lambda: not running.runtime.services.processes)
+
+
+def test_a_changed_watch_follows_its_new_path(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    with flow(WATCH.replace("PATH", str(first))) as running:
+        (record,) = running.runtime.operations.update({"name": "w", "path": str(second)})
+        running.followed(record.revision)
+        (first / "old.csv").write_text("1")
+        (second / "new.csv").write_text("1")
+        until(lambda: ("created", "new.csv") in events(running))
+        assert ("created", "old.csv") not in events(running)
