@@ -13,7 +13,8 @@ _log = logging.getLogger("greenflow.process")
 
 
 class Data:
-    """The data of a process (BEHAVIOUR 4.4): reads fall through to the parents, writes stay here."""
+    """The data of a process (BEHAVIOUR 4.4): reads fall through to the parents, writes stay
+    here."""
 
     __slots__ = ("_items", "_parent")
 
@@ -66,7 +67,7 @@ class Resources:
         With an error the resources roll back. Returns it, or the first error of a commit; the
         resources that come after that one roll back.
         """
-        kept = []
+        kept: list[tuple[bool, Callable[..., object]]] = []
         while self._held:
             is_resource, release = self._held.pop()
             if is_resource or hooks:

@@ -32,7 +32,8 @@ class InvalidArgument(GreenflowError):
 
 
 class SpecFault(NamedTuple):
-    """One thing wrong in a spec: where in it (`$.routes[0].method`), and what is wrong and allowed."""
+    """One thing wrong in a spec: where in it (`$.routes[0].method`), and what is wrong and
+    allowed."""
 
     path: str
     reason: str
@@ -87,7 +88,8 @@ class Inactive(GreenflowError):
 
 
 class StoreUnavailable(GreenflowError):
-    """The store cannot be reached or opened: the operator must act. Never shows a secret of its URL."""
+    """The store cannot be reached or opened: the operator must act. Never shows a secret of its
+    URL."""
 
     status = 503
     exit_code = 4
@@ -127,7 +129,8 @@ class Runaway(GreenflowError):
 
 
 class Interrupt(BaseException):
-    """Thrown into a greenlet that runs a process told to exit. Never caught as a handler's error."""
+    """Thrown into a greenlet that runs a process told to exit. Never caught as a handler's
+    error."""
 
     def __init__(self, process: object) -> None:
         super().__init__()

@@ -2,10 +2,10 @@
 
 Lives here: Loader. It knows a collection's feed and the table's `change`, nothing of nodes.
 
-It is level-triggered: an event only says "look at this id". The feed is opened first, then everything is
-compared, then the feed is followed; after every reconnect, and every COMPARE seconds besides,
-`{id: revision}` of the store is compared with the table, so nothing depends on the feed being complete.
-While the store is away the workflows run on.
+It is level-triggered: an event only says "look at this id". The feed is opened first, then
+everything is compared, then the feed is followed; after every reconnect, and every COMPARE seconds
+besides, `{id: revision}` of the store is compared with the table, so nothing depends on the feed
+being complete. While the store is away the workflows run on.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Loader:
         self.table, self.collection, self.namespace = table, collection, namespace
         self.connected = False
         self._feed: Feed | None = None
-        self._greenlet: gevent.Greenlet | None = None
+        self._greenlet: gevent.Greenlet[[], None] | None = None
         self._stopping = Event()
         self._retry, self._retry_at = Backoff(), 0.0
         self._compare_at = 0.0

@@ -1,11 +1,12 @@
 """How a node kind is written: Node, Source, Context, @node.
 
-Lives here: what a node is to the engine, what a handler may do, what its result means, and how a source
-runs a process for an event. No kind lives here. What a runtime shares with its nodes is `Services`.
+Lives here: what a node is to the engine, what a handler may do, what its result means, and how a
+source runs a process for an event. No kind lives here. What a runtime shares with its nodes is
+`Services`.
 
-A handler returns what leaves by `out`; `ctx.to` names another port; a generator sends several; NOTHING
-answers nothing; raising goes to `error`. A Fault that a handler got from `ctx.call` and returns
-goes to `error` too, and keeps the node it arose in.
+A handler returns what leaves by `out`; `ctx.to` names another port; a generator sends several;
+NOTHING answers nothing; raising goes to `error`. A Fault that a handler got from `ctx.call` and
+returns goes to `error` too, and keeps the node it arose in.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ class Services:
         self._shared: dict[object, tuple[Any, Callable[[Any], object]]] = {}
 
     def share(self, key: object, make: Callable[[], T], close: Callable[[T], object]) -> T:
-        """One thing for all nodes of the runtime, made at first use, closed when the runtime stops."""
+        """One thing for all nodes of the runtime, made at first use, closed when the runtime
+        stops."""
         if key not in self._shared:
             self._shared[key] = (make(), close)
         shared: T = self._shared[key][0]
@@ -114,8 +116,8 @@ class Edge(Reply):
 class Node(Generic[S]):
     """What handles packets at its in-ports. A kind is a sub-class, declared with `@node`.
 
-    The ports are declared by name; `out[i]` stands for as many as are linked. A kind that never changes
-    a payload says `reads_only = True` and is spared the copy (BEHAVIOUR 3.7).
+    The ports are declared by name; `out[i]` stands for as many as are linked. A kind that never
+    changes a payload says `reads_only = True` and is spared the copy (BEHAVIOUR 3.7).
     """
 
     kind: ClassVar[str] = ""
@@ -393,16 +395,14 @@ class Context:
         if not self.released:
             self.released = True
             self.reader.release()
-        if node.reads_only:
-            sent = values
-        else:
-            sent = tuple(adopt(value) for value in values)
+        sent = values if node.reads_only else tuple(map(adopt, values))
         reply = process.write(node.output(port), sent, self.packet.hops + 1, node)
         process.wait_in_turn(reply)
         return reply.values if node.reads_only else [copy(answer) for answer in reply.values]
 
     def enter(self, resource: AbstractContextManager[T]) -> T:
-        """Open a resource that the process commits or rolls back when it settles (BEHAVIOUR 4.5)."""
+        """Open a resource that the process commits or rolls back when it settles (BEHAVIOUR
+        4.5)."""
         return self.process.enter(resource)
 
     def shield(self) -> AbstractContextManager[None]:

@@ -1,10 +1,10 @@
 """What people and workflows may ask of the stored specs: create, read, update, delete, apply.
 
-Lives here: Operations: the checks and the defaults in front of a collection. How documents are kept is
-the store's, and what becomes of a change is the loader's.
+Lives here: Operations: the checks and the defaults in front of a collection. How documents are kept
+is the store's, and what becomes of a change is the loader's.
 
-Raises SpecInvalid, DuplicateSpec, UnknownSpec, InvalidArgument and StoreUnavailable as they come; whoever
-answers a workflow turns the first four into `invalid argument` (BEHAVIOUR 7.8).
+Raises SpecInvalid, DuplicateSpec, UnknownSpec, InvalidArgument and StoreUnavailable as they come;
+whoever answers a workflow turns the first four into `invalid argument` (BEHAVIOUR 7.8).
 """
 
 from __future__ import annotations

@@ -2,11 +2,11 @@
 
 Lives here: Packet, Reply, Fault, NOTHING and the merge of answers. Who runs what is process.py's.
 
-A write makes one packet for each link, and one Reply with a numbered place for each packet. A packet
-owns exactly one place. Answering fills the place; a full Reply passes its merged value to the place
-above it (in a loop, so depth costs no stack) or wakes who waits. A handler that sends on hands its
-place over: the packet itself goes on with the new payload, and its answer goes straight to whoever
-waits.
+A write makes one packet for each link, and one Reply with a numbered place for each packet. A
+packet owns exactly one place. Answering fills the place; a full Reply passes its merged value to
+the place above it (in a loop, so depth costs no stack) or wakes who waits. A handler that sends on
+hands its place over: the packet itself goes on with the new payload, and its answer goes straight
+to whoever waits.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ NOTHING: Final = _Nothing()
 
 
 class Fault:
-    """An error as an answer. `origins` are the nodes it arose in; a block's edge asks (BEHAVIOUR 5.4)."""
+    """An error as an answer. `origins` are the nodes it arose in; a block's edge asks (BEHAVIOUR
+    5.4)."""
 
     __slots__ = ("error", "origins")
 
@@ -61,7 +62,8 @@ def merge(answers: list[Any]) -> Any:
 
 
 def echo(payload: Any, origin: Any) -> Any:
-    """What a payload sent to a port without links is answered: itself; an error is one again (5.7)."""
+    """What a payload sent to a port without links is answered: itself; an error is one again
+    (5.7)."""
     return Fault(payload, (origin,)) if isinstance(payload, Exception) else payload
 
 
@@ -82,7 +84,8 @@ class Reply:
 
 
 class Packet:
-    """A payload under way, owner of one place in a Reply. `hops` counts the writes it descends from."""
+    """A payload under way, owner of one place in a Reply. `hops` counts the writes it descends
+    from."""
 
     __slots__ = ("hops", "payload", "place", "process", "reply")
 

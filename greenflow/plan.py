@@ -1,12 +1,12 @@
 """What a change would do to the symbol table, worked out before anything is touched.
 
-Lives here: Plan. It compiles the new versions, finds which symbols would be active, refuses what would make
-an active symbol inactive, opens what is new, and puts the hooks in order. It may block, and leaves
-the table as it is; table.py carries it out.
+Lives here: Plan. It compiles the new versions, finds which symbols would be active, refuses what
+would make an active symbol inactive, opens what is new, and puts the hooks in order. It may block,
+and leaves the table as it is; table.py carries it out.
 
-A symbol is active when it is compiled and every link leads to an in port of an active symbol; a cycle is
-active together. That is the greatest set with this property, found from the changed symbols upwards
-along the links, so a change costs what it touches and not the size of the graph.
+A symbol is active when it is compiled and every link leads to an in port of an active symbol; a
+cycle is active together. That is the greatest set with this property, found from the changed
+symbols upwards along the links, so a change costs what it touches and not the size of the graph.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ Documents = Mapping[str, tuple[Mapping[str, Any], int] | None]
 
 
 class Plan:
-    """One change of a table. `dirty` are ids to look at again though their documents are the same."""
+    """One change of a table. `dirty` are ids to look at again though their documents are the
+    same."""
 
     def __init__(
         self, table: Table, documents: Documents, retry: bool = False, dirty: Iterable[str] = ()

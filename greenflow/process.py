@@ -1,16 +1,16 @@
 """One run of a workflow: its packets, the greenlets that run them, what it holds, and its end.
 
-Lives here: Process and Reader. What a handler returns means is node.py's; what a process holds is in
-data.py.
+Lives here: Process and Reader. What a handler returns means is node.py's; what a process holds is
+in data.py.
 
 A process is a queue of readers with packets, drained by the greenlet that asked: a chain that does
-not block costs no greenlet switch. Nodes declare nothing. If the hub gets to run while that queue is
-not empty, whoever drained it must be blocked, so a helper greenlet takes over; branches so block
+not block costs no greenlet switch. Nodes declare nothing. If the hub gets to run while that queue
+is not empty, whoever drained it must be blocked, so a helper greenlet takes over; branches so block
 side by side. All of a process happens on one hub's thread.
 
-Ending: `settle` closes the resources (commit or roll back) before the answer leaves its source; `exit`
-ends the children, interrupts the greenlets from inside the hub, answers every open packet, and
-releases the rest in reverse order. Neither recurses, so 10,000 nested children end like one.
+Ending: `settle` closes the resources (commit or roll back) before the answer leaves its source;
+`exit` ends the children, interrupts the greenlets from inside the hub, answers every open packet,
+and releases the rest in reverse order. Neither recurses, so 10,000 nested children end like one.
 """
 
 from __future__ import annotations
@@ -105,8 +105,8 @@ class _Leaving:
 class Process:
     """One run of a workflow. A source makes it, asks, settles, and finishes it.
 
-    `registry`, for a process without parent, is a set that holds it as long as it lives. `hops` is the
-    count of writes that it descends from (BEHAVIOUR 4.10).
+    `registry`, for a process without parent, is a set that holds it as long as it lives. `hops` is
+    the count of writes that it descends from (BEHAVIOUR 4.10).
     """
 
     __slots__ = (
@@ -202,7 +202,8 @@ class Process:
     def fan_out(
         self, targets: list[tuple[InPort | None, Any]], packet: Packet, origin: Any
     ) -> None:
-        """Send several values, none meaning an open end, in the packet's place; all one write deep."""
+        """Send several values, none meaning an open end, in the packet's place; all one write
+        deep."""
         above, place = packet.take()
         reply, hops = Reply(len(targets), above, place), packet.hops
         packets = [Packet(value, self, reply, i, hops) for i, (_, value) in enumerate(targets)]

@@ -1,10 +1,10 @@
 """Runtime: one namespace, running. What an embedding program and the command line hold.
 
-Lives here: Runtime: it puts the store, the table and the loader together, starts and stops them in order, and
-calls nodes. What they do is theirs.
+Lives here: Runtime: it puts the store, the table and the loader together, starts and stops them in
+order, and calls nodes. What they do is theirs.
 
-Stopping goes sources, work, resources: the sources stop, what is under way gets the grace, then nodes,
-shared things and the store are closed.
+Stopping goes sources, work, resources: the sources stop, what is under way gets the grace, then
+nodes, shared things and the store are closed.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ _log = logging.getLogger("greenflow.runtime")
 class Runtime:
     """Runs the specs of one namespace of a store. A context manager that starts and stops it.
 
-    `store` is a URL or an open store; a store that is handed in stays open. `specs` are applied before
-    the start. It belongs to the hub, and so to the thread, that starts it.
+    `store` is a URL or an open store; a store that is handed in stays open. `specs` are applied
+    before the start. It belongs to the hub, and so to the thread, that starts it.
     """
 
     def __init__(

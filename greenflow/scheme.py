@@ -1,7 +1,7 @@
 """The registry of kinds: from a document to a spec, and from a spec to a node.
 
-Lives here: Scheme. Kinds come in through the entry points `greenflow.nodes`, ours like those of other
-packages; a kind is imported when a spec first names it. What a kind does is in nodes/.
+Lives here: Scheme. Kinds come in through the entry points `greenflow.nodes`, ours like those of
+other packages; a kind is imported when a spec first names it. What a kind does is in nodes/.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Sources: the nodes that start processes, and how a process is seen through for an event.
 
-Lives here: Source, Run, and what is done with an answer that nobody waits for. How a node handles packets
-is node.py's.
+Lives here: Source, Run, and what is done with an answer that nobody waits for. How a node handles
+packets is node.py's.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ class Run:
         return process
 
     def ask(self, process: Process, port: OutPort, payload: Any) -> Any:
-        """Write to the port and wait for the answer; without links it is NOTHING (BEHAVIOUR 3.5)."""
+        """Write to the port and wait for the answer; without links it is NOTHING (BEHAVIOUR
+        3.5)."""
         return process.ask(port, payload)[0] if port.links else NOTHING
 
     def answered(self, process: Process) -> None:

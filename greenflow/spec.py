@@ -1,11 +1,12 @@
 """Spec: the fields that every node has, and the strict reading of a document into a spec.
 
-Lives here: Spec, Link, the marks a field may carry, and `decode`. Which kinds there are is scheme.py's.
+Lives here: Spec, Link, the marks a field may carry, and `decode`. Which kinds there are is
+scheme.py's.
 
-A kind's spec is a msgspec.Struct; msgspec checks every leaf with its constraints. This module walks the
-structure around it, because people write specs by hand: a single value where a list is wanted
-is a list of one, a string where a number is wanted is read as one, a duration has units
-(BEHAVIOUR 1.5 to 1.7), every fault is reported, and each with its full path.
+A kind's spec is a msgspec.Struct; msgspec checks every leaf with its constraints. This module walks
+the structure around it, because people write specs by hand: a single value where a list is wanted
+is a list of one, a string where a number is wanted is read as one, a duration has units (BEHAVIOUR
+1.5 to 1.7), every fault is reported, and each with its full path.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class EnvValue(Struct, frozen=True, forbid_unknown_fields=True):
     data: Any = None
 
 
-class Spec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Spec(Struct, kw_only=True, forbid_unknown_fields=True):
     """The declarative description of one node; a kind adds its own fields."""
 
     kind: Annotated[str, Meta(min_length=1, description="the type of the node")]
@@ -89,7 +90,7 @@ class Reading(list[SpecFault]):
 def decode(spec_type: type[D], document: Any, path: str, nested: Nested) -> D:
     """The document as a spec. Raises SpecInvalid with every fault and its path."""
     faults = Reading(nested)
-    spec = _read_struct(spec_type)(document, path, faults)
+    spec = _read_struct(typing.cast(Any, spec_type))(document, path, faults)
     if faults:
         raise SpecInvalid(faults)
     return typing.cast(D, spec)
@@ -97,7 +98,9 @@ def decode(spec_type: type[D], document: Any, path: str, nested: Nested) -> D:
 
 def rename(spec_type: type[Any], document: dict[str, Any]) -> dict[str, Any]:
     """The document with the field names of the spec in place of their aliases."""
-    names = {field.alias: field.name for field in fields(spec_type) if field.alias}
+    names = {
+        field.alias: field.name for field in fields(typing.cast(Any, spec_type)) if field.alias
+    }
     return {names.get(key, key): item for key, item in document.items()}
 
 
@@ -113,7 +116,7 @@ class Field(msgspec.Struct, frozen=True):
 
 
 @functools.cache
-def fields(spec_type: type[Any]) -> tuple[Field, ...]:
+def fields(spec_type: Any) -> tuple[Field, ...]:
     """The declared fields of a struct."""
     hints = typing.get_type_hints(spec_type, include_extras=True)
     found = []
@@ -169,7 +172,7 @@ def _marks(kind: Any) -> tuple[Any, ...]:
 
 
 def _constrained(kind: Any, marks: tuple[Any, ...]) -> Any:
-    return Annotated[(kind, *marks)] if marks else kind  # type: ignore[return-value]
+    return Annotated[(kind, *marks)] if marks else kind
 
 
 def _leaf(kind: Any) -> Read:
@@ -238,7 +241,7 @@ def _read_nested(value: Any, path: str, faults: Reading) -> Any:
 
 
 @functools.cache
-def _read_struct(struct: type[Any]) -> Read:
+def _read_struct(struct: Any) -> Read:
     declared = fields(struct)
     readers = {field.name: reader(field.type) for field in declared}
     by_name = {field.name: field for field in declared}

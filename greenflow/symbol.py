@@ -1,6 +1,7 @@
 """Symbols: a node of the table, its versions, and what their links call their targets.
 
-Lives here: Version, Symbol, and the key of a link. What a change does to them is plan.py's and table.py's.
+Lives here: Version, Symbol, and the key of a link. What a change does to them is plan.py's and
+table.py's.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
 Lives here: Table: what is linked to what, the swap, the hooks, the drain. What a change would do is
 worked out in plan.py, before anything is touched. No store is known here.
 
-A change is compiled and planned while the old nodes serve; the swap itself is one stretch in which no other
-greenlet runs. Then the load hooks run inner to outer, the unload hooks of what was replaced
-outer to inner, and the old nodes drain and close. One change at a time.
+A change is compiled and planned while the old nodes serve; the swap itself is one stretch in which
+no other greenlet runs. Then the load hooks run inner to outer, the unload hooks of what was
+replaced outer to inner, and the old nodes drain and close. One change at a time.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Table:
         self._lock = RLock()
         self._retired: dict[Version, float] = {}  # when the grace of each is over, by monotonic()
         self._emptied = Event()  # something retired fell idle
-        self._drainer: gevent.Greenlet | None = None
+        self._drainer: gevent.Greenlet[[], None] | None = None
 
     # -- asking --------------------------------------------------------------------------------
 

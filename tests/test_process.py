@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import gc
 import weakref
+from itertools import pairwise
 from typing import Any
 
 import gevent
@@ -225,7 +226,7 @@ def test_a_runaway_cycle_ends_with_an_error() -> None:
 
 def test_a_runaway_fan_out_ends_with_an_error() -> None:
     nodes = [FunctionNode(lambda ctx, v: v) for _ in range(40)]
-    for here, there in zip(nodes, nodes[1:], strict=False):
+    for here, there in pairwise(nodes):
         link(here, there)
         link(here, there)
     process = Process()
@@ -263,7 +264,7 @@ def test_a_busy_chain_lets_others_run() -> None:
 
 def test_a_chain_of_five_thousand_and_ten_thousand_nested_children() -> None:
     nodes = [FunctionNode(lambda ctx, v: v + 1) for _ in range(5000)]
-    for here, there in zip(nodes, nodes[1:], strict=False):
+    for here, there in pairwise(nodes):
         link(here, there)
     assert ask(entry(nodes[0]), 0) == [5000]
 

@@ -35,7 +35,7 @@ class ProbeSpec(Spec):
 class Probe(Node[ProbeSpec]):
     """Adds what it says to a text; fails where it is told to."""
 
-    gates: dict[str, Event] = {}  # noqa: RUF012 - by what is said: blocks there until set
+    gates: dict[str, Event] = {}
 
     def __init__(self, spec: ProbeSpec, services: Services) -> None:
         if spec.fail == "compile":
@@ -60,7 +60,7 @@ class Probe(Node[ProbeSpec]):
 class Feed(Source[ProbeSpec]):
     """A source that is told what to run."""
 
-    runs: dict[str, Run] = {}  # noqa: RUF012
+    runs: dict[str, Run] = {}
 
     def prepare(self) -> None:
         if self.spec.fail == "prepare":

@@ -80,7 +80,7 @@ def nested(depth: int) -> Any:
         ({1: 2}, "$"),
         (2**64, "$"),
         ([-(2**63) - 1], "$[0]"),
-        (datetime(2026, 1, 1), "$"),  # noqa: DTZ001 - that it has no time zone is the point
+        (datetime(2026, 1, 1), "$"),
         (nested(MAX_DEPTH + 1), "$"),
     ],
 )

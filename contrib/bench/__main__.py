@@ -1,4 +1,4 @@
-"""`python -m contrib.bench [NAME...]`: measure, print JSON, and keep it in contrib/bench/results."""
+"""`python -m contrib.bench [NAME...]`: measure, print JSON, keep it in contrib/bench/results."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import tempfile
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from contrib.bench.tools import HERE, versions
 
@@ -19,12 +20,13 @@ def main(names: list[str]) -> None:
     unknown = [name for name in names if name not in NAMES]
     if unknown:
         raise SystemExit(f"no benchmark {unknown[0]!r}; there are {', '.join(NAMES)}")
-    results = {"versions": versions()}
+    results: dict[str, Any] = {"versions": versions()}
     for name in names or NAMES:
         sys.stderr.write(f"{name} ...\n")
         measure = import_module(f"contrib.bench.{name}").measure
         with tempfile.TemporaryDirectory() as folder:
-            results[name] = measure(*([Path(folder)] if inspect.signature(measure).parameters else []))
+            wants_folder = inspect.signature(measure).parameters
+            results[name] = measure(Path(folder)) if wants_folder else measure()
     text = json.dumps(results, indent=2)
     kept = HERE / "results"
     kept.mkdir(exist_ok=True)

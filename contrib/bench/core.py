@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from time import perf_counter
 from types import SimpleNamespace
 from typing import Any
@@ -46,7 +47,7 @@ def source(*targets: Node[Any]) -> OutPort:
 
 def chain(length: int) -> OutPort:
     nodes = [make(Pass) for _ in range(length)]
-    for here, there in zip(nodes, nodes[1:], strict=False):
+    for here, there in pairwise(nodes):
         entry = there.input("in")
         assert entry is not None
         here.link("out", (entry,))

@@ -9,7 +9,7 @@ from typing import Any
 from contrib.bench.tools import HERE, ab, free_port, ping, server, wrk
 
 SECONDS = 6
-ROUNDS = 3  # interleaved, and the best of each is compared: other load on the machine comes and goes
+ROUNDS = 3  # interleaved, and the best of each is compared: other load comes and goes
 
 
 def measure(folder: Path) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def measure(folder: Path) -> dict[str, Any]:
         for _ in range(ROUNDS):
             for name in ("greenflow", "bare"):
                 found[name]["keep_alive"].append(wrk(ports[name], SECONDS))
-        for name, at in ports.items():
+        for name in ports:
             best = max(found[name]["keep_alive"], key=lambda r: r["requests_per_second"])
             found[name]["keep_alive"] = best
         for name in ("greenflow", "bare"):

@@ -1,6 +1,6 @@
 """The same answer as http_bare.py, from greenflow's own server: checked, limited, timed.
 
-Usage: python contrib/bench/http_server.py PORT [HOST]
+Usage, from the root of the project: python -m contrib.bench.http_server PORT [HOST]
 """
 
 from __future__ import annotations

@@ -19,11 +19,20 @@ def specs(port: int, turn: int) -> list[dict[str, Any]]:
     """The ping workflow, every node of it different at every turn."""
     named = {"namespace": "default", "annotations": {"turn": str(turn)}}
     return [
-        {**named, "kind": "listener", "name": "http", "port": port,
-         "links": {"out": {"name": "router"}}},
-        {**named, "kind": "router", "name": "router",
-         "routes": [{"method": "GET", "path": "/ping", "port": "out[0]"}],
-         "links": {"out[0]": {"name": "pong"}}},
+        {
+            **named,
+            "kind": "listener",
+            "name": "http",
+            "port": port,
+            "links": {"out": {"name": "router"}},
+        },
+        {
+            **named,
+            "kind": "router",
+            "name": "router",
+            "routes": [{"method": "GET", "path": "/ping", "port": "out[0]"}],
+            "links": {"out[0]": {"name": "pong"}},
+        },
         {**named, "kind": "snippet", "name": "pong", "code": f"pong {turn}"},
     ]
 

@@ -105,11 +105,12 @@ def wrk(port: int, seconds: int, connections: int = 64, path: str = "/ping") -> 
         raise RuntimeError(f"wrk said what is not understood:\n{output}")
     errors = re.search(r"connect (\d+), read (\d+), write (\d+), timeout (\d+)", output)
     status = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
+    not_ok = int(status[1]) if status else 0
     return {
         "requests_per_second": float(rate[1]),
         "p99_ms": float(percentile[1]) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[percentile[2]],
         "requests": int(requests[1]),
-        "failed": (int(status[1]) if status else 0) + sum(map(int, errors.groups() if errors else ())),
+        "failed": not_ok + sum(map(int, errors.groups() if errors else ())),
     }
 
 

@@ -46,7 +46,7 @@ class Followed:
         # What was read of each file, and in which state it was.
         self._known: dict[str, tuple[object, list[Document]]] = {}
         self._watcher: Watcher | None = None
-        self._greenlet: gevent.Greenlet | None = None
+        self._greenlet: gevent.Greenlet[[], None] | None = None
 
     def __enter__(self) -> Followed:
         self._watcher = follow(path for path in self._paths if path != STANDARD_INPUT)

@@ -1,8 +1,8 @@
 """The languages of snippets: from code to what a packet's payload is handed to.
 
-Lives here: the registry, and `compile` with its cache. Each language is a module beside this one, or of
-another package, found through the entry points `greenflow.languages`: a function that takes code and
-returns a program, a callable from payload to result. A program never changes its payload.
+Lives here: the registry, and `compile` with its cache. Each language is a module beside this one,
+or of another package, found through the entry points `greenflow.languages`: a function that takes
+code and returns a program, a callable from payload to result. A program never changes its payload.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def languages() -> list[str]:
     return sorted(entry.name for entry in entry_points(group=GROUP))
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _language(name: str) -> Callable[[str], Program]:
     for entry in entry_points(group=GROUP, name=name):
         try:

@@ -1,13 +1,14 @@
 """`block` and `step`: nodes made of nodes (BEHAVIOUR 13, 5.4).
 
-The sub-nodes of a chain are linked `out` to `in`; the block's in ports are the first's, its out ports the
-last's, the very same objects, so a block costs nothing on the way. Only a block with an `error` link
-puts an edge under the packets that enter: it takes the errors that arise inside.
+The sub-nodes of a chain are linked `out` to `in`; the block's in ports are the first's, its out
+ports the last's, the very same objects, so a block costs nothing on the way. Only a block with an
+`error` link puts an edge under the packets that enter: it takes the errors that arise inside.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
 from typing import Annotated, Any
 
 import msgspec
@@ -66,7 +67,7 @@ class _Step(Node[StepSpec]):
                 )
                 inner.link(port, self.local[out])
         if self.chained:
-            for here, there in zip(self.inner, self.inner[1:], strict=False):
+            for here, there in pairwise(self.inner):
                 entry = there.input("in")
                 assert entry is not None
                 here.link("out", (entry,))
@@ -251,7 +252,8 @@ class _Step(Node[StepSpec]):
 
 @node("step")
 class Step(_Step):
-    """Sub-nodes in a chain, `out` to `in`; its ports are the first's in and the last's out ports."""
+    """Sub-nodes in a chain, `out` to `in`; its ports are the first's in and the last's out
+    ports."""
 
 
 @node("block")

@@ -105,7 +105,7 @@ class Merge(Node[Spec]):
     def gather_round(self, port: str, ctx: Context, payload: Any) -> Any:
         process = ctx.process
         key = self, process  # a child has rounds of its own
-        waiting: dict[str, deque[Any]] = process.data.get(key)
+        waiting: dict[str, deque[Any]] | None = process.data.get(key)
         if waiting is None:
             waiting = {}
             process.data.set(key, waiting)

@@ -137,7 +137,7 @@ class Listener(Source[ListenerSpec]):
 
     def _respond(self, process: Process, request: Request, answer: Any, respond: Respond) -> None:
         """Settle, then send: a commit precedes the answer it belongs to."""
-        unhandled = None
+        unhandled: BaseException | None = None
         if type(answer) is Fault:
             unhandled = answer.error
             if self.error.links:
@@ -150,10 +150,11 @@ class Listener(Source[ListenerSpec]):
                 response = to_response(answer, request)
             except Exception as error:
                 unhandled, response = error, plain(500)
-        failed = response.status >= 400
-        error = unhandled or (_Failed(response.status) if failed else None)
-        failure = process.settle(error)
-        if failure is not None and failure is not error:
+        reason = unhandled
+        if reason is None and response.status >= 400:
+            reason = _Failed(response.status)
+        failure = process.settle(reason)
+        if failure is not None and failure is not reason:
             unhandled, response = failure, plain(500)
         if unhandled is not None:
             log_unhandled(self, process, unhandled)
@@ -174,13 +175,16 @@ class Listener(Source[ListenerSpec]):
         """In the hub: the client has gone, so its process has little time left."""
         timer = gevent.get_hub().loop.timer(AFTER_DISCONNECT)
 
-        def end() -> None:
+        def close() -> None:
             timer.stop()
             timer.close()
-            gevent.spawn(process.exit, ClientDisconnected("the client has left"))
+
+        def end() -> None:
+            close()
+            process.spawn(process.exit, ClientDisconnected("the client has left"))
 
         timer.start(end)
-        process.on_exit(lambda: (timer.stop(), timer.close()))
+        process.on_exit(close)
 
 
 class _Failed(Exception):

@@ -1,7 +1,7 @@
 """`router`: which out port a request leaves by (BEHAVIOUR 9).
 
-Routes are a tree of path segments, so 10,000 of them cost no search. At each segment a static text is
-tried before a parameter, and that before the rest, going back where a deeper match fails.
+Routes are a tree of path segments, so 10,000 of them cost no search. At each segment a static text
+is tried before a parameter, and that before the rest, going back where a deeper match fails.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ class Watch(Source[WatchSpec]):
     """Starts a process for each change: `{path, event}` with created, changed or deleted."""
 
     _watcher: Watcher | None = None
-    _greenlet: gevent.Greenlet | None = None
+    _greenlet: gevent.Greenlet[..., None] | None = None
 
     def prepare(self) -> None:
         self._watcher = follow([self.spec.path])
@@ -41,6 +41,7 @@ class Watch(Source[WatchSpec]):
             watcher.close()
 
     def start(self, run: Run) -> None:
+        assert self._watcher is not None
         self._greenlet = gevent.spawn(self._follow, run, self._watcher)
 
     def stop(self) -> None:

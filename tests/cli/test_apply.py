@@ -109,6 +109,12 @@ def test_a_file_that_is_not_there_is_wrong_usage(greenflow: Command) -> None:
         assert (result.code, result.err) == (2, "missing.yaml: no such file or folder\n")
 
 
+def test_a_file_that_cannot_be_opened_is_a_failure(greenflow: Command, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("[]")
+    result = greenflow("apply", "-f", "a.yaml/b.yaml")
+    assert (result.code, result.err) == (1, "a.yaml/b.yaml: Not a directory\n")
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_that_may_not_be_read_is_a_failure(greenflow: Command, tmp_path: Path) -> None:
     (tmp_path / "secret.yaml").touch(mode=0)
