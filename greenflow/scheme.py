@@ -46,8 +46,8 @@ class Scheme:
         known = self._known.get(kind)
         if known is None:
             close = difflib.get_close_matches(kind, self._known, 1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise LookupError(f"unknown kind {kind!r}{hint} known are {', '.join(self.kinds())}")
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            raise LookupError(f"unknown kind {kind!r}; {hint}known are {', '.join(self.kinds())}")
         if isinstance(known, EntryPoint):
             try:
                 known = self._known[kind] = known.load()

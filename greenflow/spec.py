@@ -277,8 +277,8 @@ def _read_struct(struct: Any) -> Read:
 
 def _unknown(key: object, known: dict[str, Any]) -> str:
     close = difflib.get_close_matches(str(key), known, 1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    return f"unknown field{hint} allowed are {', '.join(sorted(known))}"
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"unknown field; {hint}allowed are {', '.join(sorted(known))}"
 
 
 def _name(value: object) -> str:

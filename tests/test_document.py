@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from greenflow.document import Document, DocumentError, read, read_path
 from greenflow.syntax import MAX_DEPTH
 from greenflow.syntax.yaml import MAX_REPEATED
+
+# The machine may be busy; what is tested is not how fast it is.
+untimed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def data(text: str | bytes, source: str = "shop.yaml") -> list[dict[str, Any]]:
@@ -355,6 +358,7 @@ def paths_of(value: Any, path: str) -> list[str]:
     return found
 
 
+@untimed
 @given(st.dictionaries(st.text(), VALUES, max_size=4), st.booleans(), st.sampled_from([None, 1]))
 def test_any_json_is_read_as_it_is_and_placed(
     value: dict[str, Any], ascii_only: bool, indent: int | None
@@ -369,6 +373,7 @@ def test_any_json_is_read_as_it_is_and_placed(
         assert 1 <= column <= len(lines[line - 1])
 
 
+@untimed
 @given(st.text(max_size=30) | st.binary(max_size=30))
 def test_any_text_is_read_or_refused(text: str | bytes) -> None:
     for source in ("shop.yaml", "shop.json"):
@@ -379,6 +384,7 @@ def test_any_text_is_read_or_refused(text: str | bytes) -> None:
         assert all(isinstance(document.data, dict) for document in documents)
 
 
+@untimed
 @given(st.lists(st.sampled_from(list("{}[]:,-&*!<|>#'\"ab1 \n\t?%~")), max_size=30).map("".join))
 def test_any_text_of_signs_is_read_or_refused(text: str) -> None:
     try:

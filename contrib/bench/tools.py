@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-LIBRARIES = ("greenflow", "gevent", "greenlet", "httptools", "msgspec", "ruamel.yaml", "watchfiles")
+LIBRARIES = ("greenflow", "gevent", "greenlet", "httptools", "msgspec", "PyYAML", "watchfiles")
 START_SECONDS = 20.0  # a server that has not opened its port by then has failed
 
 PING = """

@@ -22,8 +22,6 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from gevent.lock import Semaphore
-
 from greenflow.errors import StoreUnavailable
 from greenflow.store import tables
 from greenflow.store.base import Feed, Record, Store, redact
@@ -121,7 +119,6 @@ class SqliteStore(Store):
         self._follower = Follower(database)
         self.specs = SqliteCollection(tables.SPECS, self._reader, self._writer, self._follower)
         self.values = SqliteCollection(tables.VALUES, self._reader, self._writer, self._follower)
-        self._closing = Semaphore()  # one greenlet closes, others wait until that is done
         try:
             self._writer.open()
         except BaseException:
@@ -129,10 +126,9 @@ class SqliteStore(Store):
             raise
 
     def close(self) -> None:
-        with self._closing:
-            self._follower.close()
-            self._reader.close()
-            self._writer.close()
+        self._follower.close()
+        self._reader.close()
+        self._writer.close()
 
 
 def _database(url: str) -> Database:

@@ -6,12 +6,16 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from greenflow.cli.output import print_data, print_table
 from greenflow.document import read
 from greenflow.syntax.yaml import to_yaml
+
+# The machine may be busy; what is tested is not how fast it is.
+untimed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
 
 VALUES = st.recursive(
     st.none()
@@ -27,6 +31,7 @@ VALUES = st.recursive(
 )
 
 
+@untimed
 @given(st.dictionaries(st.text(), VALUES, max_size=5))
 def test_what_is_written_as_yaml_is_read_as_it_was(value: dict[str, Any]) -> None:
     [document] = read(to_yaml([value]), "-")
