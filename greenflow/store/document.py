@@ -30,9 +30,9 @@ MAX_DEPTH = 200
 # BEHAVIOUR 3.7: integers have 64 bits, signed, or unsigned as JSON and CEL have them.
 MIN_INTEGER, MAX_INTEGER = -(2**63), 2**64 - 1
 
-# Seconds of work on documents after which the hub is let in. A quarter of the 20 ms for which the
-# hub may be blocked at most, as several greenlets may be at it in turn.
-SLICE = 0.005
+# Seconds of work on documents after which the hub is let in. A tenth of the 20 ms for which the hub
+# may be blocked at most, as several greenlets may be at it in turn.
+SLICE = 0.002
 
 # Seconds of sleep that let the hub in. Not 0: gevent runs up to 50 greenlets that slept 0 seconds
 # before it looks at timers and sockets again (measured: 95 ms late with slices of 5 ms), while the

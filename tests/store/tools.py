@@ -75,3 +75,35 @@ def run(code: str, *arguments: str) -> str:
         output, errors = child.communicate(timeout=DEADLINE)
     assert (child.returncode, errors) == (0, "")
     return output
+
+
+@contextmanager
+def another(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection as another program would have it."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        yield connection
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Another program is writing meanwhile."""
+    with another(path) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("ROLLBACK")
+
+
+def pragma(store: Store, name: str) -> Any:
+    assert isinstance(store, SqliteStore)
+    return store._writer.run(lambda c: c.execute(f"PRAGMA {name}").fetchall()[0][0])
+
+
+def under_way(lane: Lane) -> bool:
+    """Whether the lane's thread is at work on all that it was given."""
+    return len(lane._pool) > 0 and lane._pool.task_queue.qsize() == 0
+
+
+def until(condition: Callable[[], bool]) -> None:
+    with gevent.Timeout(DEADLINE):
+        while not condition():
+            gevent.sleep(0)

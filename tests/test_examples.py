@@ -1,0 +1,85 @@
+"""Every workflow of contrib/examples, run as a user runs it and asked over HTTP."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "contrib" / "examples"
+SECONDS = 20.0  # until something that was waited for has failed
+
+
+@contextmanager
+def example(name: str, folder: Path) -> Iterator[HTTPConnection]:
+    """`greenflow run` of an example on a free port, and a connection to it."""
+    file = folder / name
+    file.write_text((EXAMPLES / name).read_text().replace("port: 8000", "port: 0"))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "greenflow", "run", str(file)], stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    try:
+        line = next(line for line in process.stderr if "listening on" in line)
+        port = int(line.partition("127.0.0.1:")[2].partition('"')[0])
+        connection = HTTPConnection("127.0.0.1", port, timeout=SECONDS)
+        yield connection
+        connection.close()
+        process.send_signal(signal.SIGTERM)
+        log = process.stderr.read()
+        assert process.wait(SECONDS) == 0
+        assert "error" not in log
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+def ask(
+    connection: HTTPConnection, method: str, path: str, body: str | None = None
+) -> tuple[Any, ...]:
+    headers = {} if body is None else {"Content-Type": "application/json"}
+    connection.request(method, path, body, headers)
+    response = connection.getresponse()
+    return response.status, response.read().decode(), response
+
+
+def test_every_example_is_tested() -> None:
+    tested = {"ping.yaml", "fork.yaml", "retry.yaml"}
+    assert {path.name for path in EXAMPLES.glob("*.yaml")} == tested
+
+
+def test_ping(tmp_path: Path) -> None:
+    with example("ping.yaml", tmp_path) as connection:
+        assert ask(connection, "GET", "/ping")[:2] == (200, "pong")
+        assert ask(connection, "GET", "/")[:2] == (404, "Not Found")
+        status, _, response = ask(connection, "POST", "/ping")
+        assert (status, response.headers["Allow"]) == (405, "GET, HEAD, OPTIONS")
+
+
+def test_fork(tmp_path: Path) -> None:
+    with example("fork.yaml", tmp_path) as connection:
+        for _ in range(3):
+            assert ask(connection, "POST", "/orders", '{"sku": "A1"}')[:2] == (202, "accepted")
+        assert ask(connection, "POST", "/orders", "{")[0] == 400
+
+
+def test_retry(tmp_path: Path) -> None:
+    with example("retry.yaml", tmp_path) as connection:
+        status, text, response = ask(connection, "GET", "/flaky")
+        assert (status, text) == (503, "please try again later")
+        assert response.headers["Retry-After"] == "1"
+
+
+@pytest.mark.parametrize("name", ["ping.yaml", "fork.yaml", "retry.yaml"])
+def test_examples_can_be_applied(name: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "greenflow", "apply", "-f", str(EXAMPLES / name)]
+    database = ["--database", f"sqlite:///{tmp_path}/a.db"]
+    subprocess.run([*command, *database], check=True, capture_output=True)
