@@ -80,7 +80,7 @@ class Plan:
                 if symbol is None or symbol.revision != entry[1]:
                     self._compile(symbol, *entry)
                     if len(self._candidates) % COMPILES_A_TURN == 0:
-                        gevent.sleep(0)
+                        gevent.sleep(1e-9)  # with 0 seconds timers and sockets would wait
         if self.retry:
             for id in self.table.failed():
                 if id not in self.documents:

@@ -59,13 +59,6 @@ class Reader:
         self.packets: deque[Packet] = deque()
         self.held = False  # queued as ready, or a handler has the turn
 
-    def put(self, packet: Packet) -> None:
-        self.packets.append(packet)
-        self.port.in_flight += 1
-        if not self.held:
-            self.held = True
-            self.process.push(self)
-
     def step(self) -> None:
         """Handle one packet."""
         port = self.port
@@ -134,7 +127,6 @@ class Process:
     def __init__(
         self,
         parent: Process | None = None,
-        *,
         hops: int = 0,
         grace: float = GRACE,
         registry: set[Process] | None = None,
@@ -189,6 +181,9 @@ class Process:
     def write(self, port: OutPort, values: tuple[Any, ...], hops: int, origin: Any = None) -> Reply:
         """Write every value to every link of the port; the Reply has one place for each value."""
         reply, links = Reply(len(values)), port.links
+        if len(links) == 1 and len(values) == 1:
+            self.deliver(links[0], Packet(values[0], self, reply, 0, hops))
+            return reply
         for place, value in enumerate(values):
             packet = Packet(value, self, reply, place, hops)
             if len(links) == 1:
@@ -215,19 +210,32 @@ class Process:
 
     def deliver(self, port: InPort, packet: Packet) -> None:
         """Queue the packet at the port, and see that somebody runs it."""
+        if (
+            self.state is not RUNNING
+            or packet.hops > MAX_HOPS
+            or len(self.open) > MAX_OPEN
+            or self._runaway
+        ):
+            packet.answer(Fault(self._refusal(packet)))
+            return
+        reader = self.readers.get(port)
+        if reader is None:
+            reader = self.readers[port] = Reader(self, port)
+        reader.packets.append(packet)
+        port.in_flight += 1
+        if not reader.held:
+            reader.held = True
+            self.push(reader)
+
+    def _refusal(self, packet: Packet) -> Exception:
+        """Why a packet is not delivered."""
         if self.state is not RUNNING:
-            packet.answer(Fault(self._exited()))
-        elif packet.hops > MAX_HOPS:
-            packet.answer(Fault(Runaway(f"more than {MAX_HOPS:,} writes in a descent")))
-        elif self._runaway or len(self.open) > MAX_OPEN:
-            # From here on every write fails: else each level of the fan-out fills up to the limit.
-            self._runaway = True
-            packet.answer(Fault(Runaway(f"more than {MAX_OPEN:,} packets open in a process")))
-        else:
-            reader = self.readers.get(port)
-            if reader is None:
-                reader = self.readers[port] = Reader(self, port)
-            reader.put(packet)
+            return self._exited()
+        if packet.hops > MAX_HOPS:
+            return Runaway(f"more than {MAX_HOPS:,} writes in a descent")
+        # From here on every write fails: else each level of the fan-out fills up to the limit.
+        self._runaway = True
+        return Runaway(f"more than {MAX_OPEN:,} packets open in a process")
 
     def push(self, reader: Reader) -> None:
         """The reader has a packet to handle."""
@@ -247,19 +255,15 @@ class Process:
 
     def _ask(self, port: OutPort, values: tuple[Any, ...]) -> list[Any]:
         me = getcurrent()
-        nested = me in self._runners
-        self._runaway = self._runaway and nested
-        self._runners.add(me)
-        try:
+        if me in self._runners:  # a handler asks its own process: a helper runs what is ready
             reply = self.write(port, values, self.hops + 1)
-        finally:
-            if not nested:
-                self._run_no_more(me)
-        if reply.missing and not nested:
-            self._drain(reply)
+            self.wait_in_turn(reply)
+            return reply.values
+        self._runaway = False
+        self._runners.add(me)
+        reply = self.write(port, values, self.hops + 1)
+        self._drain(reply)
         if reply.missing:
-            if nested:
-                self._arm()
             try:
                 self.wait(reply)
             except BaseException as error:
@@ -279,9 +283,10 @@ class Process:
                 reader.step()
                 steps -= 1
                 if not steps:
-                    # Not blocked, only polite: nobody need step in.
+                    # Not blocked, only polite: nobody need step in. With 0 seconds gevent would let
+                    # other greenlets in, but look at timers and sockets only every 50th time.
                     steps, self._armed = STEPS_A_TURN, True
-                    sleep(0)
+                    sleep(1e-9)
                     self._armed = False
         except Interrupt as interrupt:
             if interrupt.process is not self:

@@ -47,9 +47,7 @@ class Run:
     def begin(self, parent: Process | None = None, hops: int = 0) -> Process:
         """A new process, or a child of one; whoever begins one must call `end`."""
         services = self.node.services
-        process = Process(
-            parent, hops=hops, grace=services.settings.grace, registry=services.processes
-        )
+        process = Process(parent, hops, services.settings.grace, services.processes)
         self.node.processes.add(process)
         return process
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from contrib.bench.tools import HERE, ab, free_port, ping, server, wrk
+from contrib.bench.tools import ab, free_port, ping, server, wrk
 
 SECONDS = 6
 ROUNDS = 3  # interleaved, and the best of each is compared: other load comes and goes
@@ -16,8 +16,8 @@ def measure(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     bare, pywsgi = free_port(), free_port()
     with (
-        server(bare, sys.executable, str(HERE / "http_bare.py"), str(bare)),
-        server(pywsgi, sys.executable, str(HERE / "http_pywsgi.py"), str(pywsgi)),
+        server(bare, sys.executable, "-m", "contrib.bench.http_bare", str(bare)),
+        server(pywsgi, sys.executable, "-m", "contrib.bench.http_pywsgi", str(pywsgi)),
         ping(folder) as (_, port, _),
     ):
         ports = {"greenflow": port, "bare": bare, "pywsgi": pywsgi}

@@ -1,4 +1,4 @@
-"""The ping of gevent.pywsgi, to compare with: `python http_pywsgi.py PORT`."""
+"""The ping of gevent.pywsgi, to compare with: `python -m contrib.bench.http_pywsgi PORT`."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ class Followed:
 
     def _checked(self, documents: list[Document]) -> list[Entry]:
         return check(
-            documents, self._scheme, self._namespace, named=False, breathe=lambda: gevent.sleep(0)
+            documents, self._scheme, self._namespace, named=False, breathe=lambda: gevent.sleep(1e-9)
         )
 
     def _apply(self, entries: list[Entry]) -> None:

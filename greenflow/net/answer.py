@@ -98,6 +98,8 @@ def answer_head(
         framing = "Content-Length: 0\r\n"
     elif isinstance(body, bytes):
         framing = f"Content-Length: {len(body)}\r\n"
+    elif isinstance(body, (str, bytearray, memoryview)):
+        raise InvalidResponse(f"a body is bytes or an iterable of bytes, not {type(body).__name__}")
     elif request.version == "1.1":
         framing = "Transfer-Encoding: chunked\r\n"
     else:

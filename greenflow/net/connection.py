@@ -160,7 +160,7 @@ class Connection(Wire):
             self._streak += 1
             if self._streak >= STREAK:
                 self._streak = 0
-                gevent.sleep(0)
+                gevent.sleep(1e-9)
         scanned = 0
         deadline = 0.0
         while True:

@@ -285,12 +285,9 @@ class Server:
         """Ends the waits that are over."""
         self.date_line = date_line(time())
         now = monotonic()
-        late = [
-            connection
-            for connection in self.connections
-            if connection.deadline < now and connection.state != RUNNING
-        ]
+        late = [connection for connection in self.connections if connection.deadline < now]
         for connection in late:
-            # An earlier one of them may have changed this one.
+            # A deadline means nothing while the greenlet runs; and what an earlier one of them did
+            # may have changed this one.
             if connection.deadline < now and connection.state not in (RUNNING, CLOSED):
                 connection.expire()

@@ -49,6 +49,8 @@ _IGNORED = frozenset(
     )
 )
 
+_PROTOCOLS = {"1.0": "HTTP/1.0", "1.1": "HTTP/1.1"}
+
 _log = logging.getLogger("greenflow.nodes.listener")
 
 
@@ -202,7 +204,7 @@ def to_payload(request: Request) -> dict[str, Any]:
         "host": request.host,
         "path": request.path,
         "query": mime.parse_form(request.query) if request.query else {},
-        "protocol": f"HTTP/{request.version}",
+        "protocol": _PROTOCOLS[request.version],
         "header": request.header_lists(),
     }
     if request.body:

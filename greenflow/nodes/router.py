@@ -14,8 +14,8 @@ import msgspec
 from msgspec import Meta
 
 from greenflow.errors import InvalidArgument, SpecFault
-from greenflow.node import Compiler, Context, Node, Services, node
-from greenflow.port import parse
+from greenflow.node import Compiler, Context, Node, Send, Services, node
+from greenflow.port import canonical, parse
 from greenflow.spec import Spec
 
 STATUS_TEXT = {404: "Not Found", 405: "Method Not Allowed"}
@@ -81,6 +81,7 @@ class Routes:
 
     def __init__(self) -> None:
         self.root = Branch()
+        self.plain: dict[str, dict[str, Leaf]] = {}  # the same, of paths that are all static text
 
     def add(self, route: Route) -> bool:
         """Add a route; False if one of the same method and shape is there."""
@@ -102,6 +103,8 @@ class Routes:
                 branch = branch.static.setdefault(_literal(segment), Branch())
         if routes is None:
             routes = branch.routes
+            if not names and "%" not in route.path and "\\" not in route.path:
+                self.plain["/" + route.path.removeprefix("/")] = routes
         method = route.method.upper()
         if method in routes:
             return False
@@ -110,6 +113,9 @@ class Routes:
 
     def match(self, method: str, path: str) -> tuple[Leaf, list[str]] | set[str]:
         """The route of a request with its parameters' texts, or the methods that would match."""
+        plain = self.plain.get(path)  # nothing is more specific, and most requests end here
+        if plain is not None and method in plain:
+            return plain[method], []
         methods: set[str] = set()
         for routes, texts in self.root.find(segments(path)):
             leaf = routes.get(method)
@@ -149,7 +155,7 @@ class Router(Node[RouterSpec]):
     def __init__(self, spec: RouterSpec, services: Services) -> None:
         self.routes = Routes()
         for route in spec.routes:
-            self.routes.add(route)
+            self.routes.add(msgspec.structs.replace(route, port=canonical(route.port)))
         super().__init__(spec, services)
 
     def handle(self, ctx: Context, payload: Any) -> Any:
@@ -160,8 +166,8 @@ class Router(Node[RouterSpec]):
         if isinstance(found, set):
             return ctx.to("error", unrouted(method, found))
         leaf, texts = found
-        params = dict(zip(leaf.names, texts, strict=True))
-        return ctx.to(leaf.port, {**payload, "params": params})
+        params = dict(zip(leaf.names, texts, strict=True)) if texts else {}
+        return Send(self.output(leaf.port), {**payload, "params": params})
 
 
 def unrouted(method: str, methods: set[str]) -> dict[str, Any]:

@@ -111,6 +111,12 @@ def test_a_status_that_is_not_final_is_refused(status: Any) -> None:
         lines(Response(status))
 
 
+@pytest.mark.parametrize("body", ["text", bytearray(b"x"), memoryview(b"x")])
+def test_a_body_that_would_be_sent_in_wrong_pieces_is_refused(body: Any) -> None:
+    with pytest.raises(InvalidResponse):
+        lines(Response(200, (), body))
+
+
 def test_status_lines() -> None:
     assert status_line(413) == "HTTP/1.1 413 Content Too Large\r\n"
     assert status_line(799) == "HTTP/1.1 799 \r\n"

@@ -137,8 +137,7 @@ def test_requests_wait_between_two_handlers(pool: Leases) -> None:
     new = pool.acquire(Listener(), old.address[1])
     old.release(0.0)
     client.send(PING)
-    for _ in range(20):
-        gevent.sleep(0)
+    until(lambda: new._shared.server._ready.linkcount() == 1)
     new.serve(saying("new"), Limits())
     assert client.answer().text == "new"
 
@@ -158,6 +157,7 @@ def test_a_replacement_that_fails_changes_nothing(pool: Leases) -> None:
 
 def test_port_0_is_shared_only_by_its_key(pool: Leases) -> None:
     owner = Listener()
+    assert pool.acquire(Listener()).address != pool.acquire(Listener()).address
     first = pool.acquire(owner, key="listener-1")
     other = pool.acquire(Listener(), key="listener-2")
     assert other.address != first.address

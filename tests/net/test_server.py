@@ -233,6 +233,26 @@ def test_stop_lets_requests_under_way_finish() -> None:
         assert not served.server.connections
 
 
+def test_stop_waits_for_work_after_the_answer_and_for_no_further_request() -> None:
+    answered, release = Event(), Event()
+
+    def handler(request: Request, respond: Respond) -> None:
+        respond(Response(200, (), b"pong"))
+        answered.set()
+        release.wait()
+
+    with serving(handler) as served:
+        client = served.connect()
+        client.ask()
+        assert answered.wait(DEADLINE_SECONDS)
+        stopping = gevent.spawn(served.server.stop, 10 * DEADLINE_SECONDS)
+        until(lambda: served.server.stopping)
+        assert not stopping.ready()
+        release.set()
+        stopping.get(timeout=DEADLINE_SECONDS)
+        assert client.closed()
+
+
 def test_stop_serves_what_was_sent_already() -> None:
     """Also on connections that wait in the backlog, or whose bytes nobody has read yet."""
     with serving(pong) as served:

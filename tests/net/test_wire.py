@@ -118,6 +118,20 @@ def test_an_answer_to_who_still_sends_can_be_read(gate: Gate) -> None:
         until(lambda: not served.server.connections)
 
 
+def test_a_close_that_the_client_does_not_expect_lingers() -> None:
+    """Its next request may be on the way."""
+    closing = Response(200, [("Connection", "close")], b"bye")
+    with serving(lambda request, respond: respond(closing)) as served:
+        client = served.connect()
+        assert client.ask().text == "bye"
+        connection = only(served)
+        until(lambda: connection.state == LINGERING)
+        client.send(PING)
+        client.end()
+        assert client.closed()
+        until(lambda: not served.server.connections)
+
+
 def test_lingering_ends_with_its_time(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "LINGER_SECONDS", 0.01)
     with serving(gate, Limits(body=10)) as served:
@@ -129,6 +143,7 @@ def test_lingering_ends_with_its_time(gate: Gate, monkeypatch: pytest.MonkeyPatc
 
 def test_lingering_ends_with_its_bytes(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "LINGER_BYTES", 1000)
+    monkeypatch.setattr(wire, "LINGER_SECONDS", 1000.0)
     with serving(gate, Limits(body=10)) as served:
         client = served.connect()
         refuse_upload(client, 5000)

@@ -25,6 +25,12 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where an SQLite store may be put."""
+    return tmp_path / "store.db"
+
+
+@pytest.fixture
 def store(url: str) -> Iterator[Store]:
     with open_store(url) as store:
         yield store

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
 
 import gevent
 import pytest
 
-from greenflow.errors import DuplicateSpec, InvalidArgument, StoreUnavailable, UnknownSpec
+from greenflow.errors import DuplicateSpec, InvalidArgument, StoreUnavailable
 from greenflow.store import Batch, Collection, Record, Store, open_store
 from tests.store.tools import DEADLINE, documents, ids, next_batch, spec
 

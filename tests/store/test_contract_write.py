@@ -8,8 +8,8 @@ from uuid import UUID
 import gevent
 import pytest
 
-from greenflow.errors import DuplicateSpec, InvalidArgument, StoreUnavailable, UnknownSpec
-from greenflow.store import Batch, Collection, Record, Store, open_store
+from greenflow.errors import DuplicateSpec, InvalidArgument, UnknownSpec
+from greenflow.store import Collection, Record
 from tests.store.tools import DEADLINE, documents, ids, next_batch, spec
 
 

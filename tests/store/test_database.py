@@ -5,20 +5,30 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
-import gevent
 import pytest
 
 from greenflow.errors import StoreUnavailable
-from greenflow.store import Batch, Store, open_store, tables
-from greenflow.store import follow as follower
-from greenflow.store.database import APPLICATION, Database, Lane
+from greenflow.store import Batch, open_store
+from greenflow.store.database import APPLICATION, Database
 from greenflow.store.sqlite import SqliteStore
-from tests.store.tools import DEADLINE, documents, follow, ids, next_batch, python, run, spec
+from tests.store.tools import (
+    DEADLINE,
+    another,
+    documents,
+    ids,
+    locked,
+    next_batch,
+    pragma,
+    spec,
+)
+
+
+@pytest.fixture
+def url(path: Path) -> str:
+    return f"sqlite:///{path}"
 
 
 def test_what_was_written_is_there_when_it_is_opened_again(url: str) -> None:
@@ -257,17 +267,6 @@ def test_a_backup_that_is_copied_into_the_file_is_a_gap(url: str, path: Path) ->
             source.backup(target)
         assert next_batch(feed).gap
         assert ids(store.specs.find(None)) == ["a"]
-
-
-def test_a_feed_that_the_journal_left_behind_is_a_gap(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tables, "JOURNAL_KEPT", 3)
-    with open_store(url) as store, store.specs.feed(None) as feed:
-        store.specs.insert([spec(f"id {at}") for at in range(10)])
-        assert next_batch(feed).gap
-        store.specs.insert([spec("a")])
-        assert next_batch(feed) == Batch(frozenset("a"), gap=False)
 
 
 def test_a_file_that_is_replaced_while_it_is_opened(

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
-import gevent
 import pytest
 
-from greenflow.errors import StoreUnavailable
-from greenflow.store import Batch, Store, open_store, tables
+from greenflow.store import Batch, open_store, tables
 from greenflow.store import follow as follower
-from greenflow.store.database import APPLICATION, Database, Lane
-from greenflow.store.sqlite import SqliteStore
-from tests.store.tools import DEADLINE, documents, follow, ids, next_batch, python, run, spec
+from tests.store.tools import (
+    DEADLINE,
+    next_batch,
+    spec,
+)
+
+
+@pytest.fixture
+def url(path: Path) -> str:
+    return f"sqlite:///{path}"
 
 
 def test_a_write_through_the_same_store_does_not_wait_for_the_next_look(
@@ -31,3 +30,14 @@ def test_a_write_through_the_same_store_does_not_wait_for_the_next_look(
             assert next_batch(feed).ids == {f"id {at}"}
         store.specs.delete(None)
         assert next_batch(feed).ids == {"id 0", "id 1", "id 2"}
+
+
+def test_a_feed_that_the_journal_left_behind_is_a_gap(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "JOURNAL_KEPT", 3)
+    with open_store(url) as store, store.specs.feed(None) as feed:
+        store.specs.insert([spec(f"id {at}") for at in range(10)])
+        assert next_batch(feed).gap
+        store.specs.insert([spec("a")])
+        assert next_batch(feed) == Batch(frozenset("a"), gap=False)

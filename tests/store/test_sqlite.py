@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import gevent
 import pytest
 
 from greenflow.errors import StoreUnavailable
-from greenflow.store import Batch, Store, open_store, tables
-from greenflow.store import follow as follower
-from greenflow.store.database import APPLICATION, Database, Lane
+from greenflow.store import open_store
 from greenflow.store.sqlite import SqliteStore
-from tests.store.tools import DEADLINE, documents, follow, ids, next_batch, python, run, spec
+from tests.store.tools import (
+    DEADLINE,
+    follow,
+    ids,
+    locked,
+    next_batch,
+    python,
+    run,
+    spec,
+    under_way,
+    until,
+)
+
+
+@pytest.fixture
+def url(path: Path) -> str:
+    return f"sqlite:///{path}"
 
 
 def test_a_write_that_waits_holds_up_nobody_else(url: str, path: Path) -> None:

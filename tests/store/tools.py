@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
+import gevent
 from hypothesis import HealthCheck, settings
 
-from greenflow.store import Batch, Feed, Record
+from greenflow.store import Batch, Feed, Record, Store
+from greenflow.store.database import Lane
+from greenflow.store.sqlite import SqliteStore
 
 DEADLINE = 30.0  # seconds after which something that should have come counts as missing
 
@@ -94,6 +100,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def pragma(store: Store, name: str) -> Any:
+    """What a PRAGMA says on the connection that writes."""
     assert isinstance(store, SqliteStore)
     return store._writer.run(lambda c: c.execute(f"PRAGMA {name}").fetchall()[0][0])
 
@@ -104,6 +111,7 @@ def under_way(lane: Lane) -> bool:
 
 
 def until(condition: Callable[[], bool]) -> None:
+    """Lets other greenlets run until the condition holds."""
     with gevent.Timeout(DEADLINE):
         while not condition():
             gevent.sleep(0)
