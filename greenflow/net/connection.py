@@ -105,6 +105,7 @@ class Connection(Wire):
     def _run(self) -> None:
         ending = self._abort
         self._reader.start(self._readable)
+        self._readable()  # most clients have sent by now; an answer at once needs no poll at all
         try:
             first = True
             while self._exchange(first):

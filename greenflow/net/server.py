@@ -182,15 +182,20 @@ class Server:
         """
         if not self.stopping:
             self.stopping = True
-            while self._started and self._accept():
-                # Who is in the backlog was told by the kernel that the connection stands.
-                continue
+            if self._started:
+                self._empty_backlog()
             self._close_listener()
             for connection in self.connections:
                 get_hub().loop.run_callback(connection.retire)
         if not self._wait_until_gone(grace):
             self._break_off()
         self._close_sweeper()
+
+    def _empty_backlog(self) -> None:
+        """Takes in who waits there: the kernel told them that their connection stands."""
+        for _ in range(BACKLOG // ACCEPTS):
+            if not self._accept():
+                return
 
     def _close_listener(self) -> None:
         self._acceptor.stop()
