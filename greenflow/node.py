@@ -285,7 +285,9 @@ class Node(Generic[S]):
                 return ctx.released
             if packet.reply is None:  # the process exited meanwhile
                 return ctx.released
-            if kind is Send:
+            if kind not in _SPECIAL and out is not None:
+                send(packet, out, result)
+            elif kind is Send:
                 send(packet, result.port, result.value)
             elif result is NOTHING:
                 packet.answer(NOTHING)
@@ -295,8 +297,6 @@ class Node(Generic[S]):
                 packet.answer(result.value)
             elif kind is GeneratorType:
                 node.send_all(packet, result)
-            elif out is not None:
-                send(packet, out, result)
             else:
                 lost = LookupError(
                     f"kind {node.spec.kind!r} returned a value and has no port 'out'"
@@ -337,6 +337,7 @@ class Node(Generic[S]):
         return f"<{type(self).__name__} {self.spec.namespace}/{self.spec.name or self.spec.id}>"
 
 
+_SPECIAL = frozenset((Send, Answer, Fault, type(NOTHING), GeneratorType))
 _ANSWERS = frozenset((Send, Answer, Fault, type(NOTHING), type(None), str, bool, float, bytes))
 
 

@@ -59,18 +59,6 @@ class Reader:
         self.packets: deque[Packet] = deque()
         self.held = False  # queued as ready, or a handler has the turn
 
-    def step(self) -> None:
-        """Handle one packet."""
-        port = self.port
-        try:
-            released = port.receive(self, self.packets.popleft())
-        finally:
-            port.in_flight -= 1
-            if port.emptied is not None and not port.in_flight:
-                port.emptied()
-        if not released:
-            self.release()
-
     def release(self) -> None:
         """Give up the turn: the next packet may be handled."""
         if self.packets:
@@ -280,7 +268,15 @@ class Process:
                 reader = ready.popleft()
                 if ready and not self._armed:
                     self._arm()
-                reader.step()
+                port = reader.port
+                try:
+                    released = port.receive(reader, reader.packets.popleft())
+                finally:
+                    port.in_flight -= 1
+                    if port.emptied is not None and not port.in_flight:
+                        port.emptied()
+                if not released:
+                    reader.release()
                 steps -= 1
                 if not steps:
                     # Not blocked, only polite: nobody need step in. With 0 seconds gevent would let

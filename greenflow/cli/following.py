@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -111,9 +112,9 @@ class Followed:
         return known[1]
 
     def _checked(self, documents: list[Document]) -> list[Entry]:
-        return check(
-            documents, self._scheme, self._namespace, named=False, breathe=lambda: gevent.sleep(1e-9)
-        )
+        # With 0 seconds gevent would let timers and sockets wait.
+        breathe = partial(gevent.sleep, 1e-9)
+        return check(documents, self._scheme, self._namespace, named=False, breathe=breathe)
 
     def _apply(self, entries: list[Entry]) -> None:
         new = {entry.data["id"]: entry.data for entry in entries}

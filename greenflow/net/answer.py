@@ -8,7 +8,6 @@ InvalidResponse before the first byte is sent (RFC 9110 5.5, RFC 9112 11.1).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
@@ -17,6 +16,11 @@ from greenflow.net.message import InvalidResponse, Request, Response
 
 # Header names and status lines remembered; see CANONICAL_NAMES in greenflow.net.message.
 FIELD_NAMES = 1024
+
+# Header sections remembered, and of how many fields at most: the answers of a service mostly have
+# a few of them again and again; long ones with cookies of their own are not worth the memory.
+HEADER_SECTIONS = 256
+REMEMBERED_FIELDS = 4
 
 # Seconds until a client that met the connection limit may try again (RFC 9110 10.2.3).
 RETRY_AFTER_SECONDS = 1
@@ -89,7 +93,11 @@ def answer_head(
     Raises InvalidResponse; then nothing of the response may be sent.
     """
     status, body = response.status, response.body
-    lines, close = _header_lines(response.headers, date_line)
+    headers = tuple(response.headers)
+    section = _remembered_lines if len(headers) <= REMEMBERED_FIELDS else _header_lines
+    lines, close, dated = section(headers)
+    if not dated:
+        lines += date_line
     keep_alive = request.keep_alive and not close and not stopping
     if status in (204, 304):
         # RFC 9110 8.6: no length in a 204, and in a 304 only that of the 200 it stands for.
@@ -119,10 +127,10 @@ def answer_head(
         ) from error
 
 
-def _header_lines(headers: Iterable[tuple[str, str]], date_line: str) -> tuple[str, bool]:
-    """The lines of a response's own headers and of its date, and whether they ask for a close."""
+def _header_lines(headers: tuple[tuple[str, str], ...]) -> tuple[str, bool, bool]:
+    """The lines of a response's own headers, whether they ask for a close, and have a date."""
     lines = ""
-    close = False
+    close = dated = False
     for name, value in headers:
         kind = _kind(name)
         if kind == _CONNECTION:
@@ -134,9 +142,12 @@ def _header_lines(headers: Iterable[tuple[str, str]], date_line: str) -> tuple[s
         if not value.isprintable() and _CONTROL.search(value) is not None:
             raise InvalidResponse(f"control character in the value of header {name}")
         if kind == _DATE:
-            date_line = ""
+            dated = True
         lines += f"{name}: {value}\r\n"
-    return lines + date_line, close
+    return lines, close, dated
+
+
+_remembered_lines = lru_cache(maxsize=HEADER_SECTIONS)(_header_lines)
 
 
 def date_line(seconds: float) -> str:

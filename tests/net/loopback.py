@@ -175,3 +175,8 @@ class Recorder:
     def __call__(self, request: Request, respond: Respond) -> None:
         self.requests.append(request)
         respond(Response(200, [("Content-Type", "text/plain")], b"%d" % len(self.requests)))
+
+
+def echo(request: Request, respond: Respond) -> None:
+    """A handler that answers with the request's body, or its target."""
+    respond(Response(200, (), request.body or request.target.encode()))
