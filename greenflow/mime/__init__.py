@@ -12,13 +12,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from greenflow.errors import EncodeError, InvalidArgument
-from greenflow.mime.coding import compress, decompress, negotiate
+from greenflow.errors import BodyTooLarge, EncodeError, InvalidArgument, UnsupportedCoding
+from greenflow.mime.coding import LEAST_BYTES, compress, decompress, negotiate
 from greenflow.mime.form import encode_form, encode_multipart, parse_form, parse_multipart
 from greenflow.mime.json import dumps, loads
 from greenflow.mime.types import MediaType, choose, codec_of, decode_text, media_type, utf8
 
 __all__ = (
+    "LEAST_BYTES",
+    "BodyTooLarge",
+    "UnsupportedCoding",
     "choose",
     "compress",
     "decode",

@@ -8,6 +8,7 @@ InvalidResponse before the first byte is sent (RFC 9110 5.5, RFC 9112 11.1).
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
@@ -17,10 +18,9 @@ from greenflow.net.message import InvalidResponse, Request, Response
 # Header names and status lines remembered; see CANONICAL_NAMES in greenflow.net.message.
 FIELD_NAMES = 1024
 
-# Header sections remembered, and of how many fields at most: the answers of a service mostly have
-# a few of them again and again; long ones with cookies of their own are not worth the memory.
+# Header sections remembered. Only those given as a tuple are: whoever gives one says that it holds
+# nothing of its own request, such as a cookie, and will be sent again.
 HEADER_SECTIONS = 256
-REMEMBERED_FIELDS = 4
 
 # Seconds until a client that met the connection limit may try again (RFC 9110 10.2.3).
 RETRY_AFTER_SECONDS = 1
@@ -93,9 +93,11 @@ def answer_head(
     Raises InvalidResponse; then nothing of the response may be sent.
     """
     status, body = response.status, response.body
-    headers = tuple(response.headers)
-    section = _remembered_lines if len(headers) <= REMEMBERED_FIELDS else _header_lines
-    lines, close, dated = section(headers)
+    headers = response.headers
+    if type(headers) is tuple:
+        lines, close, dated = _remembered_lines(headers)
+    else:
+        lines, close, dated = _header_lines(headers)
     if not dated:
         lines += date_line
     keep_alive = request.keep_alive and not close and not stopping
@@ -127,7 +129,7 @@ def answer_head(
         ) from error
 
 
-def _header_lines(headers: tuple[tuple[str, str], ...]) -> tuple[str, bool, bool]:
+def _header_lines(headers: Iterable[tuple[str, str]]) -> tuple[str, bool, bool]:
     """The lines of a response's own headers, whether they ask for a close, and have a date."""
     lines = ""
     close = dated = False

@@ -144,7 +144,8 @@ class Response:
     it comes, chunked, or to an HTTP/1.0 client until the connection closes. The iterable's `close`,
     if it has one, is called in any case. Headers that frame the message (Content-Length,
     Transfer-Encoding, Connection and their kin) are the server's and ignored, except `Connection:
-    close`, which is honoured."""
+    close`, which is honoured. Headers given as a tuple are remembered in their encoded form: give
+    one only for what is sent again and again, and a list for all else."""
 
     __slots__ = ("body", "headers", "status")
 

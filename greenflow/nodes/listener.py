@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import http
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
 import gevent
@@ -122,9 +122,12 @@ class Listener(Source[ListenerSpec]):
     def serve(self, request: Request, respond: Respond) -> None:
         """Answer one request. Called in the greenlet of its connection."""
         try:
-            payload = to_payload(request)
+            payload = to_payload(request, self.limits.body)
         except InvalidArgument as error:
             self._refuse(error, request, respond)
+            return
+        except (mime.UnsupportedCoding, mime.BodyTooLarge) as error:
+            respond(plain(error.status))
             return
         run = self.run
         process = run.begin()
@@ -196,8 +199,11 @@ class _Failed(Exception):
         super().__init__(f"answered with status {status}")
 
 
-def to_payload(request: Request) -> dict[str, Any]:
-    """A request as a payload (BEHAVIOUR 8.2). Raises InvalidArgument for a body without sense."""
+def to_payload(request: Request, most: int) -> dict[str, Any]:
+    """A request as a payload (BEHAVIOUR 8.2), its body decompressed to `most` bytes.
+
+    Raises InvalidArgument for a body without sense, UnsupportedCoding, BodyTooLarge.
+    """
     payload: dict[str, Any] = {
         "method": request.method,
         "scheme": request.scheme,
@@ -208,7 +214,10 @@ def to_payload(request: Request) -> dict[str, Any]:
         "header": request.header_lists(),
     }
     if request.body:
-        payload["body"] = mime.decode(request.header("content-type"), request.body)
+        body, coding = request.body, request.header("content-encoding")
+        if coding is not None:
+            body = mime.decompress(body, coding, most)
+        payload["body"] = mime.decode(request.header("content-type"), body)
     return payload
 
 
@@ -222,11 +231,13 @@ def to_response(answer: Any, request: Request) -> Response:
         if type(status) is not int or not 200 <= status <= 599:
             raise ValueError(f"{status!r} is no HTTP status from 200 to 599")
     headers: list[tuple[str, str]] = []
-    content_type = None
+    content_type = coding = None
     for name, value in _fields(header):
         lower = name.lower()
         if lower == "content-type":
             content_type = value
+        elif lower == "content-encoding":
+            coding = value
         elif lower not in _IGNORED:
             headers.append((canonical_name(name), value))
     if body is NOTHING or (body is None and content_type is None):
@@ -234,11 +245,28 @@ def to_response(answer: Any, request: Request) -> Response:
             headers.append(("Content-Type", content_type))
         return Response(status, headers, b"")
     content_type, encoded, negotiated = mime.encode(body, content_type, request.header("accept"))
-    if encoded or body is not None:
-        headers.append(("Content-Type", content_type))
-    if negotiated:
-        headers.append(("Vary", "Accept"))
+    coded = False
+    if coding is not None:  # the workflow's own word is carried out (BEHAVIOUR 10.4)
+        encoded, coding = mime.compress(encoded, coding)
+    elif len(encoded) >= mime.LEAST_BYTES:
+        accepted = request.header("accept-encoding")
+        encoded, coding, coded = mime.negotiate(encoded, content_type, accepted)
+    if not headers and not coded and coding is None:
+        # The same for every answer of its type, and so remembered by the server.
+        return Response(status, _VARYING[negotiated](content_type), encoded)
+    headers.append(("Content-Type", content_type))
+    if coding is not None:
+        headers.append(("Content-Encoding", coding))
+    if negotiated or coded:
+        asked = ("Accept",) * negotiated + ("Accept-Encoding",) * coded
+        headers.append(("Vary", ", ".join(asked)))
     return Response(status, headers, encoded)
+
+
+_VARYING: dict[bool, Callable[[str], tuple[tuple[str, str], ...]]] = {
+    False: lambda content_type: (("Content-Type", content_type),),
+    True: lambda content_type: (("Content-Type", content_type), ("Vary", "Accept")),
+}
 
 
 def is_response(answer: dict[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,7 +14,7 @@ from gevent.event import Event
 from greenflow.errors import SpecInvalid
 from greenflow.scheme import Scheme
 from tests.flows import Flow, flow
-from tests.net.loopback import Client, until
+from tests.net.loopback import Answer, Client, until
 
 LISTENER = """
 - {kind: listener, name: http, protocol: http, port: 0, links: {out: {name: a}LINKS}}
@@ -339,3 +340,46 @@ def test_at_the_end_requests_under_way_are_finished() -> None:
 def test_a_faulty_listener_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(SpecInvalid):
         Scheme.installed().decode({"kind": "listener", **fields}, "default")
+
+
+def test_long_answers_are_compressed_for_those_who_take_it() -> None:
+    with served(snippet("x" * 5000)) as (_, client):
+        answer = client.ask(headers="Accept-Encoding: gzip\r\n")
+        assert answer.headers["content-encoding"] == "gzip"
+        assert answer.headers["vary"] == "Accept, Accept-Encoding"
+        assert gzip.decompress(answer.body) == b"x" * 5000
+        answer = client.ask()
+        assert "content-encoding" not in answer.headers
+        assert answer.headers["vary"] == "Accept, Accept-Encoding"
+        assert answer.body == b"x" * 5000
+
+
+def test_a_content_encoding_of_the_workflow_is_carried_out() -> None:
+    code = "{body: abc, header: {Content-Encoding: gzip}}"
+    with served(snippet(code)) as (_, client):
+        answer = client.ask()
+        assert answer.headers["content-encoding"] == "gzip"
+        assert gzip.decompress(answer.body) == b"abc"
+
+
+def post(client: Client, body: bytes, headers: str) -> Answer:
+    head = f"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n{headers}\r\n"
+    client.send(head.encode() + body)
+    return client.answer()
+
+
+def test_a_compressed_body_is_read_and_a_bomb_or_an_unknown_coding_is_refused() -> None:
+    text = (
+        "- {kind: listener, name: http, port: 0, limits: {body: 1000}, links: {out: {name: a}}}\n"
+        + ECHO
+    )
+    with flow(text) as running:
+        client = connect(running)
+        coded = "Content-Type: text/plain\r\nContent-Encoding: gzip\r\n"
+        assert post(client, gzip.compress(b"abc"), coded).status == 200
+        assert running.probes.of("a")[0]["body"] == "abc"
+        assert post(client, gzip.compress(b"x" * 1001), coded).status == 413
+        assert post(client, b"abc", "Content-Encoding: rot13\r\n").status == 415
+        assert post(client, b"no gzip", coded).status == 400
+        assert len(running.probes.of("a")) == 1
+        client.socket.close()
