@@ -495,11 +495,11 @@ class Process:
             exited = Fault(self._exited())
             for packet in list(self.open):
                 packet.answer(exited)
-        for port, reader in self.readers.items():
-            if reader.packets:
-                port.leave(len(reader.packets))
-                reader.packets.clear()
-        self.ready.clear()
+            for port, reader in self.readers.items():
+                if reader.packets:
+                    port.leave(len(reader.packets))
+                    reader.packets.clear()
+            self.ready.clear()
         self.readers.clear()
         if self._resources is not None:
             self.error = self._resources.release(self.error, hooks=True)
