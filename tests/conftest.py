@@ -7,6 +7,7 @@ import itertools
 import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from time import monotonic
 
 import gevent
@@ -14,6 +15,15 @@ import pytest
 from greenlet import greenlet
 
 SECONDS = 3.0  # that what a test started may take to go away
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak", action="store_true", help="run the tests that take long, too")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave tests/soak out unless it was asked for."""
+    return True if collection_path.name == "soak" and not config.getoption("--soak") else None
 
 
 def _greenlets() -> set[int]:

@@ -1,0 +1,67 @@
+"""80,000 random changes by several OS processes, followed by two runtimes: all equal at the end."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import gevent
+
+from greenflow import Runtime
+
+WRITERS = 4
+CHANGES = 20_000  # of each writer
+SECONDS = 600.0  # until it has failed
+
+WRITER = """
+import random, sys
+from greenflow.errors import GreenflowError
+from greenflow.operations import Operations
+from greenflow.scheme import Scheme
+from greenflow.store.base import open_store
+
+url, seed, changes = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+chance = random.Random(seed)
+with open_store(url + "?synchronous=NORMAL") as store:
+    specs = Operations(store.specs, Scheme.installed(), "default")
+    for i in range(changes):
+        name, target = chance.sample([f"n{k}" for k in range(200)], 2)
+        what = chance.random()
+        try:
+            if what < 0.2:
+                specs.delete({"name": name})
+            else:
+                links = {"out": {"name": target}} if what < 0.6 else {}
+                spec = {"kind": "snippet", "name": name, "code": f"{seed} {i}"}
+                specs.apply({**spec, "links": links})
+        except GreenflowError as error:
+            print(error, file=sys.stderr)
+"""
+
+
+def digest(runtime: Runtime) -> dict[str, object]:
+    return {
+        s.id: (s.revision, s.active, s.version.document) for s in runtime.table.symbols.values()
+    }
+
+
+def test_two_runtimes_are_equal_to_the_store_at_the_end(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/soak.db"
+    with Runtime(url) as first, Runtime(url) as second:
+        writers = [
+            subprocess.Popen([sys.executable, "-c", WRITER, url, str(seed), str(CHANGES)])
+            for seed in range(WRITERS)
+        ]
+        with gevent.Timeout(SECONDS):
+            while any(writer.poll() is None for writer in writers):
+                gevent.sleep(0)
+            assert [writer.returncode for writer in writers] == [0] * WRITERS
+            stored = {r.document["id"]: r.revision for r in first.operations.read()}
+            while not first.table.revisions() == second.table.revisions() == stored:
+                gevent.sleep(0)
+        assert digest(first) == digest(second)
+        documents = {r.document["id"]: r.document for r in first.operations.read()}
+        for symbol in first.table.symbols.values():
+            newest = (symbol.pending or symbol.version).document
+            assert newest == documents[symbol.id]
