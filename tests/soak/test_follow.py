@@ -40,10 +40,11 @@ with open_store(url + "?synchronous=NORMAL") as store:
 """
 
 
-def digest(runtime: Runtime) -> dict[str, object]:
-    return {
-        s.id: (s.revision, s.active, s.version.document) for s in runtime.table.symbols.values()
-    }
+def newest(runtime: Runtime) -> dict[str, object]:
+    """The newest documents that the runtime has looked at. Which older version runs in the place of
+    one that was refused depends on the moment (BEHAVIOUR 6.6), so that is not compared."""
+    symbols = runtime.table.symbols.values()
+    return {symbol.id: (symbol.pending or symbol.version).document for symbol in symbols}
 
 
 def test_two_runtimes_are_equal_to_the_store_at_the_end(tmp_path: Path) -> None:
@@ -60,8 +61,5 @@ def test_two_runtimes_are_equal_to_the_store_at_the_end(tmp_path: Path) -> None:
             stored = {r.document["id"]: r.revision for r in first.operations.read()}
             while not first.table.revisions() == second.table.revisions() == stored:
                 gevent.sleep(0)
-        assert digest(first) == digest(second)
         documents = {r.document["id"]: r.document for r in first.operations.read()}
-        for symbol in first.table.symbols.values():
-            newest = (symbol.pending or symbol.version).document
-            assert newest == documents[symbol.id]
+        assert newest(first) == newest(second) == documents
