@@ -57,7 +57,9 @@ def on_core(core: int, *command: str) -> list[str]:
 @contextmanager
 def server(port: int, *command: str) -> Iterator[subprocess.Popen[bytes]]:
     """An OS process on core 0 that listens on the port."""
-    process = subprocess.Popen(on_core(0, *command), stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        on_core(0, *command), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
     try:
         wait_for_port(port, process)
         yield process
