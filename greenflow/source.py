@@ -102,7 +102,11 @@ def conclude(node: Node[Any], process: Process, answer: Any) -> BaseException | 
 
 
 def log_unhandled(node: Node[Any], process: Process, error: BaseException) -> None:
-    """One line for an error that nobody took, without the payload (BEHAVIOUR 5.10)."""
-    _log.error(
-        "unhandled error: %s: %s", type(error).__name__, error, extra=describe(node, process)
-    )
+    """One line for an error that nobody took and its causes, without the payload (5.10)."""
+    chain, seen = [], set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        chain.append(f"{type(cause).__name__}: {cause}")
+        cause = cause.__cause__
+    _log.error("unhandled error: %s", ", because of ".join(chain), extra=describe(node, process))

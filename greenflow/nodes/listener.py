@@ -161,7 +161,10 @@ class Listener(Source[ListenerSpec]):
         failure = process.settle(reason)
         if failure is not None and failure is not reason:
             unhandled, response = failure, plain(500)
-        if unhandled is not None:
+        if request.disconnected:
+            # Nobody waits for the answer, and that it was given up is no error of the workflow.
+            _log.info("the client left before its answer", extra=describe(self, process))
+        elif unhandled is not None:
             log_unhandled(self, process, unhandled)
         respond(response)
 

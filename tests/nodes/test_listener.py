@@ -142,8 +142,8 @@ def test_an_error_without_link_is_a_500_that_says_nothing(
         answer = client.ask(headers="X-Payload: in the payload\r\n")
         assert (answer.status, answer.text) == (500, "Internal Server Error")
         assert ("a", "rolled back") in running.probes.seen
-    unhandled = [r for r in caplog.records if "unhandled" in r.message]
-    assert len(unhandled) == 1
+    (unhandled,) = [r for r in caplog.records if "unhandled" in r.message]
+    assert "invalid argument, because of ValueError: the secret reason" in unhandled.message
     assert "in the payload" not in caplog.text
 
 
@@ -276,7 +276,10 @@ def test_the_children_of_a_process_do_not_hold_up_its_answer() -> None:
         until(lambda: not running.runtime.services.processes)
 
 
-def test_the_process_of_a_client_that_has_left_is_rolled_back() -> None:
+def test_the_process_of_a_client_that_has_left_is_rolled_back(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
     with served("- {kind: probe, name: a, resource: true}") as (running, client):
         running.probes.gates["a"] = Event()
         running.probes.reached["a"] = Event()
@@ -285,6 +288,8 @@ def test_the_process_of_a_client_that_has_left_is_rolled_back() -> None:
         client.reset()
         until(lambda: ("a", "rolled back") in running.probes.seen)
         until(lambda: not running.runtime.services.processes)
+    assert "the client left before its answer" in caplog.text
+    assert "unhandled" not in caplog.text
 
 
 def test_an_edited_listener_keeps_its_socket_and_its_connections() -> None:
