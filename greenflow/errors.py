@@ -8,7 +8,7 @@ wrong, where, and what to do; it never holds a payload or a secret.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 
@@ -58,6 +58,14 @@ class CompileFailed(GreenflowError):
 
     status = 400
     exit_code = 3
+
+    def __init__(self, reason: str, line: int = 0, column: int = 0) -> None:
+        self.line, self.column = line, column
+        super().__init__(f"line {line}, column {column}: {reason}" if line else reason)
+
+
+class SnippetFailed(GreenflowError):
+    """Code in a spec failed on a packet. Lines and columns count from 1; 0 is unknown."""
 
     def __init__(self, reason: str, line: int = 0, column: int = 0) -> None:
         self.line, self.column = line, column
@@ -135,3 +143,21 @@ class Interrupt(BaseException):
     def __init__(self, process: object) -> None:
         super().__init__()
         self.process = process
+
+
+def messages(error: BaseException) -> Iterator[str]:
+    """The message of an error, then those of its causes, through groups, each error once
+    (BEHAVIOUR 5.8)."""
+    pending, seen = [error], set()
+    while pending:
+        current = pending.pop()
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        if isinstance(current, BaseExceptionGroup):
+            yield current.message
+            pending.extend(reversed(current.exceptions))
+        else:
+            yield str(current)
+        if current.__cause__ is not None:
+            pending.append(current.__cause__)

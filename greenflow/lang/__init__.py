@@ -10,12 +10,25 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, Protocol
 
 from greenflow.errors import CompileFailed
 from greenflow.syntax import Part, SyntaxFault
 
-Program = Callable[[Any], Any]
+
+class Program(Protocol):
+    """Compiled code: from a payload to a result."""
+
+    def __call__(
+        self,
+        payload: Any,
+        *,
+        timeout: float | None = None,
+        log: Callable[[str], object] | None = None,
+    ) -> Any:
+        """The result. `timeout` seconds bound the call, None means the language's own limit; what
+        the code prints goes to `log`. An error of the code is raised, and is the packet's."""
+
 
 GROUP = "greenflow.languages"  # the entry points that languages come from
 
@@ -56,4 +69,4 @@ def constant(parse: Callable[[str], list[Part]], code: str) -> Program:
         line, column, _ = parts[1].place()
         raise CompileFailed("a snippet is one document, here begins another", line, column)
     value = parts[0].value if parts else None
-    return lambda payload: value
+    return lambda payload, *, timeout=None, log=None: value

@@ -7,4 +7,4 @@ from greenflow.lang import Program
 
 def compile(code: str) -> Program:
     """A program that gives the code."""
-    return lambda payload: code
+    return lambda payload, *, timeout=None, log=None: code

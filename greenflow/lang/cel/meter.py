@@ -1,0 +1,58 @@
+"""The step budget: how every evaluation ends.
+
+Lives here: the frame's counters and `charge`. A frame is a list: the steps left in this slice, the
+slices left, then the variables and the values that macros bind. A loop charges the size of its
+body for each turn; whatever costs more than constant time charges its length. Outside loops an
+expression is bounded by its own size, so nothing else needs to count.
+
+After each slice the hub gets to run, so a long evaluation delays no other greenlet.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gevent
+
+from greenflow.lang.cel.values import BudgetSpent, CelError
+
+#: Steps of one slice: about 10 ms at 0.1 µs a step, the longest that others may wait.
+SLICE = 100_000
+
+#: Slices after the first: 1,000,000 steps in all, so that a bomb ends within 0.2 s.
+SLICES = 9
+
+#: Seconds of the pause between slices. A pause of 0 runs what is ready but looks at no socket or
+#: timer (measured: a lag of the whole evaluation), so it is the least that is a timer.
+PAUSE = 1e-6
+
+#: The longest list, string or byte string that an operation may make: twice a body's limit of
+#: 8 MiB.
+MAX_LENGTH = 2**24
+
+Frame = list[Any]
+
+FIRST_SLOT = 2  # of the frame, after the two counters
+
+
+def charge(frame: Frame, steps: int) -> None:
+    """Take steps from the budget. Raises BudgetSpent."""
+    frame[0] -= steps
+    if frame[0] < 0:
+        refill(frame)
+
+
+def refill(frame: Frame) -> None:
+    """Begin the next slice, after others had their turn. Raises BudgetSpent."""
+    needed = -frame[0] // SLICE + 1
+    if needed > frame[1]:
+        raise BudgetSpent
+    frame[1] -= needed
+    frame[0] += needed * SLICE
+    gevent.sleep(PAUSE)
+
+
+def bounded(length: int) -> None:
+    """Refuse a result before it is made. Raises CelError."""
+    if length > MAX_LENGTH:
+        raise CelError(f"the result is longer than {MAX_LENGTH} elements")
