@@ -55,6 +55,7 @@ class Services:
     def __init__(self, namespace: str, settings: Settings, compiler: Compiler) -> None:
         self.namespace, self.settings, self.compiler = namespace, settings, compiler
         self.processes: set[Process] = set()  # every live process without a parent
+        self.operations: dict[str, Callable[..., Any]] = {}  # what `syscall` may call, by opcode
         self._shared: dict[object, tuple[Any, Callable[[Any], object]]] = {}
 
     def share(self, key: object, make: Callable[[], T], close: Callable[[T], object]) -> T:
@@ -380,6 +381,10 @@ class Context:
     def log(self) -> logging.LoggerAdapter[logging.Logger]:
         """A logger whose records name the namespace, the node and the process."""
         return logging.LoggerAdapter(_log, describe(self.node, self.process))
+
+    def log_line(self, text: str) -> None:
+        """Log what the code of a snippet prints."""
+        self.log.info("%s", text)
 
     def to(self, port: str, value: Any) -> Send:
         """For a handler to return or yield: this value leaves by that port. Raises LookupError."""

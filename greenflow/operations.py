@@ -9,10 +9,16 @@ whoever answers a workflow turns the first four into `invalid argument` (BEHAVIO
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from greenflow.errors import InvalidArgument
+from greenflow.errors import (
+    CompileFailed,
+    DuplicateSpec,
+    InvalidArgument,
+    SpecInvalid,
+    UnknownSpec,
+)
 
 if TYPE_CHECKING:
     from greenflow.scheme import Scheme
@@ -64,6 +70,28 @@ class Operations:
         if _mentions_namespace(filter):
             return filter
         return {"$and": [{"namespace": self.namespace}, filter]}
+
+    def opcodes(self) -> dict[str, Callable[[Any], list[dict[str, Any]]]]:
+        """What workflows may call (BEHAVIOUR 14.2): each takes the payload and answers
+        documents."""
+        return {
+            "nodes.create": _opcode(self.create),
+            "nodes.read": _opcode(self.read),
+            "nodes.update": _opcode(self.update),
+            "nodes.delete": _opcode(self.delete),
+        }
+
+
+def _opcode(operation: Callable[[Any], list[Record]]) -> Callable[[Any], list[dict[str, Any]]]:
+    """The operation for workflows: bad input is `invalid argument` (BEHAVIOUR 7.8)."""
+
+    def call(payload: Any) -> list[dict[str, Any]]:
+        try:
+            return [record.document for record in operation(payload)]
+        except (SpecInvalid, CompileFailed, DuplicateSpec, UnknownSpec) as error:
+            raise InvalidArgument(error) from error
+
+    return call
 
 
 def as_list(documents: Any) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ nodes, shared things and the store are closed.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from time import monotonic
 from types import TracebackType
 from typing import Any, Self
@@ -53,6 +54,7 @@ class Runtime:
         self.namespace = namespace or self.settings.namespace
         self.scheme = scheme or Scheme.installed()
         self._store, self._specs = store, specs
+        self._registered: dict[str, Callable[..., Any]] = {}
         self._opened: Store | None = None
         self._services: Services | None = None
         self._table: Table | None = None
@@ -70,6 +72,7 @@ class Runtime:
         self._opened = open_store(self._store) if isinstance(self._store, str) else self._store
         try:
             self._services = Services(self.namespace, self.settings, self.scheme)
+            self._services.operations.update({**self.operations.opcodes(), **self._registered})
             self._table = Table(self._services)
             if self._specs is not None:
                 self.operations.apply(self._specs)
@@ -119,6 +122,14 @@ class Runtime:
         traceback: TracebackType | None,
     ) -> None:
         self.stop()
+
+    def register(self, opcode: str, function: Callable[..., Any]) -> None:
+        """Offer a function to `syscall` nodes, before the start.
+
+        Its parameters are positional; those with a plain type are checked. What it raises goes to
+        the node's `error`.
+        """
+        self._registered[opcode] = function
 
     # -- using it ------------------------------------------------------------------------------
 

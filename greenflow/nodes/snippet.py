@@ -9,12 +9,15 @@ from msgspec import Meta
 from greenflow import lang
 from greenflow.errors import CompileFailed, SpecFault
 from greenflow.node import Compiler, Context, Node, Services, node
-from greenflow.spec import Spec
+from greenflow.spec import Duration, Spec
 
 
 class SnippetSpec(Spec):
     language: Annotated[str, Meta(description="what the code is written in")] = "text"
     code: Annotated[str, Meta(description="the code")] = ""
+    timeout: Annotated[
+        Duration | None, Meta(description="how long a call may take; default: the language's")
+    ] = None
 
 
 @node("snippet", reads_only=True)
@@ -34,4 +37,4 @@ class Snippet(Node[SnippetSpec]):
         super().__init__(spec, services)
 
     def handle(self, ctx: Context, payload: Any) -> Any:
-        return self.program(payload)
+        return self.program(payload, timeout=self.spec.timeout, log=ctx.log_line)
