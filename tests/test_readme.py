@@ -122,6 +122,13 @@ def test_the_tour_with_a_database(folder: Path) -> None:
     assert ids.sub("ID", output).strip() == ids.sub("ID", expected).strip()
 
 
+def test_the_tour_of_eval(folder: Path) -> None:
+    items = [{"price": 4, "count": 3}, {"price": 9, "count": 1}]
+    (folder / "order.json").write_text(json.dumps({"items": items}))
+    (command,) = commands("tour: eval")
+    assert shell(command, folder, 0) == block("tour: eval").split("\n", 1)[1]
+
+
 @pytest.mark.parametrize("name", ["tour: embed", "tour: kind"])
 def test_the_code_of_the_readme(name: str) -> None:
     subprocess.run([sys.executable, "-W", "error", "-c", block(name)], check=True, cwd=ROOT)

@@ -21,6 +21,7 @@ import click
 COMMANDS = {
     "apply": "apply",
     "delete": "delete",
+    "eval": "eval",
     "get": "get",
     "kinds": "kinds",
     "run": "run",

@@ -1,0 +1,49 @@
+"""`greenflow eval`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def evaluate(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "greenflow", "eval", *arguments]
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+
+
+def test_code_is_run_on_a_payload(tmp_path: Path) -> None:
+    file = tmp_path / "payload.json"
+    file.write_text('{"a": [1, 2, 3]}')
+    done = evaluate("--input", str(file), "self.a.filter(x, x > 1)")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[2,3]\n", "")
+    done = evaluate("-l", "cel", "--input", "-", "self + 1", stdin="41")
+    assert (done.returncode, done.stdout) == (0, "42\n")
+
+
+@pytest.mark.parametrize(
+    ("language", "code", "result"),
+    [("text", "hi", '"hi"\n'), ("json", "[1, 2]", "[1,2]\n"), ("yaml", "a: no", '{"a":"no"}\n')],
+)
+def test_every_language_can_be_tried(language: str, code: str, result: str) -> None:
+    assert evaluate("-l", language, code).stdout == result
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("1 +",), 3, "line 1"),
+        (("self.a",), 1, "line 1"),
+        (("-l", "klingon", "x"), 3, "unknown language 'klingon'"),
+        (("--timeout", "soon", "1"), 2, "--timeout"),
+        (("--input", "no such file", "1"), 1, "no such file"),
+    ],
+)
+def test_a_failure_is_one_clear_line(arguments: tuple[str, ...], code: int, said: str) -> None:
+    done = evaluate(*arguments)
+    assert done.returncode == code
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
