@@ -316,8 +316,9 @@ class Plan:
         for version in self._retiring:
             assert version.node is not None
             version.node.retiring = True
+        loaded = set(self.load)
         for version in list(self._prepared):
-            if version not in self.load:
+            if version not in loaded:
                 self._abandon(version)
         for version in self.load:
             node = version.node
@@ -382,8 +383,9 @@ class Plan:
 
     def _tidy(self) -> None:
         """Let go of what was opened for nothing, and of versions that are out of date."""
+        loaded = set(self.load)
         for version in list(self._prepared):
-            if version not in self.load:
+            if version not in loaded:
                 self._abandon(version)
         for version in self.refused.values():
             if version.opened and version.node is not None:
@@ -395,9 +397,10 @@ class Plan:
                 assert symbol.pending is not None
                 self.table.forget(symbol.pending)
         self.gone = self._replaced()
+        gone = set(self.gone)
         for version in self._retiring:
             assert version.node is not None
-            version.node.retiring = version in self.gone
+            version.node.retiring = version in gone
         for version in self.accepted.values():
             if version.spec is not None:
                 self.relink.update(((version, port), None) for port in version.spec.links)
