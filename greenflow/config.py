@@ -74,6 +74,24 @@ class SyscallSettings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
 
 
+class JavaScriptSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """The OS processes that run JavaScript and TypeScript, and what a call may take there."""
+
+    workers: Annotated[
+        int, Meta(ge=1, le=1024, description="OS processes that run JavaScript; started when used")
+    ] = 2
+    timeout: Annotated[
+        float,
+        Meta(
+            extra=_DURATION,
+            description="how long a call may take unless its node says otherwise, as 1 or 500ms",
+        ),
+    ] = 1.0
+    memory_mib: Annotated[
+        int, Meta(ge=16, le=65536, description="memory that a call may take, in MiB")
+    ] = 128
+
+
 class LogSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """What goes to standard error."""
 
@@ -111,6 +129,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = "table"
     listener: ListenerSettings = ListenerSettings()
     syscall: SyscallSettings = SyscallSettings()
+    javascript: JavaScriptSettings = JavaScriptSettings()
     log: LogSettings = LogSettings()
     environment: Annotated[
         dict[str, str], Meta(description="values for {{ .KEY }} of specs that name no value")

@@ -72,6 +72,19 @@ class SnippetFailed(GreenflowError):
         super().__init__(f"line {line}, column {column}: {reason}" if line else reason)
 
 
+class JavaScriptError(SnippetFailed):
+    """What JavaScript code threw. `name` is what JavaScript calls the error (`TypeError`).
+
+    The message is the thrown one and nothing else, so that workflows can compare it; the place is a
+    note, which logs and tracebacks show."""
+
+    def __init__(self, message: str, name: str = "Error", line: int = 0, column: int = 0) -> None:
+        super().__init__(message)
+        self.name, self.line, self.column = name, line, column
+        if line:
+            self.add_note(f"line {line}, column {column}")
+
+
 class DuplicateSpec(GreenflowError):
     """An id or a (namespace, name) that is taken."""
 
@@ -161,3 +174,9 @@ def messages(error: BaseException) -> Iterator[str]:
             yield str(current)
         if current.__cause__ is not None:
             pending.append(current.__cause__)
+
+
+def noted(error: BaseException) -> str:
+    """The message of an error with its notes (PEP 678) behind it."""
+    notes = getattr(error, "__notes__", ())
+    return f"{error} ({'; '.join(notes)})" if notes else str(error)

@@ -9,6 +9,7 @@ nodes, shared things and the store are closed.
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable
 from time import monotonic
@@ -20,6 +21,7 @@ from gevent.event import Event
 
 from greenflow.config import Settings
 from greenflow.errors import GreenflowError, Inactive
+from greenflow.lang import javascript
 from greenflow.loader import Loader
 from greenflow.node import Services
 from greenflow.operations import Operations
@@ -59,6 +61,7 @@ class Runtime:
         self._services: Services | None = None
         self._table: Table | None = None
         self._loader: Loader | None = None
+        self._holds_javascript = False
 
     # -- starting and stopping -----------------------------------------------------------------
 
@@ -72,6 +75,9 @@ class Runtime:
         self._opened = open_store(self._store) if isinstance(self._store, str) else self._store
         try:
             self._services = Services(self.namespace, self.settings, self.scheme)
+            limits = self.settings.javascript
+            javascript.hold(javascript.Limits(limits.workers, limits.timeout, limits.memory_mib))
+            self._holds_javascript = True
             self._services.operations.update({**self.operations.opcodes(), **self._registered})
             self._table = Table(self._services)
             if self._specs is not None:
@@ -95,6 +101,9 @@ class Runtime:
             self._finish(self._services)
             self._services.close()
             self._services = None
+        if self._holds_javascript:
+            javascript.release()
+            self._holds_javascript = False
         if self._opened is not None:
             if isinstance(self._store, str):
                 self._opened.close()
@@ -129,7 +138,7 @@ class Runtime:
         Its parameters are positional; those with a plain type are checked. What it raises goes to
         the node's `error`.
         """
-        self._registered[opcode] = function
+        self._registered[opcode] = _guarded(function)
 
     # -- using it ------------------------------------------------------------------------------
 
@@ -203,3 +212,13 @@ class Runtime:
         if self._table is None or self._services is None:
             raise Inactive("the runtime is not started")
         return self._table, self._services
+
+
+def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of others for workflows: it gets copies, and what it returns is a payload."""
+
+    @functools.wraps(function)
+    def call(*arguments: Any) -> Any:
+        return adopt(function(*map(copy, arguments)))
+
+    return call

@@ -81,7 +81,7 @@ class Scheme:
         try:
             return self.node_type(kind)
         except (LookupError, GreenflowError) as error:
-            raise SpecInvalid([SpecFault(f"{path}.kind", str(error.args[0]))]) from error
+            raise SpecInvalid([SpecFault(f"{path}.kind", str(error.args[0]))]) from None
 
     def _check(self, spec: Spec) -> list[SpecFault]:
         node_type = self.node_type(spec.kind)

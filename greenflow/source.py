@@ -10,6 +10,7 @@ import logging
 from functools import partial
 from typing import Any, ClassVar
 
+from greenflow.errors import noted
 from greenflow.node import Node, S, describe
 from greenflow.packet import NOTHING, Fault
 from greenflow.port import OutPort
@@ -107,6 +108,6 @@ def log_unhandled(node: Node[Any], process: Process, error: BaseException) -> No
     cause: BaseException | None = error
     while cause is not None and id(cause) not in seen:
         seen.add(id(cause))
-        chain.append(f"{type(cause).__name__}: {cause}")
+        chain.append(f"{type(cause).__name__}: {noted(cause)}")
         cause = cause.__cause__
     _log.error("unhandled error: %s", ", because of ".join(chain), extra=describe(node, process))

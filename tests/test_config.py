@@ -45,6 +45,9 @@ def test_every_setting_is_reached_from_a_flag_a_variable_and_the_file() -> None:
     samples = {
         "grace": ("1m30s", 90.0),
         "output": ("json", "json"),
+        "javascript.workers": ("3", 3),
+        "javascript.timeout": ("250ms", 0.25),
+        "javascript.memory_mib": ("64", 64),
         "log.level": ("debug", "debug"),
         "log.format": ("text", "text"),
     }

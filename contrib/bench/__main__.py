@@ -13,7 +13,18 @@ from typing import Any
 
 from contrib.bench.tools import HERE, versions
 
-NAMES = ("startup", "core", "cel", "load", "requests", "connections", "reload", "leaks")
+NAMES = (
+    "startup",
+    "core",
+    "cel",
+    "javascript",
+    "system",
+    "load",
+    "requests",
+    "connections",
+    "reload",
+    "leaks",
+)
 
 
 def main(names: list[str]) -> None:

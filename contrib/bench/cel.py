@@ -93,7 +93,7 @@ def measure() -> dict[str, Any]:
     return {
         **runs,
         "first_compile_ms": float(first.stdout) * 1e3,
-        "compile_ms": best(lambda: cel.compile(EXPRESSIONS["has_field"][0]), 200) * 1e3,
+        "compile_ms": best(lambda: cel.Program(EXPRESSIONS["has_field"][0], cel.SELF), 200) * 1e3,
         "bombs_ms": {name: bomb(code) * 1e3 for name, code in BOMBS.items()},
         "cel_python": other(),
     }

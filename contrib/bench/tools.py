@@ -94,10 +94,17 @@ def ping(folder: Path, *options: str, text: str = PING) -> Iterator[tuple[Any, i
         yield process, port, file
 
 
-def wrk(port: int, seconds: int, connections: int = 64, path: str = "/ping") -> dict[str, float]:
+def wrk(
+    port: int,
+    seconds: int,
+    connections: int = 64,
+    path: str = "/ping",
+    script: Path | None = None,
+) -> dict[str, float]:
     """Requests a second and the 99th percentile in ms, from core 1; errors count too."""
+    options = [] if script is None else ["-s", str(script)]
     output = run(
-        *on_core(1, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"),
+        *on_core(1, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", *options),
         f"http://127.0.0.1:{port}{path}",
     )
     percentile = re.search(r"99%\s+([\d.]+)(us|ms|s)", output)

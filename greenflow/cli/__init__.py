@@ -75,7 +75,7 @@ def main(arguments: list[str]) -> int:
 
 def _failed(error: Exception) -> int:
     """Tells what went wrong, and returns the exit code that it deserves."""
-    from greenflow.errors import GreenflowError, InvalidArgument
+    from greenflow.errors import GreenflowError, InvalidArgument, noted
     from greenflow.log import redact
 
     if logging.getLogger().isEnabledFor(logging.DEBUG):
@@ -83,7 +83,7 @@ def _failed(error: Exception) -> int:
     if isinstance(error, InvalidArgument) and error.__cause__ is not None:
         lines, code = [f"{error}: {error.__cause__}"], error.exit_code
     elif isinstance(error, GreenflowError):
-        lines, code = getattr(error, "lines", None) or [str(error)], error.exit_code
+        lines, code = getattr(error, "lines", None) or [noted(error)], error.exit_code
     elif isinstance(error, OSError):
         what = error.strerror or str(error)
         lines, code = [f"{error.filename}: {what}" if error.filename else what], 1

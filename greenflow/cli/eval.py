@@ -28,6 +28,7 @@ def command(
     """
     from greenflow import lang, mime
     from greenflow.duration import parse_duration
+    from greenflow.lang import javascript
 
     try:
         seconds = None if timeout is None else parse_duration(timeout)
@@ -37,7 +38,12 @@ def command(
     if file is not None:
         with click.open_file(file, "rb") as source:
             payload = mime.loads(source.read())
-    result = lang.compile(language, code)(payload, timeout=seconds, log=_log)
+    limits = settings.javascript
+    javascript.hold(javascript.Limits(limits.workers, limits.timeout, limits.memory_mib))
+    try:
+        result = lang.compile(language, code)(payload, timeout=seconds, log=_log)
+    finally:
+        javascript.release()
     sys.stdout.buffer.write(mime.dumps(result))
 
 

@@ -1,8 +1,9 @@
 """The languages of snippets: from code to what a packet's payload is handed to.
 
-Lives here: the registry, and `compile` with its cache. Each language is a module beside this one,
-or of another package, found through the entry points `greenflow.languages`: a function that takes
-code and returns a program, a callable from payload to result. A program never changes its payload.
+Lives here: the registry. Each language is a module beside this one, or of another package, found
+through the entry points `greenflow.languages`: a function that takes code and returns a program, a
+callable from payload to result. A program never changes its payload. Programs that keep nothing
+between calls may be shared: a language whose programs do may put `remembered` on its function.
 """
 
 from __future__ import annotations
@@ -32,9 +33,11 @@ class Program(Protocol):
 
 GROUP = "greenflow.languages"  # the entry points that languages come from
 
-# Programs kept by language and code. 10,000 specs often share a few snippets; what is no longer
-# used falls out.
+# Programs that a language remembers by their code. 10,000 specs often share a few snippets; what is
+# no longer used falls out.
 CACHED = 1024
+
+remembered = functools.lru_cache(maxsize=CACHED)
 
 
 def languages() -> list[str]:
@@ -53,7 +56,6 @@ def _language(name: str) -> Callable[[str], Program]:
     raise CompileFailed(f"unknown language {name!r}; installed are {', '.join(languages())}")
 
 
-@functools.lru_cache(maxsize=CACHED)
 def compile(language: str, code: str) -> Program:
     """The program of a snippet. Raises CompileFailed, with line and column where they are known."""
     return _language(language)(code)

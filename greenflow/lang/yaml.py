@@ -5,10 +5,11 @@ Nobody changes a payload in place, so every packet may be given the same value.
 
 from __future__ import annotations
 
-from greenflow.lang import Program, constant
+from greenflow.lang import Program, constant, remembered
 from greenflow.syntax.yaml import parts_of_yaml
 
 
+@remembered
 def compile(code: str) -> Program:
     """A program that gives the value of the YAML text. Raises CompileFailed."""
     return constant(parts_of_yaml, code)

@@ -38,11 +38,16 @@ def dumps(value: Any) -> bytes:
     try:
         text = _encode_json(value)
         # msgspec writes null for what is no number, and integers of any size; both are rare.
-        if b"null" in text or _has_long_number(text):
+        if _has_null(text) or _has_long_number(text):
             _check_numbers(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise EncodeError(f"no JSON: {error}") from error
     return text + b"\n"
+
+
+def _has_null(text: bytes) -> bool:
+    """Whether there may be a null; most of those within strings are told apart."""
+    return b":null" in text or b",null" in text or b"[null" in text or text == b"null"
 
 
 def _has_long_number(text: bytes) -> bool:

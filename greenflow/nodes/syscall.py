@@ -1,7 +1,8 @@
 """`syscall`: calls a function that the runtime offers to workflows (BEHAVIOUR 14, 14.2).
 
 The functions are in `Services.operations`: those on the stored specs, and those that an embedding
-program registers with `Runtime.register`. No store is known here.
+program registers with `Runtime.register`. They change no argument, and return payloads; the runtime
+sees to it for those of others. No store is known here.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from msgspec import Meta
 from greenflow.errors import CompileFailed, InvalidArgument
 from greenflow.node import Context, Node, Services, node
 from greenflow.spec import Spec
-from greenflow.value import adopt, copy
 
 
 class SyscallSpec(Spec):
@@ -41,7 +41,7 @@ class Syscall(Node[SyscallSpec]):
         super().__init__(spec, services)
 
     def handle(self, ctx: Context, payload: Any) -> Any:
-        return adopt(self.function(*self.arguments(copy(payload))))
+        return self.function(*self.arguments(payload))
 
     def arguments(self, payload: Any) -> list[Any]:
         """The payload as the function's arguments. Raises InvalidArgument."""

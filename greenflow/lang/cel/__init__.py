@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from greenflow.errors import CompileFailed, SnippetFailed
+from greenflow.lang import remembered
 from greenflow.lang.cel import (  # noqa: F401 - the libraries register themselves
     formatting,
     lists,
@@ -85,7 +86,8 @@ class Program:
         return SnippetFailed("the values are nested too deep")
 
 
-def compile(code: str, variables: Sequence[str] = SELF) -> Program:
+@remembered
+def compile(code: str, variables: tuple[str, ...] = SELF) -> Program:
     """The program of an expression; a name with dots (`a.b`) may be a variable too. Raises
     CompileFailed with line and column."""
     try:

@@ -1,0 +1,145 @@
+"""The language `javascript`: snippets that run in worker OS processes, as TypeScript's do, too.
+
+Lives here: what is offered to the rest of greenflow. module.py makes a function of an ES module,
+pool.py has the workers, wire.py the values; worker.py and isolate.py are what runs in a worker,
+realm.js what stands around a snippet there. A runtime holds the workers of its hub while it runs.
+
+The code is parsed when it is compiled; workers start at the first call. A program is an isolate of
+its own in each worker: two programs share no globals, even if their code is the same. State between
+calls may or may not be there (BEHAVIOUR 15.9).
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+if TYPE_CHECKING:
+    from gevent.hub import Hub
+
+    from greenflow.lang.javascript.pool import Pool, Source
+
+# The longest limit of a call in seconds: what a worker counts in milliseconds, 24 days.
+MAX_TIMEOUT = 2**31 / 1000
+
+
+class Limits(NamedTuple):
+    """What a pool may use: OS processes, seconds of a call, memory of a call in MiB (15.8)."""
+
+    workers: int = 2
+    timeout: float = 1.0
+    memory_mib: int = 128
+
+
+class _Use:
+    """What one hub uses: who holds it, by which limits, and the pool once there was a call."""
+
+    def __init__(self) -> None:
+        self.limits, self.holders = Limits(), 0
+        self.pool: Pool | None = None
+
+
+_numbers = itertools.count(1)
+_lock = threading.Lock()
+_uses: WeakKeyDictionary[Hub, _Use] = WeakKeyDictionary()
+
+
+def _use() -> _Use:
+    from gevent import get_hub
+
+    with _lock:
+        return _uses.setdefault(get_hub(), _Use())
+
+
+def hold(limits: Limits) -> None:
+    """Somebody may call programs on this thread's hub from now on, until `release`. Of several
+    holders the limits of the last one count, for a pool that starts afterwards."""
+    use = _use()
+    use.limits = limits
+    use.holders += 1
+
+
+def release() -> None:
+    """A holder is done; after the last one the workers end."""
+    use = _use()
+    use.holders -= 1
+    if use.holders <= 0:
+        close()
+
+
+def close() -> None:
+    """End the workers that calls on this thread's hub started; the next call starts others."""
+    use = _use()
+    pool, use.pool = use.pool, None
+    if pool is not None:
+        pool.close()
+
+
+def running() -> Pool:
+    """The pool of this thread's hub."""
+    use = _use()
+    if use.pool is None:
+        from greenflow.lang.javascript.pool import Pool
+
+        use.pool = Pool(use.limits)
+    return use.pool
+
+
+def _forked() -> None:
+    """The pools of a parent are not ours: a worker must see the end of the parent alone."""
+    global _lock
+    _lock = threading.Lock()
+    for use in list(_uses.values()):
+        if use.pool is not None:
+            use.pool.abandon()
+            use.pool = None
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
+class JavaScript:
+    """A program: its module as a function, which the workers keep by a number."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def __call__(
+        self,
+        payload: Any,
+        *,
+        timeout: float | None = None,
+        log: Callable[[str], object] | None = None,
+    ) -> Any:
+        """What the default export returns for the payload. `timeout` is in seconds, by default what
+        the limits say; what is written to `console` goes to `log` line by line.
+
+        Raises JavaScriptError with what the code threw, or the error of the payload itself if it
+        threw that; SnippetFailed when a limit ended the call; InvalidArgument for a payload that
+        is none.
+        """
+        from greenflow.lang.javascript import wire
+
+        errors: list[Exception] = []
+        here = running()
+        text = wire.encode(payload, here.tag, errors)
+        seconds = min(here.timeout if timeout is None else timeout, MAX_TIMEOUT)
+        answer = wire.decode(here.run(self._source, seconds, text), here.tag, errors)
+        if log is not None:
+            for line in answer.lines:
+                log(line)
+        if answer.error is not None:
+            raise answer.error
+        return answer.value
+
+
+def compile(code: str) -> JavaScript:
+    """A program of an ES module. Raises CompileFailed."""
+    from greenflow.lang.javascript.module import function
+    from greenflow.lang.javascript.pool import Source
+
+    return JavaScript(Source(next(_numbers), function(code)))

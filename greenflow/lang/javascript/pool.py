@@ -1,0 +1,362 @@
+"""The engine's side of the workers: who runs which call, and what happens when one dies.
+
+Lives here: Pool and what it holds for each worker. What is in a line is wire.py's.
+
+A pool belongs to the hub of the thread that uses it: its sockets and greenlets are the hub's. It
+starts its workers at the first call, hands each call to the one with the fewest, and starts another
+when one ends. The clock of a call is the worker's; only a worker that says nothing at all is killed
+here. Snippets have no effect outside themselves, so a call may be run again:
+
+- a worker that ends on purpose (`X`) has named the call that made it do so; all others are run
+  again elsewhere;
+- when one dies, the calls that it may have run (the first of each program) are suspects. A single
+  suspect gets the error; several, and those of a worker that was killed because it hung, are run
+  again, each in a worker of its own. The rest, which had not started, are run again like before.
+
+The library is not monkey-patched and its user's program may be: OS processes are started with
+`os.posix_spawn` and awaited through a pidfd, which works in both and on every hub.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+import signal
+import sys
+import weakref
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from time import monotonic
+
+import gevent
+from gevent import socket
+from gevent.event import AsyncResult, Event
+from gevent.monkey import get_original
+
+from greenflow.errors import GreenflowError
+from greenflow.lang.javascript import Limits
+
+# Seconds of silence of a worker with calls under way that mean it hangs. It writes something at
+# least every 0.5 s then (worker.py), and keeps the limits of calls by itself.
+SILENCE = 2.0
+LOOK = 0.25  # seconds between looks at a worker with calls under way
+
+START = 20.0  # seconds a worker may take to start; 0.2 is usual
+FAILED_STARTS = 3  # workers in a row that die before they are ready: another will not do better
+
+STOP = 2.0  # seconds that killed workers are waited for
+SUSPECTS = 2  # suspects run again at the same time, each in a worker of its own
+
+_READ = 1 << 18  # bytes
+_log = logging.getLogger("greenflow.lang")
+_WORKER = "greenflow.lang.javascript.worker"
+
+
+class Call:
+    """A call under way: where its answer goes, and what is needed to run it again."""
+
+    __slots__ = ("answer", "program", "runs", "seconds", "text")
+
+    def __init__(self, program: Source, seconds: float, text: str) -> None:
+        self.program, self.seconds, self.text = program, seconds, text
+        self.answer: AsyncResult[bytes] = AsyncResult()
+        self.runs = 0  # workers that died while they may have run it
+
+
+class Source:
+    """A program as workers know it, by a number of its own."""
+
+    __slots__ = ("__weakref__", "code", "number")
+
+    def __init__(self, number: int, code: str) -> None:
+        self.number, self.code = number, code
+
+
+class Worker:
+    """One OS process, its socket, and the calls it has."""
+
+    def __init__(self, tag: str, memory_mib: int, ended: Callable[[Worker, bool], None]) -> None:
+        self.calls: dict[bytes, Call] = {}
+        self.is_ready = self.is_hung = False
+        self._ended = ended
+        self._programs: dict[int, weakref.ref[Source]] = {}  # those that the worker knows
+        self._forgotten = deque[int]()  # those of them that are nobody's any more
+        self._numbers, self._out = 0, list[str]()
+        self._heard = monotonic()
+        self._has_out, self._has_calls = Event(), Event()
+        ours, theirs = socket.socketpair()
+        try:
+            # The descriptors of Python are closed by exec; this one must not be.
+            os.set_inheritable(theirs.fileno(), True)
+            arguments = (str(theirs.fileno()), str(memory_mib), tag)
+            # gevent's own, in a patched program, works on the main thread's hub alone.
+            self.pid = get_original("os", "posix_spawn")(
+                sys.executable,
+                # Without `site`, whose work is done (_environment): a start is a fifth shorter.
+                [sys.executable, "-S", "-m", _WORKER, *arguments],
+                _environment(),
+                # What V8 prints when it gives up is no log of the engine's.
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+                    (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
+                ],
+                setpgroup=0,  # an interrupt from the terminal is the engine's to handle
+            )
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        self._socket, self._handle = ours, os.pidfd_open(self.pid)
+        self._rest, self._is_sending = b"", False
+        self._greenlets = [gevent.spawn(run) for run in (self._read, self._write, self._watch)]
+
+    def run(self, call: Call) -> None:
+        """Send the call."""
+        program = call.program
+        while self._forgotten:
+            gone = self._forgotten.popleft()
+            del self._programs[gone]
+            self._out.append(f"F {gone}\n")
+        if program.number not in self._programs:
+            forget = partial(_append, self._forgotten, program.number)
+            self._programs[program.number] = weakref.ref(program, forget)
+            self._out.append(f"P {program.number} {json.dumps(program.code)}\n")
+        self._numbers += 1
+        number = str(self._numbers)
+        is_alone = not self.calls
+        if is_alone:
+            self._heard = monotonic()
+            self._has_calls.set()
+        self.calls[number.encode()] = call
+        self._out.append(
+            f"C {number} {program.number} {max(1, int(call.seconds * 1000))} {call.text}\n"
+        )
+        if is_alone:
+            self._send_now()
+        if self._out:
+            self._has_out.set()  # calls of one turn of the loop go in one piece
+
+    def _send_now(self) -> None:
+        """Send without a turn of the loop, if nothing waits to be sent and the kernel takes it all;
+        the writer sends what it does not take."""
+        if self._is_sending:
+            return
+        data, self._out = "".join(self._out).encode("utf-8", "replace"), []
+        try:
+            sent = os.write(self._socket.fileno(), data)  # gevent made it non-blocking
+        except OSError:
+            sent = 0
+        if sent < len(data):
+            self._rest = data[sent:]
+            self._has_out.set()
+
+    def suspects(self) -> list[Call]:
+        """The calls it may have run: the first of each program."""
+        first: dict[int, Call] = {}
+        for call in self.calls.values():
+            first.setdefault(call.program.number, call)
+        return list(first.values())
+
+    def _write(self) -> None:
+        try:
+            while self._has_out.wait():
+                self._has_out.clear()
+                data = self._rest + "".join(self._out).encode("utf-8", "replace")
+                self._rest, self._out = b"", []
+                self._is_sending = True
+                self._socket.sendall(data)
+                self._is_sending = False
+        except OSError:
+            return  # the reader sees the end, too, and tells it
+
+    def _read(self) -> None:
+        rest, is_named = b"", False
+        try:
+            while data := self._socket.recv(_READ):
+                self._heard = monotonic()
+                *lines, rest = (rest + data).split(b"\n") if rest else data.split(b"\n")
+                for line in lines:
+                    kind = line[:1]
+                    if kind == b"A":
+                        _, number, text = line.split(b" ", 2)
+                        call = self.calls.pop(number)
+                        call.answer.set(text)
+                    elif kind == b"R":
+                        self.is_ready = True
+                    elif kind == b"X":
+                        is_named = True
+                if not self.calls:
+                    self._has_calls.clear()
+        except OSError:
+            rest = b""  # it ended with lines of ours unread, which the kernel reports as a reset
+        gevent.spawn(self._ended, self, is_named)
+
+    def _watch(self) -> None:
+        """Kill the worker when it hangs."""
+        while True:
+            self._has_calls.wait()
+            gevent.sleep(LOOK)
+            if self._is_silent():
+                gevent.sleep(0)  # our hub may have been the one that was late: read first
+                if self._is_silent():
+                    self.is_hung = True
+                    self.kill()
+                    return
+
+    def _is_silent(self) -> bool:
+        if not self.calls:
+            return False
+        return monotonic() - self._heard > (SILENCE if self.is_ready else START)
+
+    def kill(self) -> None:
+        """End the OS process, whatever it does."""
+        try:
+            signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+        except OSError:
+            return  # it ended by itself, or is a fork's parent's
+
+    def close(self) -> None:
+        """End the OS process, wait until it is gone, give back what it held."""
+        gevent.killall([it for it in self._greenlets if it is not gevent.getcurrent()])
+        self._socket.close()
+        self.kill()
+        try:
+            socket.wait_read(self._handle, timeout=STOP, timeout_exc=TimeoutError())
+            get_original("os", "waitpid")(self.pid, os.WNOHANG)
+        except ChildProcessError:
+            return  # somebody waits for all children, and had it
+        except TimeoutError:
+            _log.warning("the JavaScript worker %d does not end", self.pid)
+        finally:
+            os.close(self._handle)
+
+    def abandon(self) -> None:
+        """Forget the OS process in a fork: it is the parent's."""
+        os.close(self._socket.detach())
+        os.close(self._handle)
+        self._handle = -1  # the number will be somebody else's
+
+
+def _append(numbers: deque[int], number: int, _: object) -> None:
+    numbers.append(number)
+
+
+def _environment() -> dict[str, str]:
+    """What a worker is told of the engine's environment: nothing but where its code is."""
+    ours = str(Path(__file__).parents[3])
+    path = [ours, *(path for path in sys.path if path and path != ours)]
+    return {"PYTHONPATH": os.pathsep.join(path), "LC_ALL": "C.UTF-8"}
+
+
+class Pool:
+    """The workers of a hub. `timeout` is the limit of a call that has none of its own, seconds."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.tag = secrets.token_hex(16)  # of values that JSON does not have (wire.py)
+        self._size, self.timeout, self._memory_mib = limits
+        self._workers: list[Worker] = []
+        self._apart: dict[Worker, Call] = {}  # workers that run one suspect each
+        self._suspects: deque[Call] = deque()
+        self._failed_starts = 0
+        self._is_closed = False
+
+    def run(self, program: Source, seconds: float, text: str) -> bytes:
+        """The answer of a call (wire.py). `seconds` are its limit, from when it starts to run."""
+        call = Call(program, seconds, text)
+        self._send(call)
+        answer = call.answer.get()
+        assert isinstance(answer, bytes)
+        return answer
+
+    def processes(self) -> list[int]:
+        """The OS processes of the workers."""
+        return [worker.pid for worker in (*self._workers, *self._apart)]
+
+    def close(self) -> None:
+        """End the workers; calls under way get an error."""
+        self._is_closed = True
+        workers = [*self._workers, *self._apart]
+        calls = [*self._suspects, *(call for worker in workers for call in worker.calls.values())]
+        self._workers, self._apart = [], {}
+        self._suspects.clear()
+        for call in calls:
+            call.answer.set_exception(GreenflowError("the JavaScript workers were stopped"))
+        for worker in workers:
+            worker.close()
+
+    def abandon(self) -> None:
+        """Forget the workers in a fork: they are the parent's."""
+        self._is_closed = True
+        for worker in (*self._workers, *self._apart):
+            worker.abandon()
+
+    def _send(self, call: Call) -> None:
+        if self._is_closed:
+            call.answer.set_exception(GreenflowError("the JavaScript workers were stopped"))
+            return
+        while len(self._workers) < self._size:
+            self._workers.append(self._start())
+        min(self._workers, key=lambda worker: len(worker.calls)).run(call)
+
+    def _start(self) -> Worker:
+        if self._failed_starts >= FAILED_STARTS:
+            self._failed_starts = 0  # the next call tries again
+            raise GreenflowError(
+                "JavaScript workers end before they are ready; "
+                f"run `{sys.executable} -m {_WORKER}` to see why"
+            )
+        return Worker(self.tag, self._memory_mib, self._ended)
+
+    def _ended(self, worker: Worker, is_named: bool) -> None:
+        """A worker is gone. `is_named`: it said so itself, having answered the guilty call."""
+        if self._is_closed:
+            return
+        self._failed_starts = 0 if worker.is_ready else self._failed_starts + 1
+        if worker in self._workers:
+            self._workers.remove(worker)
+        else:
+            self._apart.pop(worker, None)
+        suspects = [] if is_named or not worker.is_ready else worker.suspects()
+        others = [call for call in worker.calls.values() if call not in suspects]
+        for call in suspects:
+            call.runs += 1
+            if call.runs > 1 or (len(suspects) == 1 and not worker.is_hung):
+                call.answer.set(
+                    b'm"the JavaScript worker died in this call; '
+                    b'the snippet took too much memory, or met a fault of V8"'
+                )
+            else:
+                self._suspects.append(call)
+        try:
+            for call in others:
+                self._send(call)
+            self._try_suspects()
+        except Exception as error:  # no worker can be started: all that wait must hear of it
+            for call in (*others, *self._suspects):
+                if not call.answer.ready():
+                    call.answer.set_exception(error)
+            self._suspects.clear()
+        worker.close()
+
+    def _try_suspects(self) -> None:
+        while self._suspects and len(self._apart) < SUSPECTS:
+            call = self._suspects.popleft()
+            worker = self._start()
+            self._apart[worker] = call
+            worker.run(call)
+            call.answer.rawlink(partial(self._cleared, worker))
+
+    def _cleared(self, worker: Worker, _: object) -> None:
+        """A suspect has its answer: its worker has done its work."""
+        if self._apart.pop(worker, None) is not None:
+            gevent.spawn(self._close_apart, worker)
+
+    def _close_apart(self, worker: Worker) -> None:
+        worker.close()
+        self._try_suspects()

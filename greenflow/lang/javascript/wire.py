@@ -1,0 +1,216 @@
+"""How values, errors and calls stand on the wire between the engine and a worker.
+
+Lives here: the lines of the wire, and payloads as JSON text. Not here: sockets, and who waits.
+
+The wire is lines, UTF-8, ended by a newline; JSON text has none. To a worker go `P program source`
+(what a program is, before its first call; the source is a JSON string), `C call program
+milliseconds value`, and `F program` (nobody has it any more). From it come `R` (it is ready),
+`A call answer`, `H` (it lives), and `X` (it must end: what else is under way has to run elsewhere).
+
+JSON has no bytes, timestamps and errors. Such a value is a map of two keys: the tag, a random text
+that neither a client nor a snippet knows, with the kind, and `v` with what is held. `t` before a
+JSON text says that there are tags in it, `v` that there are none.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from greenflow.errors import InvalidArgument, JavaScriptError, SnippetFailed, messages
+from greenflow.value import MAX_DEPTH, MAX_INT, MIN_INT
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+# Where in the author's code an error arose, as V8 writes it in a stack. The code begins in line 2
+# of what V8 is given (worker.py).
+_FRAME = re.compile(r"snippet:(\d+):(\d+)")
+LINES_BEFORE = 1
+
+# Integers beyond this are doubles in JavaScript, written with their shortest digits; such a run of
+# digits may be one (or be in a string, which does no harm).
+_MAX_EXACT = 2**53
+_LONG = re.compile(rb"[0-9]{16}")
+
+# A cause of a cause and so on, this deep. Chains of real errors are short; a cycle ends here.
+_MAX_CAUSES = 10
+
+_decode = msgspec.json.decode
+
+
+def encode(payload: Any, tag: str, errors: list[Exception]) -> str:
+    """The text of a payload. Its errors are appended to `errors`, where `decode` finds those that
+    come back. Raises InvalidArgument for what is no payload."""
+    tagged = False
+
+    def special(value: Any) -> dict[str, Any]:
+        nonlocal tagged
+        tagged = True
+        if isinstance(value, bytes):
+            return {tag: "b", "v": base64.b64encode(value).decode()}
+        if isinstance(value, datetime):
+            return {tag: "d", "v": (value - _EPOCH) / timedelta(milliseconds=1)}
+        if isinstance(value, Exception):
+            return {tag: "e", "v": _told(value, errors, _MAX_CAUSES)}
+        raise InvalidArgument(f"{type(value).__qualname__} is no payload")
+
+    try:
+        text = _encoder(special).encode(payload)
+    except RecursionError:
+        raise InvalidArgument(f"nested deeper than {MAX_DEPTH} lists and maps") from None
+    except ValueError:
+        if _depth(payload) > MAX_DEPTH:  # a cycle is one, too
+            raise InvalidArgument(f"nested deeper than {MAX_DEPTH} lists and maps") from None
+        errors.clear()
+        text = _encoder(special).encode(_without_nan(payload))
+    return f"{'t' if tagged else 'v'}{text}"
+
+
+def _encoder(default: Callable[[Any], Any]) -> json.JSONEncoder:
+    return json.JSONEncoder(
+        ensure_ascii=False, separators=(",", ":"), default=default, allow_nan=False
+    )
+
+
+def _depth(payload: Any, limit: int = MAX_DEPTH) -> int:
+    """How deep the payload is nested; no more than one beyond the limit is looked at."""
+    if limit < 0 or not isinstance(payload, dict | list):
+        return 0
+    items = payload.values() if isinstance(payload, dict) else payload
+    return 1 + max((_depth(item, limit - 1) for item in items), default=0)
+
+
+def _without_nan(payload: Any) -> Any:
+    """The payload with null for what JSON has no number for (BEHAVIOUR 15.7)."""
+    if isinstance(payload, float):
+        return payload if math.isfinite(payload) else None
+    if isinstance(payload, dict):
+        return {key: _without_nan(item) for key, item in payload.items()}
+    if isinstance(payload, list):
+        return [_without_nan(item) for item in payload]
+    return payload
+
+
+def _message(error: BaseException) -> str:
+    return error.message if isinstance(error, BaseExceptionGroup) else str(error)
+
+
+def _told(error: BaseException, errors: list[Exception], depth: int) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "m": _message(error),
+        "t": ": ".join(messages(error)),
+        "n": error.name if isinstance(error, JavaScriptError) else "Error",
+    }
+    if isinstance(error, Exception):
+        told["i"] = len(errors)
+        errors.append(error)
+    if depth:
+        if isinstance(error, BaseExceptionGroup):
+            told["g"] = [_told(member, errors, depth - 1) for member in error.exceptions]
+        if error.__cause__ is not None:
+            told["c"] = _told(error.__cause__, errors, depth - 1)
+    return told
+
+
+class Answer:
+    """What a call came to: `value`, or `error`, and the lines that it logged."""
+
+    __slots__ = ("error", "lines", "value")
+
+    def __init__(self, value: Any, error: Exception | None, lines: list[str]) -> None:
+        self.value, self.error, self.lines = value, error, lines
+
+
+def decode(text: bytes, tag: str, errors: list[Exception]) -> Answer:
+    """The answer that a worker wrote."""
+    kind, rest = text[:1], text[1:]
+    lines: list[str] = []
+    if kind == b"l":
+        lines, line = _decode(rest)
+        kind, rest = line[:1].encode(), line[1:].encode("utf-8", "surrogatepass")
+    if kind == b"e":
+        return Answer(None, _error(_decode(rest), errors), lines)
+    if kind == b"m":
+        return Answer(None, SnippetFailed(_decode(rest)), lines)
+    if kind == b"s":
+        return Answer(None, _syntax_error(_decode(rest)), lines)
+    try:
+        value = _decode(rest)
+        if _LONG.search(rest):
+            value = _numbers(value)
+        if kind == b"t":
+            value = _revive(value, tag, errors)
+    except msgspec.DecodeError:
+        reason = "the result has a string with half of a surrogate pair, which no UTF-8 can write"
+        return Answer(None, JavaScriptError(reason), lines)
+    except OverflowError:
+        reason = "the result has a timestamp outside the years 1 to 9999"
+        return Answer(None, JavaScriptError(reason), lines)
+    return Answer(value, None, lines)
+
+
+def _numbers(value: Any) -> Any:
+    """JavaScript has one type of number: what is written as an integer but is a double gets the
+    double's value, as a float if it has more than 64 bit. Changes the value in place."""
+    if isinstance(value, int) and abs(value) > _MAX_EXACT:
+        exact = float(value)
+        return int(exact) if MIN_INT <= exact < MAX_INT else exact
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if type(item) is not str:
+                value[key] = _numbers(item)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            if type(item) is not str:
+                value[index] = _numbers(item)
+    return value
+
+
+def _revive(value: Any, tag: str, errors: list[Exception]) -> Any:
+    if isinstance(value, list):
+        return [_revive(item, tag, errors) for item in value]
+    if not isinstance(value, dict):
+        return value
+    kind: str | None = value.get(tag)
+    held: Any = value.get("v")
+    if kind == "b":
+        return base64.b64decode(held)
+    if kind == "d":
+        return _EPOCH + timedelta(milliseconds=held)
+    if kind == "e":
+        return _error(held, errors)
+    return {key: _revive(item, tag, errors) for key, item in value.items()}
+
+
+def _error(told: dict[str, Any], errors: list[Exception]) -> Exception:
+    number = told.get("i")
+    if number is not None:
+        return errors[int(number)]
+    line, column = place(told.get("s", ""))
+    error = JavaScriptError(told["m"], told["n"], line, column)
+    if "c" in told:
+        error.__cause__ = _error(told["c"], errors)
+    return error
+
+
+def place(stack: str) -> tuple[int, int]:
+    """Line and column of the author's code that a stack names first; zeros if none."""
+    found = _FRAME.search(stack)
+    return (int(found[1]) - LINES_BEFORE, int(found[2])) if found else (0, 0)
+
+
+def _syntax_error(text: str) -> Exception:
+    """V8's own refusal of a program: `<anonymous>:LINE: SyntaxError: why`, the line, and a line
+    with carets below what is wrong."""
+    found = re.match(r"[^:\n]*:(\d+): (?:SyntaxError: )?([^\n]*)(?:\n[^\n]*\n( *)\^)?", text)
+    if found is None:
+        return JavaScriptError(text.partition("\n")[0], "SyntaxError")
+    column = len(found[3]) + 1 if found[3] is not None else 0
+    return JavaScriptError(found[2], "SyntaxError", int(found[1]) - LINES_BEFORE, column)
