@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "contrib" / "examples"
+TESTED = {"ping.yaml", "fork.yaml", "retry.yaml", "system.yaml"}  # system.yaml: cli/test_system.py
 SECONDS = 20.0  # until something that was waited for has failed
 
 
@@ -52,8 +53,7 @@ def ask(
 
 
 def test_every_example_is_tested() -> None:
-    tested = {"ping.yaml", "fork.yaml", "retry.yaml"}
-    assert {path.name for path in EXAMPLES.glob("*.yaml")} == tested
+    assert {path.name for path in EXAMPLES.glob("*.yaml")} == TESTED
 
 
 def test_ping(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_retry(tmp_path: Path) -> None:
         assert response.headers["Retry-After"] == "1"
 
 
-@pytest.mark.parametrize("name", ["ping.yaml", "fork.yaml", "retry.yaml"])
+@pytest.mark.parametrize("name", sorted(TESTED))
 def test_examples_can_be_applied(name: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "greenflow", "apply", "-f", str(EXAMPLES / name)]
     database = ["--database", f"sqlite:///{tmp_path}/a.db"]

@@ -25,7 +25,13 @@ def test_code_is_run_on_a_payload(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("language", "code", "result"),
-    [("text", "hi", '"hi"\n'), ("json", "[1, 2]", "[1,2]\n"), ("yaml", "a: no", '{"a":"no"}\n')],
+    [
+        ("text", "hi", '"hi"\n'),
+        ("json", "[1, 2]", "[1,2]\n"),
+        ("yaml", "a: no", '{"a":"no"}\n'),
+        ("javascript", "export default () => [1]", "[1]\n"),
+        ("typescript", "export default (a: unknown): number[] => [1]", "[1]\n"),
+    ],
 )
 def test_every_language_can_be_tried(language: str, code: str, result: str) -> None:
     assert evaluate("-l", language, code).stdout == result
@@ -36,6 +42,8 @@ def test_every_language_can_be_tried(language: str, code: str, result: str) -> N
     [
         (("1 +",), 3, "line 1"),
         (("self.a",), 1, "line 1"),
+        (("-l", "javascript", "let a"), 3, "line 1"),
+        (("-l", "typescript", "export default (a: any) =>\n  a.b.c"), 1, "line 2, column 5"),
         (("-l", "klingon", "x"), 3, "unknown language 'klingon'"),
         (("--timeout", "soon", "1"), 2, "--timeout"),
         (("--input", "no such file", "1"), 1, "no such file"),
