@@ -182,7 +182,7 @@ def test_two_namespaces_on_one_store(start: Start, greenflow: Command, tmp_path:
 def accepts(port: int) -> bool:
     try:
         Client(("127.0.0.1", port)).socket.close()
-    except ConnectionRefusedError:
+    except (ConnectionRefusedError, ConnectionResetError):
         return False
     return True
 
