@@ -346,6 +346,17 @@ class Process:
         finally:
             self._run_no_more(me)
 
+    def run(self, function: Callable[..., T], *args: Any) -> T:
+        """Run a function in the calling greenlet as a part of the process; exit interrupts it."""
+        me = getcurrent()
+        inside = me in self._runners
+        self._runners.add(me)
+        try:
+            return function(*args)
+        finally:
+            if not inside:
+                self._run_no_more(me)
+
     def wait(self, reply: Reply) -> None:
         """Block the calling greenlet until the reply is full."""
         if reply.missing:

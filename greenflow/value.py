@@ -1,9 +1,10 @@
 """Which payloads may travel, and how they are kept apart.
 
-Lives here: the check and the copy of payloads. Nothing of greenflow but errors is imported.
+Lives here: the check and the copy of payloads. Of greenflow only errors and stream are imported.
 
 A payload is null, bool, int (64 bit), float, string, bytes, list, map with string keys, timestamp
-(a `datetime` with a time zone) or error (an `Exception`); BEHAVIOUR 3.7. Kinds of ours never change
+(a `datetime` with a time zone) or error (an `Exception`); BEHAVIOUR 3.7. An HTTP body may also be a
+`Stream`, which is shared, for it can be read only once. Kinds of ours never change
 a payload, so payloads pass between them as they are. Code from outside gets a `copy`, and what it
 hands in is taken over by `adopt`, which checks and copies in one pass.
 """
@@ -14,6 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from greenflow.errors import InvalidArgument
+from greenflow.stream import Stream
 
 # Containers inside containers, counted: deeper than any document a person writes, and shallow
 # enough that no encoder or comparison of Python's own meets its recursion limit (1,000 frames).
@@ -60,7 +62,7 @@ def _adopt(payload: Any, path: str, depth: int) -> Any:
         return {str(key): _adopt(item, f"{path}.{key}", depth - 1) for key, item in payload.items()}
     if isinstance(payload, list | tuple):
         return [_adopt(item, f"{path}[{i}]", depth - 1) for i, item in enumerate(payload)]
-    if isinstance(payload, Exception):
+    if isinstance(payload, Exception | Stream):
         return payload
     if isinstance(payload, datetime):
         if payload.tzinfo is None:

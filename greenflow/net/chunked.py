@@ -57,6 +57,11 @@ class ChunkedDecoder:
     def body(self) -> bytes:
         return bytes(self._body)
 
+    def take(self) -> bytes:
+        """What was decoded since it was taken last; `body` does not have it any more."""
+        taken, self._body = bytes(self._body), bytearray()
+        return taken
+
     def feed(self, data: bytes) -> bool:
         """Takes the next bytes; True when the body has ended, `rest` is then what follows it.
 

@@ -11,13 +11,14 @@ from __future__ import annotations
 import logging
 import re
 from _socket import socket as Socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import partial
 from time import monotonic
 
 import gevent
-from gevent import Greenlet
+from gevent import Greenlet, getcurrent
 
+from greenflow.errors import BodyTooLarge, InvalidArgument
 from greenflow.net.answer import answer_head, has_no_body, refusal
 from greenflow.net.chunked import ChunkedDecoder
 from greenflow.net.head import Refused, check_start
@@ -28,7 +29,8 @@ from greenflow.net.message import (
     Request,
     Response,
 )
-from greenflow.net.wire import IDLE, READING, Home, Wire
+from greenflow.net.wire import IDLE, READING, RUNNING, Home, Wire
+from greenflow.stream import Stream
 
 # Requests of one connection that were all sent ahead and are handled without letting others in;
 # at 50 µs each a stretch of 3 ms.
@@ -130,7 +132,13 @@ class Connection(Wire):
         try:
             request = server.parser.parse(head, limits)
             if request.chunked or request.content_length:
-                request.body = self._read_body(request, limits)
+                if request.content_length > limits.body:
+                    raise Refused(413, f"body over {limits.body} bytes")
+                if server.streams:
+                    request.unread = True
+                    request.body = Stream(self._pieces(request, limits))
+                else:
+                    request.body = self._read_body(request, limits)
         except Refused as refused:
             refused.bodiless = head.startswith(b"HEAD ")
             raise
@@ -206,8 +214,6 @@ class Connection(Wire):
 
     def _read_body(self, request: Request, limits: Limits) -> bytes:
         """The body, whole. Raises Refused, and ClientDisconnected."""
-        if request.content_length > limits.body:
-            raise Refused(413, f"body over {limits.body} bytes")
         if request.expects_continue and not self._buffer:
             self._send(_CONTINUE)
         if request.chunked:
@@ -229,12 +235,78 @@ class Connection(Wire):
             body = bytes(gathered)
         return body
 
+    def _pieces(self, request: Request, limits: Limits) -> Iterator[bytes]:
+        """The body as it comes. Raises what a workflow can be told; `request.refusal` is what the
+        client deserves."""
+        try:
+            if request.chunked:
+                yield from self._chunks(request, limits)
+            else:
+                left = request.content_length
+                while left:
+                    piece, self._buffer = self._buffer[:left], self._buffer[left:]
+                    left -= len(piece)
+                    request.unread = left > 0
+                    if piece:
+                        yield piece
+                    elif left:
+                        self._read_piece(request, limits)
+        except Refused as refused:
+            request.refusal = refused
+            if refused.status == 413:
+                raise BodyTooLarge(str(refused)) from None
+            raise InvalidArgument(str(refused)) from None
+
+    def _chunks(self, request: Request, limits: Limits) -> Iterator[bytes]:
+        decoder = ChunkedDecoder(limits)
+        while request.unread:
+            done = decoder.feed(self._buffer)
+            self._buffer = decoder.rest if done else b""
+            request.unread = not done
+            piece = decoder.take()
+            if piece:
+                yield piece
+            elif not done:
+                self._read_piece(request, limits)
+
+    def _read_piece(self, request: Request, limits: Limits) -> None:
+        """Waits for more bytes of a streamed body, in whatever greenlet reads it."""
+        if request is not self._request or (
+            self._sent != _NOTHING and getcurrent() is not self.greenlet
+        ):
+            raise ClientDisconnected("the request was answered before its body was read")
+        if self.state != RUNNING:
+            raise InvalidArgument("the stream is being read by another branch")
+        if request.expects_continue and self._sent == _NOTHING:
+            request.expects_continue = False
+            self._send(_CONTINUE)
+        try:
+            self._read_more(monotonic() + limits.body_timeout, "body")
+        except Refused:
+            if request.unread:
+                raise
+        if not request.unread:
+            raise ClientDisconnected("the request was answered before its body was read")
+
+    def _stop_reader(self, request: Request) -> None:
+        """The answer is there while another greenlet still waits for the body: it waits in vain."""
+        if self.state == READING:
+            request.unread = False
+            self._expired = True
+            self._hub.loop.run_callback(self._wake)
+            while self.state == READING:
+                gevent.sleep(1e-9)
+
     def _respond(self, request: Request, response: Response) -> None:
         """Sends the answer of the request in hand; see greenflow.net.message.Respond."""
         if request is not self._request or self._sent != _NOTHING:
             raise RuntimeError("a request is answered once, before its handler returns")
         server = self._server
-        head, keep_alive = answer_head(request, response, server.date_line, server.stopping)
+        ends = server.stopping
+        if request.unread:  # nobody can tell where the next request would begin
+            self._stop_reader(request)
+            ends = True
+        head, keep_alive = answer_head(request, response, server.date_line, ends)
         self._keep_alive = keep_alive
         self._unread = request.keep_alive and not keep_alive
         self._sent = _BEGUN

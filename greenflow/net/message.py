@@ -9,10 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from gevent import get_hub
 
 from greenflow.errors import GreenflowError
+from greenflow.stream import Stream
+
+if TYPE_CHECKING:
+    from greenflow.net.head import Refused
 
 # Header names remembered in canonical case. Clients of one service use a few dozen; a client that
 # invents names only pushes others out.
@@ -38,7 +43,8 @@ def canonical_name(name: str) -> str:
 
 
 class Request:
-    """One request, whole: it is handed to the handler after the last byte of its body.
+    """One request, whole: it is handed to the handler after the last byte of its body, unless the
+    server streams: then `body` is a Stream, and may be read in any greenlet until the answer.
 
     `target` is as sent; `path` and `query` are its parts, not decoded, without the `?`. `host` is
     the authority asked for: that of an absolute target, else the Host header (RFC 9112 3.2.2).
@@ -60,9 +66,11 @@ class Request:
         "method",
         "path",
         "query",
+        "refusal",
         "scheme",
         "server",
         "target",
+        "unread",
         "version",
     )
 
@@ -87,11 +95,14 @@ class Request:
         self.host = host
         self.headers = headers
         self.scheme = "http"
-        self.body = b""
+        self.body: bytes | Stream = b""
         # Framing, read by the connection: bytes announced, or chunked; what comes after.
         self.content_length = 0
         self.chunked = False
         self.expects_continue = False
+        # Whether the body is a stream that has not been read to its end, and why it cannot be.
+        self.unread = False
+        self.refusal: Refused | None = None
         self.keep_alive = version == "1.1"
         # Whether the client is known to be gone.
         self.disconnected = False

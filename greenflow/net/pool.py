@@ -52,10 +52,13 @@ class Lease:
         """Open connections of the address."""
         return len(self._shared.server.connections)
 
-    def serve(self, handler: Handler, limits: Limits | None = None) -> None:
-        """From the next request on, of old connections too, this lease's handler answers. Does not
-        switch greenlets."""
+    def serve(
+        self, handler: Handler, limits: Limits | None = None, *, streams: bool = False
+    ) -> None:
+        """From the next request on, of old connections too, this lease's handler answers; with
+        `streams` it gets bodies as streams. Does not switch greenlets."""
         server = self._shared.server
+        server.streams = streams
         server.limits = limits or Limits()
         server.handler = handler
         self._shared.serving = self

@@ -109,6 +109,8 @@ class Server:
         self.parser = HeadParser()
         self.date_line = date_line(time())
         self.stopping = False
+        # Whether handlers get the body of a request as a stream.
+        self.streams = False
         self.connections: set[Wire] = set()
         self._listener: Any = listener
         self._handler: Handler | None = None

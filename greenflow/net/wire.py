@@ -25,7 +25,7 @@ from termios import TIOCOUTQ
 from time import monotonic
 from typing import Any, Protocol
 
-from gevent import Greenlet, get_hub
+from gevent import Greenlet, get_hub, getcurrent
 
 from greenflow.net.head import HeadParser
 from greenflow.net.limits import Limits
@@ -67,6 +67,7 @@ class Home(Protocol):
     parser: HeadParser
     date_line: str
     stopping: bool
+    streams: bool
 
     def wait_for_handler(self) -> Handler:
         """The handler, once there is one."""
@@ -89,6 +90,7 @@ class Wire:
         "_server",
         "_socket",
         "_unread",
+        "_waiter",
         "deadline",
         "greenlet",
         "state",
@@ -113,6 +115,8 @@ class Wire:
         # When the sweep ends the wait of this state, on time.monotonic().
         self.deadline = 0.0
         self.greenlet: Greenlet[[], None] | None = None
+        # The greenlet in `_wait`: the connection's, or one that reads a streamed body.
+        self._waiter: Any = None
 
     # Called by the server, in the hub.
 
@@ -184,10 +188,9 @@ class Wire:
             self._wake()
 
     def _wake(self) -> None:
-        """Lets the greenlet go on; it waits in `_wait`."""
+        """Lets the greenlet go on that waits in `_wait`."""
         self.state = RUNNING
-        assert self.greenlet is not None
-        self.greenlet.switch()
+        self._waiter.switch()
 
     # The greenlet's side.
 
@@ -196,6 +199,7 @@ class Wire:
         if self._paused and state != WRITING:
             self._paused = False
             self._reader.start(self._readable)
+        self._waiter = getcurrent()
         self.deadline = deadline
         self.state = state
         while self.state == state:
@@ -267,7 +271,7 @@ class Wire:
             self.close()
             return
         self._buffer = b""
-        self.greenlet = None
+        self.greenlet = self._waiter = None
         self.deadline = monotonic() + LINGER_SECONDS
         self.state = LINGERING
         if not self._reader.active:

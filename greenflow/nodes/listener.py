@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import http
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any
 
 import gevent
@@ -16,7 +16,8 @@ import msgspec
 from msgspec import Meta
 
 from greenflow import mime
-from greenflow.errors import InvalidArgument
+from greenflow.errors import Interrupt, InvalidArgument
+from greenflow.net.answer import has_no_body
 from greenflow.net.limits import Limits
 from greenflow.net.message import ClientDisconnected, Request, Respond, Response, canonical_name
 from greenflow.net.pool import Lease, Servers
@@ -25,6 +26,7 @@ from greenflow.packet import NOTHING, Fault
 from greenflow.process import Process
 from greenflow.source import Run, Source, log_unhandled
 from greenflow.spec import Spec
+from greenflow.stream import Stream
 
 # Seconds that a request whose client has left may still take (BEHAVIOUR 8.12): enough for a short
 # commit to end, too short to be worth an attack.
@@ -76,6 +78,9 @@ class ListenerSpec(Spec):
     protocol: Annotated[str, Meta(pattern="^http$", description="http")] = "http"
     host: Annotated[str | None, Meta(description="address; default: setting listener.host")] = None
     limits: Annotated[LimitsSpec, Meta(description="what a client may ask")] = LimitsSpec()
+    stream: Annotated[
+        bool, Meta(description="start the process before the body is there; it is a stream then")
+    ] = False
 
 
 @node("listener", outputs=("out",), reads_only=True)
@@ -111,7 +116,7 @@ class Listener(Source[ListenerSpec]):
     def start(self, run: Run) -> None:
         assert self.lease is not None
         self.run = run
-        self.lease.serve(self.serve, self.limits)
+        self.lease.serve(self.serve, self.limits, streams=self.spec.stream)
         _log.info("listening on http://%s", self.address, extra=describe(self))
 
     def stop(self) -> None:
@@ -137,6 +142,10 @@ class Listener(Source[ListenerSpec]):
             self._respond(process, request, run.ask(process, self.out, payload), respond)
         except ClientDisconnected as error:
             process.exit(error)
+        except Interrupt as interrupt:  # while the answer was streamed
+            if interrupt.process is not process:
+                raise
+            raise ClientDisconnected("the process exited") from None
         finally:
             run.end(process)
 
@@ -155,9 +164,19 @@ class Listener(Source[ListenerSpec]):
                 response = to_response(answer, request)
             except Exception as error:
                 unhandled, response = error, plain(500)
+        if unhandled is not None and request.refusal is not None:
+            response = plain(request.refusal.status)
         reason = unhandled
         if reason is None and response.status >= 400:
             reason = _Failed(response.status)
+        if isinstance(response.body, Stream):
+            if has_no_body(request.method, response.status):
+                response.body.close()
+                response.body = ()
+            else:
+                response.body = self._settled(process, response.body, reason)
+                process.run(respond, response)
+                return
         failure = process.settle(reason)
         if failure is not None and failure is not reason:
             unhandled, response = failure, plain(500)
@@ -167,6 +186,27 @@ class Listener(Source[ListenerSpec]):
         elif unhandled is not None:
             log_unhandled(self, process, unhandled)
         respond(response)
+
+    def _settled(
+        self, process: Process, stream: Stream, reason: BaseException | None
+    ) -> Iterator[bytes]:
+        """The pieces of an answer. Its process settles at their end, before the client can know of
+        it; when that fails, or the pieces do, the answer is broken off (BEHAVIOUR 8.6)."""
+        try:
+            yield from stream
+        except Exception as error:
+            process.settle(error)
+            log_unhandled(self, process, error)
+            raise ClientDisconnected("the streamed answer failed") from error
+        except BaseException:
+            process.settle(ClientDisconnected("the answer was not sent to its end"))
+            raise
+        finally:
+            stream.close()
+        failure = process.settle(reason)
+        if failure is not None and failure is not reason:
+            log_unhandled(self, process, failure)
+            raise ClientDisconnected("the streamed answer failed") from failure
 
     def _refuse(self, error: InvalidArgument, request: Request, respond: Respond) -> None:
         """A body that cannot be decoded: to `error`, else 400 (BEHAVIOUR 8.8)."""
@@ -216,8 +256,11 @@ def to_payload(request: Request, most: int) -> dict[str, Any]:
         "protocol": _PROTOCOLS[request.version],
         "header": request.header_lists(),
     }
-    if request.body:
-        body, coding = request.body, request.header("content-encoding")
+    body = request.body
+    if isinstance(body, Stream):
+        payload["body"] = body  # as it comes: neither decompressed nor decoded
+    elif body:
+        coding = request.header("content-encoding")
         if coding is not None:
             body = mime.decompress(body, coding, most)
         payload["body"] = mime.decode(request.header("content-type"), body)
@@ -243,6 +286,11 @@ def to_response(answer: Any, request: Request) -> Response:
             coding = value
         elif lower not in _IGNORED:
             headers.append((canonical_name(name), value))
+    if type(body) is Stream:
+        headers.append(("Content-Type", content_type or mime.BYTES))
+        if coding is not None:
+            headers.append(("Content-Encoding", coding))
+        return Response(status, headers, body)
     if body is NOTHING or (body is None and content_type is None):
         if content_type is not None:
             headers.append(("Content-Type", content_type))

@@ -1,0 +1,47 @@
+"""A body that is not there yet: bytes that come piece by piece, and are read once.
+
+Lives here: Stream, the one payload that is no plain value (BEHAVIOUR 3.7). The listener makes one
+of a request's body (`stream: true`), and sends the pieces of one that is an answer as they come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from greenflow.errors import BodyTooLarge, InvalidArgument
+
+
+class Stream:
+    """Pieces of bytes, for one reader. Closing it closes where they come from."""
+
+    __slots__ = ("_is_taken", "_pieces")
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = pieces
+        self._is_taken = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The pieces. Raises InvalidArgument when they were asked for before."""
+        if self._is_taken:
+            raise InvalidArgument("the stream was read already; a stream is read once")
+        self._is_taken = True
+        return iter(self._pieces)
+
+    def read(self, most: int) -> bytes:
+        """All of it. Raises BodyTooLarge beyond `most` bytes, and whatever its source does."""
+        found = bytearray()
+        try:
+            for piece in self:
+                found += piece
+                if len(found) > most:
+                    raise BodyTooLarge(f"the stream has more than {most} bytes")
+        finally:
+            self.close()
+        return bytes(found)
+
+    def close(self) -> None:
+        """No more of it is wanted."""
+        self._is_taken = True
+        close = getattr(self._pieces, "close", None)
+        if close is not None:
+            close()
