@@ -26,6 +26,13 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if collection_path.name == "soak" and not config.getoption("--soak") else None
 
 
+def pytest_collection_finish() -> None:
+    """Whatever is there before the first test is none of a test's: looking at it each time would
+    take longer than the tests."""
+    gc.collect()
+    gc.freeze()
+
+
 def _greenlets() -> set[int]:
     return {
         id(thing)

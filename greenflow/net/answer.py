@@ -25,7 +25,7 @@ HEADER_SECTIONS = 256
 # Seconds until a client that met the connection limit may try again (RFC 9110 10.2.3).
 RETRY_AFTER_SECONDS = 1
 
-_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 # Fields between two neighbours (RFC 9110 7.6.1) and the length: the server writes those it needs.
@@ -70,7 +70,7 @@ def status_text(status: int) -> str:
 
 @lru_cache(maxsize=FIELD_NAMES)
 def _kind(name: str) -> int:
-    if _NAME.fullmatch(name) is None:
+    if TOKEN.fullmatch(name) is None:
         raise InvalidResponse(f"header name {name!r} is no token (RFC 9110 5.1)")
     lower = name.lower()
     if lower == "connection":

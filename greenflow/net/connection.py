@@ -14,6 +14,7 @@ from _socket import socket as Socket
 from collections.abc import Iterable, Iterator
 from functools import partial
 from time import monotonic
+from typing import TYPE_CHECKING
 
 import gevent
 from gevent import Greenlet, getcurrent
@@ -31,6 +32,9 @@ from greenflow.net.message import (
 )
 from greenflow.net.wire import IDLE, READING, RUNNING, Home, Wire
 from greenflow.stream import Stream
+
+if TYPE_CHECKING:
+    from greenflow.net.tls import Certificate
 
 # Requests of one connection that were all sent ahead and are handled without letting others in;
 # at 50 µs each a stretch of 3 ms.
@@ -58,11 +62,16 @@ _FAILED = (("Content-Type", "text/plain; charset=utf-8"),)
 class Connection(Wire):
     """A connection of a server, which starts it and stops it."""
 
-    __slots__ = ("_client", "_keep_alive", "_request", "_sent", "_streak")
+    __slots__ = ("_certificate", "_client", "_keep_alive", "_peer", "_request", "_sent", "_streak")
 
-    def __init__(self, server: Home, socket: Socket, client: Address) -> None:
+    def __init__(
+        self, server: Home, socket: Socket, peer: Address, certificate: Certificate | None
+    ) -> None:
         super().__init__(server, socket)
-        self._client = client
+        # Who opened the connection, and for whom if it is a proxy that says so.
+        self._peer = self._client = peer
+        # What it is encrypted with; None for plain text.
+        self._certificate = certificate
         # The request that its handler has in hand, how much of its answer was sent, and whether
         # another may follow.
         self._request: Request | None = None
@@ -80,6 +89,9 @@ class Connection(Wire):
 
     def turn_away(self) -> None:
         """Answers 503 without reading a request, and closes. Runs in the hub."""
+        if self._certificate is not None:  # an answer would need a handshake first
+            self.close()
+            return
         try:
             self._socket.send(refusal(503, self._server.date_line))
         except OSError:
@@ -107,8 +119,8 @@ class Connection(Wire):
     def _run(self) -> None:
         ending = self._abort
         self._reader.start(self._readable)
-        self._readable()  # most clients have sent by now; an answer at once needs no poll at all
         try:
+            self._begin()
             first = True
             while self._exchange(first):
                 first = False
@@ -121,6 +133,23 @@ class Connection(Wire):
             logger.debug("%s: %s", self._client[0], error)
         finally:
             ending()
+
+    def _begin(self) -> None:
+        """Reads what stands before the first request. Raises Refused."""
+        if self._server.proxies and self._peer in self._server.proxies:
+            from greenflow.net.forwarded import preface
+
+            deadline = monotonic() + self._server.limits.header_timeout
+            self._readable()
+            while (found := preface(self._buffer)) is None:
+                self._read_more(deadline, "PROXY header")
+            length, client = found
+            self._buffer = self._buffer[length:]
+            self._client = client or self._peer
+        if self._certificate is not None:
+            self._socket = self._certificate.wrap(self._socket, self._buffer)
+            self._buffer = b""
+        self._readable()  # most clients have sent by now; an answer at once needs no poll at all
 
     def _exchange(self, first: bool) -> bool:
         """Reads one request and has it answered; False if it was the last."""
@@ -144,6 +173,9 @@ class Connection(Wire):
             raise
         handler = server.handler or server.wait_for_handler()
         request.client = self._client
+        request.peer = self._peer
+        if self._certificate is not None:
+            request.scheme = "https"
         request.server = server.address
         request.disconnected = self._ended
         self._request = request

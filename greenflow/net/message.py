@@ -48,6 +48,7 @@ class Request:
 
     `target` is as sent; `path` and `query` are its parts, not decoded, without the `?`. `host` is
     the authority asked for: that of an absolute target, else the Host header (RFC 9112 3.2.2).
+    `client` is who asks, `peer` who opened the connection: another one behind a proxy that said so.
     `headers` keeps names, order and repetitions as sent.
     """
 
@@ -65,6 +66,7 @@ class Request:
         "keep_alive",
         "method",
         "path",
+        "peer",
         "query",
         "refusal",
         "scheme",
@@ -75,6 +77,7 @@ class Request:
     )
 
     client: Address
+    peer: Address
     server: Address
 
     def __init__(

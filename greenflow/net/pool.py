@@ -8,12 +8,17 @@ are a mistake of the second (BEHAVIOUR 6.8).
 
 from __future__ import annotations
 
-from typing import Protocol
+from _socket import AF_UNIX
+from collections.abc import Container
+from typing import TYPE_CHECKING, Protocol
 
 from greenflow.errors import AddressInUse
 from greenflow.net.limits import Limits
 from greenflow.net.message import Address, Handler
 from greenflow.net.server import Place, Server, resolve
+
+if TYPE_CHECKING:
+    from greenflow.net.tls import Certificate
 
 
 class Owner(Protocol):
@@ -53,11 +58,21 @@ class Lease:
         return len(self._shared.server.connections)
 
     def serve(
-        self, handler: Handler, limits: Limits | None = None, *, streams: bool = False
+        self,
+        handler: Handler,
+        limits: Limits | None = None,
+        *,
+        streams: bool = False,
+        certificate: Certificate | None = None,
+        proxies: Container[Address] = (),
     ) -> None:
         """From the next request on, of old connections too, this lease's handler answers; with
-        `streams` it gets bodies as streams. Does not switch greenlets."""
+        `streams` it gets bodies as streams. New connections are encrypted if there is a
+        `certificate`, and have to begin with a PROXY header if their peer is in `proxies`. Does not
+        switch greenlets."""
         server = self._shared.server
+        server.certificate = certificate
+        server.proxies = proxies
         server.streams = streams
         server.limits = limits or Limits()
         server.handler = handler
@@ -100,8 +115,8 @@ class Servers:
             self._shared.append(shared)
         elif not all(lease.owner.retiring for lease in shared.leases):
             raise AddressInUse(
-                f"cannot listen on {host}:{port}: another listener of this runtime does; "
-                "give one of them another port"
+                f"cannot listen on {place}: another listener of this runtime does; "
+                "give one of them another address"
             )
         lease = Lease(self, shared, owner)
         shared.leases.append(lease)
@@ -109,7 +124,8 @@ class Servers:
 
     def _find(self, place: Place, key: object) -> _Shared | None:
         for shared in self._shared:
-            if shared.place == place and (place.port or (key is not None and shared.key == key)):
+            has_name = place.port or place.family == AF_UNIX
+            if shared.place == place and (has_name or (key is not None and shared.key == key)):
                 return shared
         return None
 

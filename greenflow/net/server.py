@@ -16,8 +16,11 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
+import stat
 from _socket import (
     AF_INET6,
+    AF_UNIX,
     AI_NUMERICHOST,
     IPPROTO_IPV6,
     IPPROTO_TCP,
@@ -29,9 +32,10 @@ from _socket import (
 )
 from _socket import getaddrinfo as numeric_address
 from _socket import socket as Socket
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+from contextlib import closing, suppress
 from time import monotonic, time
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gevent
 from gevent import get_hub, getcurrent
@@ -45,6 +49,12 @@ from greenflow.net.head import HeadParser
 from greenflow.net.limits import Limits
 from greenflow.net.message import Address, Handler
 from greenflow.net.wire import CLOSED, READABLE, RUNNING, Wire
+
+if TYPE_CHECKING:
+    from greenflow.net.tls import Certificate
+
+# What a host begins with that is the path of a Unix socket.
+UNIX = "unix:"
 
 # Connections that may wait to be accepted: with 128, gevent's default, 10,000 took 45 s to get in
 # instead of 3 (FACTS). The kernel's net.core.somaxconn caps it.
@@ -73,16 +83,22 @@ logger = logging.getLogger("greenflow.net")
 
 
 class Place(NamedTuple):
-    """An address to listen on, resolved."""
+    """An address to listen on, resolved; of a Unix socket `host` is its path."""
 
     family: int
     host: str
     port: int
 
+    def __str__(self) -> str:
+        return f"{UNIX}{self.host}" if self.family == AF_UNIX else f"{self.host}:{self.port}"
+
 
 def resolve(host: str, port: int) -> Place:
-    """The address of a host name or numeric address; an empty host is every IPv4 address. Only a
-    name may switch greenlets. Raises OSError for a name that nobody knows."""
+    """The address of a host name or numeric address, or the Unix socket of `unix:PATH`; an empty
+    host is every IPv4 address. Only a name may switch greenlets. Raises OSError for a name that
+    nobody knows."""
+    if host.startswith(UNIX):
+        return Place(AF_UNIX, host.removeprefix(UNIX), 0)
     try:
         found: Sequence[Any] = numeric_address(
             host or "0.0.0.0", port, 0, SOCK_STREAM, 0, AI_NUMERICHOST
@@ -91,13 +107,31 @@ def resolve(host: str, port: int) -> Place:
         try:
             found = getaddrinfo(host, port, 0, SOCK_STREAM)
         except OSError as error:
-            raise _cannot_listen(host, port, error) from error
+            raise OSError(
+                error.errno, f"cannot listen on {host}:{port}: {error.strerror}"
+            ) from error
     family, _, _, _, address = found[0]
     return Place(int(family), str(address[0]), port)
 
 
-def _cannot_listen(host: str, port: int, error: OSError) -> OSError:
-    return OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}")
+def _bind_path(listener: Socket, path: str) -> None:
+    """Binds a Unix socket. A file that an ended server left there is replaced. Raises OSError."""
+    try:
+        listener.bind(path)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE or not stat.S_ISSOCK(os.stat(path).st_mode):
+            raise
+        with closing(Socket(AF_UNIX, SOCK_STREAM)) as probe:
+            probe.setblocking(False)
+            try:
+                probe.connect(path)
+            except ConnectionRefusedError:
+                os.unlink(path)
+                listener.bind(path)
+                return
+            except BlockingIOError:
+                pass  # somebody listens, and is busy
+        raise
 
 
 class Server:
@@ -109,10 +143,16 @@ class Server:
         self.parser = HeadParser()
         self.date_line = date_line(time())
         self.stopping = False
+        # What new connections are encrypted with; None for plain ones.
+        self.certificate: Certificate | None = None
+        # Peers that begin a connection with a PROXY header.
+        self.proxies: Container[Address] = ()
         # Whether handlers get the body of a request as a stream.
         self.streams = False
         self.connections: set[Wire] = set()
         self._listener: Any = listener
+        is_file = listener.family == AF_UNIX
+        self._inode = os.stat(listener.getsockname()).st_ino if is_file else 0
         self._handler: Handler | None = None
         self._ready = Event()
         self._gone = Event()
@@ -136,20 +176,25 @@ class Server:
         try:
             listener.setblocking(False)
             listener.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
-            # Accepted sockets inherit it: small answers must not wait for acknowledgements.
-            listener.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
-            if place.family == AF_INET6:
-                listener.setsockopt(IPPROTO_IPV6, IPV6_V6ONLY, 1)
-            listener.bind((place.host, place.port))
+            if place.family == AF_UNIX:
+                _bind_path(listener, place.host)
+            else:
+                # Accepted sockets inherit it: small answers must not wait for acknowledgements.
+                listener.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+                if place.family == AF_INET6:
+                    listener.setsockopt(IPPROTO_IPV6, IPV6_V6ONLY, 1)
+                listener.bind((place.host, place.port))
             listener.listen(BACKLOG)
         except OSError as error:
             listener.close()
             if error.errno == errno.EADDRINUSE:
                 raise AddressInUse(
-                    f"cannot listen on {place.host}:{place.port}: something listens there already; "
+                    f"cannot listen on {place}: something listens there already; "
                     "stop it, or choose another port"
                 ) from error
-            raise _cannot_listen(place.host, place.port, error) from error
+            raise OSError(error.errno, f"cannot listen on {place}: {error.strerror}") from error
+        if place.family == AF_UNIX:
+            return cls(listener, (str(place), 0))
         return cls(listener, listener.getsockname()[:2])
 
     @property
@@ -204,6 +249,11 @@ class Server:
         self._acceptor.close()
         if self._retry is not None:
             self._retry.close()
+        if self._listener.family == AF_UNIX:
+            with suppress(OSError):  # somebody took it away, or put another in its place
+                path = self._listener.getsockname()
+                if os.stat(path).st_ino == self._inode:
+                    os.unlink(path)
         self._listener.close()
 
     def _close_sweeper(self) -> None:
@@ -261,7 +311,9 @@ class Server:
             self._backoff = 0.0
             socket = Socket(listener.family, listener.type, listener.proto, descriptor)
             socket.setblocking(False)
-            connection = Connection(self, socket, client[:2])
+            # A client of a Unix socket has no address.
+            peer = client[:2] if client else self.address
+            connection = Connection(self, socket, peer, self.certificate)
             count = len(self.connections)
             self.connections.add(connection)
             if count < self.limits.connections:

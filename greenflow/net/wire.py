@@ -20,6 +20,7 @@ import struct
 import sys
 from _socket import SHUT_WR, SO_LINGER, SOL_SOCKET
 from _socket import socket as Socket
+from collections.abc import Container
 from fcntl import ioctl
 from termios import TIOCOUTQ
 from time import monotonic
@@ -68,6 +69,7 @@ class Home(Protocol):
     date_line: str
     stopping: bool
     streams: bool
+    proxies: Container[Address]
 
     def wait_for_handler(self) -> Handler:
         """The handler, once there is one."""
@@ -98,7 +100,7 @@ class Wire:
 
     def __init__(self, server: Home, socket: Socket) -> None:
         self._server = server
-        self._socket = socket
+        self._socket: Any = socket  # or what encrypts it, with the methods of one
         self._hub = get_hub()
         self._reader: Any = self._hub.loop.io(socket.fileno(), READABLE)
         self._buffer = b""

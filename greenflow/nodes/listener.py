@@ -9,24 +9,30 @@ from __future__ import annotations
 import http
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import gevent
 import msgspec
 from msgspec import Meta
 
 from greenflow import mime
-from greenflow.errors import Interrupt, InvalidArgument
-from greenflow.net.answer import has_no_body
+from greenflow.errors import Interrupt, InvalidArgument, SpecFault
+from greenflow.net.answer import TOKEN, has_no_body
+from greenflow.net.cors import METHODS, ORIGIN, Cors
+from greenflow.net.forwarded import FIELDS, Proxies, origin
 from greenflow.net.limits import Limits
 from greenflow.net.message import ClientDisconnected, Request, Respond, Response, canonical_name
 from greenflow.net.pool import Lease, Servers
-from greenflow.node import Services, describe, node
+from greenflow.net.server import UNIX
+from greenflow.node import Compiler, Services, describe, node
 from greenflow.packet import NOTHING, Fault
 from greenflow.process import Process
 from greenflow.source import Run, Source, log_unhandled
-from greenflow.spec import Spec
+from greenflow.spec import Duration, Spec
 from greenflow.stream import Stream
+
+if TYPE_CHECKING:
+    from greenflow.net.tls import Certificate
 
 # Seconds that a request whose client has left may still take (BEHAVIOUR 8.12): enough for a short
 # commit to end, too short to be worth an attack.
@@ -73,11 +79,51 @@ class LimitsSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     )
 
 
+class TlsSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Each is PEM text or the path of a file. A file that changes is read again."""
+
+    cert: Annotated[str, Meta(min_length=1, description="certificate, with its chain")]
+    key: Annotated[str, Meta(min_length=1, description="private key, without a password")]
+
+
+class CorsSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which pages of other origins may use it; a preflight starts no process."""
+
+    origins: Annotated[
+        list[str], Meta(min_length=1, description="such as https://app.example.com, or * for all")
+    ]
+    methods: Annotated[tuple[str, ...], Meta(description="methods that pages may use")] = METHODS
+    headers: Annotated[list[str], Meta(description="headers that pages may send; none: all")] = []
+    expose: Annotated[list[str], Meta(description="headers of answers that pages may read")] = []
+    credentials: Annotated[bool, Meta(description="whether pages may send cookies")] = False
+    max_age: Annotated[
+        Duration, Meta(description="how long a browser may remember a preflight")
+    ] = 600.0
+
+
 class ListenerSpec(Spec):
-    port: Annotated[int, Meta(ge=0, le=65535, description="TCP port; 0 takes a free one")]
+    port: Annotated[
+        int | None,
+        Meta(ge=0, le=65535, description="TCP port; 0 takes a free one; none for a Unix socket"),
+    ] = None
     protocol: Annotated[str, Meta(pattern="^http$", description="http")] = "http"
-    host: Annotated[str | None, Meta(description="address; default: setting listener.host")] = None
+    host: Annotated[
+        str | None,
+        Meta(description="address, or unix:PATH; default: setting listener.host"),
+    ] = None
+    tls: Annotated[TlsSpec | None, Meta(description="encrypts, with this certificate")] = None
     limits: Annotated[LimitsSpec, Meta(description="what a client may ask")] = LimitsSpec()
+    cors: Annotated[CorsSpec | None, Meta(description="for pages of other origins")] = None
+    proxies: Annotated[
+        list[str],
+        Meta(
+            description="networks of proxies whose Forwarded and X-Forwarded-... headers are"
+            " believed (`unix`: peers of a Unix socket); from others they are then removed"
+        ),
+    ] = []
+    proxy_protocol: Annotated[
+        bool, Meta(description="connections of `proxies` begin with a PROXY header, version 1 or 2")
+    ] = False
     stream: Annotated[
         bool, Meta(description="start the process before the body is there; it is a stream then")
     ] = False
@@ -94,19 +140,47 @@ class Listener(Source[ListenerSpec]):
         super().__init__(spec, services)
         self.run = Run(self)
         self.lease: Lease | None = None
+        self.certificate: Certificate | None = None
         self.limits = Limits(**msgspec.structs.asdict(spec.limits))
+        self.proxies = Proxies(spec.proxies) if spec.proxies else None
+        self.cors = None if spec.cors is None else Cors(**msgspec.structs.asdict(spec.cors))
+
+    @classmethod
+    def check(cls, spec: ListenerSpec, compiler: Compiler) -> list[SpecFault]:
+        faults = []
+        is_path = (spec.host or "").startswith(UNIX)
+        if is_path and spec.port is not None:
+            faults.append(SpecFault("$.port", "a Unix socket has none"))
+        if not is_path and spec.port is None:
+            faults.append(SpecFault("$.port", "missing"))
+        for i, network in enumerate(spec.proxies):
+            try:
+                Proxies([network])
+            except ValueError as error:
+                faults.append(SpecFault(f"$.proxies[{i}]", f"{error}, and not `unix`"))
+        if spec.proxy_protocol and not spec.proxies:
+            faults.append(SpecFault("$.proxies", "missing: who sends PROXY headers?"))
+        if spec.cors is not None:
+            faults += _cors_faults(spec.cors)
+        return faults
 
     @property
     def address(self) -> str:
-        """Where it listens, `host:port`."""
+        """Where it listens: `http://host:port`, `https://...`, or `unix:PATH`."""
         host = self.spec.host or self.services.settings.listener.host
+        if host.startswith(UNIX):
+            return host
         port = self.lease.address[1] if self.lease is not None else self.spec.port
-        return f"{host}:{port}"
+        return f"http{'s' if self.spec.tls is not None else ''}://{host}:{port}"
 
     def prepare(self) -> None:
+        if self.spec.tls is not None:
+            from greenflow.net.tls import Certificate
+
+            self.certificate = Certificate(self.spec.tls.cert, self.spec.tls.key)
         servers = self.services.share("servers", Servers, lambda servers: None)
         host = self.spec.host or self.services.settings.listener.host
-        self.lease = servers.acquire(host, self.spec.port, self, key=self.spec.id)
+        self.lease = servers.acquire(host, self.spec.port or 0, self, key=self.spec.id)
 
     def abandon(self) -> None:
         if self.lease is not None:
@@ -116,8 +190,14 @@ class Listener(Source[ListenerSpec]):
     def start(self, run: Run) -> None:
         assert self.lease is not None
         self.run = run
-        self.lease.serve(self.serve, self.limits, streams=self.spec.stream)
-        _log.info("listening on http://%s", self.address, extra=describe(self))
+        self.lease.serve(
+            self.serve,
+            self.limits,
+            streams=self.spec.stream,
+            certificate=self.certificate,
+            proxies=self.proxies if self.spec.proxy_protocol and self.proxies else (),
+        )
+        _log.info("listening on %s", self.address, extra=describe(self))
 
     def stop(self) -> None:
         self.abandon()
@@ -126,8 +206,16 @@ class Listener(Source[ListenerSpec]):
 
     def serve(self, request: Request, respond: Respond) -> None:
         """Answer one request. Called in the greenlet of its connection."""
+        if self.cors is not None:
+            preflight = self.cors.preflight(request)
+            if preflight is not None:
+                respond(preflight)
+                return
+            respond = self.cors.wrap(request, respond)
         try:
             payload = to_payload(request, self.limits.body)
+            if self.proxies is not None:
+                _believe(self.proxies, request, payload)
         except InvalidArgument as error:
             self._refuse(error, request, respond)
             return
@@ -233,6 +321,33 @@ class Listener(Source[ListenerSpec]):
 
         timer.start(end)
         process.on_exit(close)
+
+
+def _cors_faults(cors: CorsSpec) -> Iterator[SpecFault]:
+    for i, each in enumerate(cors.origins):
+        if each != "*" and ORIGIN.fullmatch(each) is None:
+            reason = f"{each!r} is no origin: write scheme://host, with a port if it has one"
+            yield SpecFault(f"$.cors.origins[{i}]", reason)
+    if cors.credentials and "*" in cors.origins:
+        yield SpecFault("$.cors.credentials", "browsers want origins by name with it, not *")
+    for field in ("methods", "headers", "expose"):
+        for i, name in enumerate(getattr(cors, field)):
+            if TOKEN.fullmatch(name) is None:
+                yield SpecFault(f"$.cors.{field}[{i}]", f"{name!r} is no token (RFC 9110 5.6.2)")
+
+
+def _believe(proxies: Proxies, request: Request, payload: dict[str, Any]) -> None:
+    """What a proxy says of the request counts if it is one of those; else nobody gets to see it."""
+    header = payload["header"]
+    if request.peer not in proxies:
+        for name in FIELDS:
+            header.pop(name, None)
+        return
+    said = origin(request)
+    payload["scheme"] = said.scheme or payload["scheme"]
+    payload["host"] = said.host or payload["host"]
+    if request.client is not request.peer:
+        header["X-Forwarded-For"] = [request.client[0]]
 
 
 class _Failed(Exception):

@@ -1,0 +1,250 @@
+"""listener: what proxies say of clients, and pages of other origins."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from gevent.ssl import SSLContext
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenflow.net.forwarded import V2_SIGNATURE, Proxies, preface
+from greenflow.net.head import Refused
+from greenflow.runtime import Runtime
+from tests.net.loopback import Client
+
+ECHO = '{"body": {"host": self.host, "scheme": self.scheme, "header": self.header}}'
+
+
+@contextmanager
+def served(code: str = ECHO, **fields: Any) -> Iterator[Client]:
+    """A listener whose requests are answered by a CEL expression; `fields` are the listener's."""
+    listener = {"kind": "listener", "name": "http", "port": 0, "links": {"out": {"name": "a"}}}
+    snippet = {"kind": "snippet", "name": "a", "language": "cel", "code": code}
+    with Runtime("memory://", specs=[{**listener, **fields}, snippet]) as flow:
+        client = Client(flow.table.find("http").version.node.lease.address)  # type: ignore[union-attr]
+        try:
+            yield client
+        finally:
+            client.socket.close()
+
+
+# -- Forwarded and X-Forwarded -----------------------------------------------------------------
+
+SAID = "X-Forwarded-For: 9.9.9.9\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: shop.test\r\n"
+
+
+@pytest.mark.parametrize(
+    ("headers", "scheme", "host"),
+    [
+        (SAID, "https", "shop.test"),
+        ("X-Forwarded-Proto: http, https\r\n", "https", "a"),
+        ("X-Forwarded-Proto: gopher\r\nX-Forwarded-Host: a b\r\n", "http", "a"),
+        ('Forwarded: for=1.2.3.4;proto=https;host="shop.test:81"\r\n', "https", "shop.test:81"),
+        ("Forwarded: proto=http;host=x, for=1.1.1.1; Proto=HTTPS\r\n", "https", "a"),
+        ("Forwarded: proto=https;;\r\n", "http", "a"),
+        ('Forwarded: host="a\\"b"\r\nX-Forwarded-Proto: https\r\n', "http", "a"),
+    ],
+)
+def test_a_named_proxy_is_believed(headers: str, scheme: str, host: str) -> None:
+    with served(proxies=["10.0.0.0/8", "127.0.0.0/8"]) as client:
+        said = json.loads(client.ask(headers=headers).body)
+        assert (said["scheme"], said["host"]) == (scheme, host)
+        assert said["header"].keys() - {"Host"}
+
+
+def test_from_anybody_else_they_are_taken_away() -> None:
+    fields = f"{SAID}Forwarded: proto=https\r\nX-Real-IP: 1.1.1.1\r\nX-Own: kept\r\n"
+    with served(proxies=["10.0.0.0/8", "unix"]) as client:
+        said = json.loads(client.ask(headers=fields).body)
+        assert said == {
+            "host": "a",
+            "scheme": "http",
+            "header": {"Host": ["a"], "X-Own": ["kept"]},
+        }
+
+
+def test_without_proxies_they_are_headers_like_any_other() -> None:
+    with served() as client:
+        said = json.loads(client.ask(headers=SAID).body)
+        assert (said["scheme"], said["host"]) == ("http", "a")
+        assert said["header"]["X-Forwarded-For"] == ["9.9.9.9"]
+
+
+def test_proxies_are_networks() -> None:
+    proxies = Proxies(["10.0.0.0/8", "2001:db8::/32", "unix"])
+    for peer in ("10.1.2.3", "::ffff:10.1.2.3", "2001:db8::1", "unix:/run/a"):
+        assert (peer, 1) in proxies
+    for peer in ("11.1.2.3", "fe80::1%eth0", "::1"):
+        assert (peer, 1) not in proxies
+
+
+# -- PROXY -------------------------------------------------------------------------------------
+
+
+def version_2(source: str, command: int = 0x21, extra: bytes = b"") -> bytes:
+    address = ipaddress.ip_address(source)
+    family = 0x11 if address.version == 4 else 0x21
+    ports = (1234).to_bytes(2, "big") * 2
+    fields = address.packed * 2 + ports + extra
+    return V2_SIGNATURE + bytes((command, family)) + len(fields).to_bytes(2, "big") + fields
+
+
+HEADERS = {
+    b"PROXY TCP4 9.8.7.6 1.1.1.1 1234 80\r\n": "9.8.7.6",
+    b"PROXY TCP6 2001:db8::1 ::1 1234 80\r\n": "2001:db8::1",
+    b"PROXY UNKNOWN\r\n": None,
+    b"PROXY UNKNOWN ffff::1 ::1 1 2\r\n": None,
+    version_2("9.8.7.6"): "9.8.7.6",
+    version_2("9.8.7.6", extra=b"\x04\0\1x"): "9.8.7.6",
+    version_2("2001:db8::1"): "2001:db8::1",
+    version_2("9.8.7.6", command=0x20): None,
+    V2_SIGNATURE + b"\x21\0\0\0": None,
+}
+
+
+@pytest.mark.parametrize("header", HEADERS)
+def test_a_proxy_header_tells_the_client(header: bytes) -> None:
+    with served(proxies=["127.0.0.1"], proxy_protocol=True) as client:
+        client.send_bytewise(header)
+        for _ in range(2):
+            said = json.loads(client.ask(headers="X-Forwarded-For: forged\r\n").body)
+            address = HEADERS[header]
+            assert said["header"]["X-Forwarded-For"] == [address or "forged"]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"PROXY TCP4 9.8.7.6 1.1.1.1 1234\r\n",
+        b"PROXY TCP4 9.8.7.6 ::1 1234 80\r\n",
+        b"PROXY TCP4 9.8.7.6 1.1.1.1 01 80\r\n",
+        b"PROXY TCP4 9.8.7.6 1.1.1.1 99999 80\r\n",
+        b"PROXY TCP4 " + b"9" * 100,
+        V2_SIGNATURE + b"\x31\x11\0\x0c" + bytes(12),
+        V2_SIGNATURE + b"\x21\x11\0\x04" + bytes(4),
+        V2_SIGNATURE + b"\x21\x11\xff\xff",
+    ],
+)
+def test_what_is_no_proxy_header_is_refused(header: bytes) -> None:
+    with served(proxies=["127.0.0.1"], proxy_protocol=True) as client:
+        client.send(header)
+        assert client.answer().status == 400
+        assert client.closed()
+
+
+def test_others_need_no_proxy_header() -> None:
+    with served(proxies=["10.0.0.1"], proxy_protocol=True) as client:
+        assert client.ask().status == 200
+
+
+def test_a_proxy_header_stands_before_the_encryption(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    made = authority.issue_cert("a.test")
+    tls = {
+        "cert": b"".join(blob.bytes() for blob in made.cert_chain_pems).decode(),
+        "key": made.private_key_pem.bytes().decode(),
+    }
+    context = SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    authority.configure_trust(context)
+    with served(proxies=["127.0.0.1"], proxy_protocol=True, tls=tls) as client:
+        client.send(version_2("9.8.7.6"))
+        client.socket = context.wrap_socket(client.socket, server_hostname="a.test")
+        said = json.loads(client.ask().body)
+        assert (said["scheme"], said["header"]["X-Forwarded-For"]) == ("https", ["9.8.7.6"])
+
+
+@given(st.binary(max_size=200) | st.binary(max_size=60).map(lambda rest: V2_SIGNATURE + rest))
+def test_any_bytes_have_one_verdict_however_they_come(data: bytes) -> None:
+    def verdict(piece: bytes) -> object:
+        try:
+            return preface(piece)
+        except Refused:
+            return "refused"
+
+    found = [verdict(data[:end]) for end in range(len(data) + 1)]
+    decided = next((i for i, each in enumerate(found) if each is not None), len(found) - 1)
+    assert all(each == found[decided] for each in found[decided:])
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"proxies": ["10.0.0.1/8"]}, r"\$\.proxies\[0\]"),
+        ({"proxies": ["nginx"]}, r"\$\.proxies\[0\]"),
+        ({"proxy_protocol": True}, r"\$\.proxies"),
+        ({"cors": {"origins": ["example.com"]}}, r"\$\.cors\.origins\[0\]"),
+        ({"cors": {"origins": ["https://a.test/"]}}, r"\$\.cors\.origins\[0\]"),
+        ({"cors": {"origins": []}}, r"\$\.cors\.origins"),
+        ({"cors": {"origins": ["*"], "credentials": True}}, r"\$\.cors\.credentials"),
+        ({"cors": {"origins": ["*"], "methods": ["G T"]}}, r"\$\.cors\.methods\[0\]"),
+    ],
+)
+def test_what_makes_no_sense_is_told(fields: dict[str, Any], path: str) -> None:
+    spec = {"kind": "listener", "name": "a", "port": 0, **fields}
+    with Runtime("memory://") as flow, pytest.raises(Exception, match=path):
+        flow.operations.apply(spec)
+
+
+# -- CORS --------------------------------------------------------------------------------------
+
+OURS, THEIRS = "Origin: https://app.test\r\n", "Origin: https://evil.test\r\n"
+PREFLIGHT = "Access-Control-Request-Method: PUT\r\nAccess-Control-Request-Headers: x-a, x-b\r\n"
+
+
+def allowed(client: Client, headers: str, method: str = "GET") -> dict[str, str]:
+    answer = client.ask(method=method, headers=headers)
+    assert answer.status == (204 if method == "OPTIONS" else 200)
+    return {
+        name.removeprefix("access-control-"): value
+        for name, value in answer.headers.items()
+        if name.startswith("access-control-") or name == "vary"
+    }
+
+
+def test_pages_of_named_origins_may_read_answers() -> None:
+    cors = {"origins": ["https://app.test"], "expose": ["X-Total"], "credentials": True}
+    with served("'x'", cors=cors) as client:
+        assert allowed(client, OURS) == {
+            "allow-origin": "https://app.test",
+            "allow-credentials": "true",
+            "expose-headers": "X-Total",
+            "vary": "Accept, Origin",
+        }
+        assert "allow-origin" not in allowed(client, THEIRS)
+        assert "Origin" in allowed(client, "")["vary"]
+
+
+def test_a_preflight_starts_no_process() -> None:
+    cors = {"origins": ["https://app.test"], "methods": ["GET", "PUT"], "max_age": "1h"}
+    with served("{'status': 500}", cors=cors) as client:
+        assert allowed(client, OURS + PREFLIGHT, "OPTIONS") == {
+            "allow-origin": "https://app.test",
+            "allow-methods": "GET, PUT",
+            "allow-headers": "x-a, x-b",
+            "max-age": "3600",
+            "vary": "Origin, Access-Control-Request-Method, Access-Control-Request-Headers",
+        }
+        assert list(allowed(client, THEIRS + PREFLIGHT, "OPTIONS")) == ["vary"]
+        assert client.ask(method="OPTIONS", headers=OURS).status == 500
+
+
+def test_all_origins_and_the_workflows_own_word() -> None:
+    with served("'x'", cors={"origins": ["*"], "headers": ["X-A"]}) as client:
+        assert allowed(client, OURS) == {"allow-origin": "*", "vary": "Accept"}
+        assert allowed(client, OURS + PREFLIGHT, "OPTIONS")["allow-headers"] == "X-A"
+    own = "{'body': 'x', 'header': {'Access-Control-Allow-Origin': 'https://only.test'}}"
+    with served(own, cors={"origins": ["*"]}) as client:
+        assert allowed(client, OURS)["allow-origin"] == "https://only.test"
+    with served("1 / 0", cors={"origins": ["*"]}) as client:
+        answer = client.ask(headers=OURS)
+        assert (answer.status, answer.headers["access-control-allow-origin"]) == (500, "*")
