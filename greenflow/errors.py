@@ -116,6 +116,10 @@ class StoreUnavailable(GreenflowError):
     exit_code = 4
 
 
+class StoreMisconfigured(StoreUnavailable):
+    """The URL of a store is wrong, or the package behind it is missing: waiting does not help."""
+
+
 class AddressInUse(GreenflowError):
     """A listener's address is taken, by another listener or another OS process."""
 

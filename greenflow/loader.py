@@ -30,20 +30,24 @@ TOGETHER = 0.010  # seconds: events that arrive within them are one change (BEHA
 COMPARE = 30.0  # seconds between comparisons of all revisions (BEHAVIOUR 6.13)
 BACKOFF_FIRST, BACKOFF_MOST = 0.1, 10.0  # seconds between tries (BEHAVIOUR 6.10, 7.12)
 
+# Seconds between tries, at most, with a store whose calls wait for it to come back: they are the
+# pause, and notice at once that it is over.
+BACKOFF_PATIENT = 0.5
+
 _log = logging.getLogger("greenflow.loader")
 
 
 class Backoff:
-    """The time to the next try: doubled each time, at most BACKOFF_MOST seconds, with jitter."""
+    """The time to the next try: doubled each time, at most `most` seconds, with jitter."""
 
-    def __init__(self) -> None:
-        self.seconds = BACKOFF_FIRST
+    def __init__(self, most: float = BACKOFF_MOST) -> None:
+        self.seconds, self.most = BACKOFF_FIRST, most
 
     def next(self) -> float:
         """Seconds to wait now."""
         # Half of it is chance, so that many runtimes do not come back at one instant.
         seconds = self.seconds * random.uniform(0.5, 1.0)
-        self.seconds = min(self.seconds * 2, BACKOFF_MOST)
+        self.seconds = min(self.seconds * 2, self.most)
         return seconds
 
     def reset(self) -> None:
@@ -86,7 +90,7 @@ class Loader:
             feed.close()
 
     def _follow(self) -> None:
-        reconnect = Backoff()
+        reconnect = Backoff(BACKOFF_PATIENT if self.collection.patient else BACKOFF_MOST)
         while not self._stopping.is_set():
             try:
                 if self._feed is None:

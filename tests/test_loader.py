@@ -22,6 +22,8 @@ from greenflow.table import Table
 class Fragile:
     """A collection that can be taken away, and whose feed can lie."""
 
+    patient = False
+
     def __init__(self, store: MemoryStore) -> None:
         self.collection = store.specs
         self.away = False

@@ -18,17 +18,21 @@ if TYPE_CHECKING:
     from greenflow.config import Settings
     from greenflow.runtime import Runtime
 
+# Seconds between tries with --wait, at most: it costs little, and nothing is served meanwhile.
+MOST_BETWEEN_STARTS = 1.0
+
 logger = logging.getLogger("greenflow.cli.run")
 
 
 @click.command("run", short_help="Run specs of files or of a store.")
 @click.argument("files", nargs=-1, metavar="[FILE]...")
+@click.option("--wait", is_flag=True, help="Wait for a store that is away at the start.")
 @with_settings(
     ("grace", "--grace"),
     ("environment", "--environment"),
     ("listener.host", "--listener-host"),
 )
-def command(settings: Settings, files: tuple[str, ...]) -> None:
+def command(settings: Settings, files: tuple[str, ...], wait: bool) -> None:
     """Runs the specs of files (or folders, or - for standard input), or without FILE those of the
     store.
 
@@ -42,17 +46,43 @@ def command(settings: Settings, files: tuple[str, ...]) -> None:
     if files:
         _run_files(settings, files, stopping)
     else:
-        _run_store(settings, stopping)
+        _run_store(settings, stopping, wait)
 
 
-def _run_store(settings: Settings, stopping: Event) -> None:
+def _run_store(settings: Settings, stopping: Event, wait: bool) -> None:
     from greenflow.log import redact
     from greenflow.runtime import Runtime
 
-    with Runtime(settings.database, settings=settings) as runtime:
+    runtime = Runtime(settings.database, settings=settings)
+    if wait:
+        _start_waiting(runtime, stopping)
+        if stopping.is_set():
+            runtime.stop()
+            return
+    with runtime:
         _tell_started(runtime, redact(settings.database))
         stopping.wait()
         _tell_stopping(runtime)
+
+
+def _start_waiting(runtime: Runtime, stopping: Event) -> None:
+    """Start, once the store is there; give up when told to stop."""
+    from greenflow.errors import StoreMisconfigured, StoreUnavailable
+    from greenflow.loader import Backoff
+
+    backoff, told = Backoff(MOST_BETWEEN_STARTS), ""
+    while not stopping.is_set():
+        try:
+            runtime.start()
+        except StoreMisconfigured:
+            raise
+        except StoreUnavailable as error:
+            if str(error) != told:
+                told = str(error)
+                logger.warning("waiting for the store: %s", error)
+            stopping.wait(backoff.next())
+        else:
+            return
 
 
 def _run_files(settings: Settings, files: tuple[str, ...], stopping: Event) -> None:

@@ -19,15 +19,18 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
-from greenflow.errors import StoreUnavailable
+from greenflow.errors import StoreMisconfigured
 
 # The group of entry points through which packages offer stores: scheme = class that takes the URL.
 ENTRY_POINTS = "greenflow.stores"
 
-_USERINFO = re.compile(r"(?<=://)([^/@:]*):[^/]*@")  # greedy: a password may hold an unquoted @
-_SECRET_OPTION = re.compile(r"(?i)([?&][^=&]*(?:password|secret|token|key|credential)[^=&]*=)[^&]*")
+# Greedy: a password may hold a @ or a / that nobody quoted.
+_USERINFO = re.compile(r"(?<=://)([^/@:]*):\S*@")
+_SECRET_OPTION = re.compile(
+    r"(?i)([?&][^=&]*(?:password|secret|token|key|credential|mechanismproperties)[^=&]*=)[^&]*"
+)
 
 
 class Record(NamedTuple):
@@ -86,6 +89,9 @@ class Collection(ABC):
     A document that is no map of plain JSON data with a `namespace` is InvalidArgument; two that
     would share an id or a (namespace, name), in the store or in the batch, are DuplicateSpec.
     """
+
+    patient: ClassVar[bool] = False
+    """Whether a call waits for a store that is away to come back, some seconds, before it fails."""
 
     @abstractmethod
     def insert(self, documents: Iterable[Mapping[str, Any]]) -> list[Record]:
@@ -167,7 +173,8 @@ def redact(url: str) -> str:
 def open_store(url: str) -> Store:
     """Opens the store of a URL, by its scheme: `memory://`, `sqlite:///relative/path`, ...
 
-    Raises StoreUnavailable when the scheme is not installed or the store cannot be opened.
+    Raises StoreMisconfigured when the scheme is not installed or the URL says what the store does
+    not take, StoreUnavailable when it cannot be opened.
     """
     from importlib.metadata import entry_points  # costs more than all else here
 
@@ -175,11 +182,11 @@ def open_store(url: str) -> Store:
     installed = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
     if not separator or scheme not in installed:
         schemes = ", ".join(f"{name}://" for name in sorted(installed)) or "none"
-        raise StoreUnavailable(f"{redact(url)}: no such store; installed are: {schemes}")
+        raise StoreMisconfigured(f"{redact(url)}: no such store; installed are: {schemes}")
     try:
         kind = installed[scheme].load()
     except ImportError as error:
-        raise StoreUnavailable(
+        raise StoreMisconfigured(
             f"{redact(url)}: the store {scheme}:// cannot be imported ({error}); install its extra"
         ) from error
     store: Store = kind(url)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from itertools import count, product
 from typing import Any
 
-from greenflow.errors import StoreUnavailable
+from greenflow.errors import StoreMisconfigured, StoreUnavailable
 from greenflow.store.base import Record, Store
 from greenflow.store.document import Row, decode, unhurried
 from greenflow.store.feed import Mailbox
@@ -122,7 +122,7 @@ class MemoryStore(Store):
 
     def __init__(self, url: str = "memory://") -> None:
         if url != "memory://":
-            raise StoreUnavailable("memory:// takes nothing behind it; every store is a new one")
+            raise StoreMisconfigured("memory:// takes nothing behind it; every store is a new one")
         self.url = url
         self.specs: MemoryCollection = MemoryCollection("specs")
         self.values: MemoryCollection = MemoryCollection("values")

@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from greenflow.errors import StoreUnavailable
+from greenflow.errors import StoreMisconfigured
 from greenflow.store import tables
 from greenflow.store.base import Feed, Record, Store, redact
 from greenflow.store.database import SYNCHRONOUS, Database, Lane, transaction
@@ -136,7 +136,7 @@ def _database(url: str) -> Database:
     location, _, query = url.partition("://")[2].partition("?")
     host, _, path = location.partition("/")
     if host or not path:
-        raise StoreUnavailable(
+        raise StoreMisconfigured(
             f"{name}: write sqlite:///relative/path.db or sqlite:////absolute/path.db"
         )
     synchronous, timeout = "FULL", TIMEOUT
@@ -146,7 +146,7 @@ def _database(url: str) -> Database:
         elif option == "timeout" and value.replace(".", "", 1).isdecimal():
             timeout = float(value)
         else:
-            raise StoreUnavailable(
+            raise StoreMisconfigured(
                 f"{name}: unknown option {option}={value}; allowed are timeout=SECONDS and"
                 f" synchronous={'|'.join(SYNCHRONOUS)}"
             )

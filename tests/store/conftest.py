@@ -10,17 +10,20 @@ from pathlib import Path
 import pytest
 
 from greenflow.store import Collection, Store, open_store
+from tests import mongo
 from tests.store.tools import DEADLINE
 
 # A URL of a fresh, empty store, given a folder of its own.
 PLACES: dict[str, Callable[[Path], str]] = {
     "memory": lambda folder: "memory://",
     "sqlite": lambda folder: f"sqlite:///{folder}/store.db",
+    "mongodb": lambda folder: mongo.url(),
+    "mongodb-standalone": lambda folder: mongo.url(standalone=True),
 }
 
 
 @pytest.fixture(params=PLACES)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def url(request: pytest.FixtureRequest, tmp_path: Path, hurried: None) -> str:
     return PLACES[request.param](tmp_path)
 
 

@@ -1,0 +1,406 @@
+"""mongodb://host/database: the store that many machines share.
+
+Lives here: the collections and the store. The connection is driver.py's, the stored form is
+documents.py's, the feeds are feed.py's.
+
+    mongodb://host1,host2/database?replicaSet=name      mongodb+srv://...
+    ?feed=stream|tail       how changes are followed; by default what the server can
+    all other options       the driver's: TLS, authentication, write and read concern, pool
+
+On a replica set or a sharded cluster a batch is a transaction and changes are followed by a change
+stream. On a single server a batch is written document by document, each whole and only if it is
+still as it was read; when one cannot be written, those before it are undone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any, TypeVar
+
+from pymongo import ASCENDING, DeleteOne, InsertOne, ReplaceOne, UpdateOne
+from pymongo.client_session import ClientSession
+from pymongo.errors import BulkWriteError, DuplicateKeyError
+
+from greenflow.errors import StoreUnavailable
+from greenflow.store.base import Feed, Record, Store
+from greenflow.store.document import Row, decode, encode, unhurried
+from greenflow.store.filter import Filter, compile_filter
+from greenflow.store.mongo.documents import keys, next_number, number, rows, stored
+from greenflow.store.mongo.driver import Driver
+from greenflow.store.mongo.feed import JOURNAL, Reader, Stream, Tail, make_journal, note
+from greenflow.store.plan import UNWRITTEN, Current, Plan, PlannedCollection, Wanted
+
+T = TypeVar("T")
+
+Found = list[dict[str, Any]]
+Operation = InsertOne[dict[str, Any]] | ReplaceOne[dict[str, Any]] | UpdateOne | DeleteOne
+
+# Documents of one answer of the server, and operations of one command: what is decoded or encoded
+# in one stretch, a few milliseconds.
+PAGE = 500
+
+# Ids that are asked for in one query.
+ASKED = 1_000
+
+# Ids in one entry of the journal.
+NOTED = 100
+
+# Times that a batch is begun again because another writer was faster.
+ATTEMPTS = 20
+
+_DUPLICATE = 11000  # the code of a key that is taken
+
+_log = logging.getLogger("greenflow.store")
+
+
+class _Overtaken(Exception):
+    """Another writer was faster: what was written is undone, begin again."""
+
+
+class MongoCollection(PlannedCollection):
+    """The documents of one collection."""
+
+    patient = True
+
+    def __init__(self, driver: Driver, name: str) -> None:
+        self._driver, self._name = driver, name
+        self._collection = driver.database[name]
+        self._journal = driver.database[JOURNAL]
+        self._readers: set[Reader] = set()
+        self._has_history: bool | None = None
+        self._is_indexed = False
+        self._last_number = 0
+
+    # -- reading -------------------------------------------------------------------------------
+
+    def find(self, filter: Mapping[str, Any] | None) -> list[Record]:
+        wanted = compile_filter(filter)
+        found = self._driver.run(lambda: self._matching(wanted))
+        records = (Record(decode(row.text), row.revision) for row in rows(unhurried(found)))
+        matching = [record for record in records if wanted.matches(record.document)]
+        return sorted(matching, key=lambda record: str(record.document["id"]))
+
+    def revisions(self, namespace: str | None) -> dict[str, int]:
+        """All documents are read: a change by another program shows in nothing else."""
+        query = {} if namespace is None else {"namespace": namespace}
+        found = self._driver.run(lambda: self._read([query]))
+        return {row.id: row.revision for row in rows(unhurried(found))}
+
+    def _current(self, wanted: Wanted) -> Current:
+        found = self._driver.run(lambda: self._wanted(wanted))
+        return Current(rows(unhurried(found)))
+
+    def _matching(self, wanted: Filter, session: ClientSession | None = None) -> Found:
+        """In the driver: what may match."""
+        query: dict[str, Any] = {}
+        for field, values in wanted.narrow.items():
+            if field != "id":
+                query[field] = {"$in": sorted(values)}
+        if "id" not in wanted.narrow:
+            return self._read([query], session)
+        parts = _parts(sorted(wanted.narrow["id"]), ASKED)
+        return self._read([{**query, "_id": {"$in": keys(part)}} for part in parts], session)
+
+    def _wanted(self, wanted: Wanted, session: ClientSession | None = None) -> Found:
+        """In the driver: the documents that a plan needs, each once."""
+        queries: list[dict[str, Any]] = [
+            {"_id": {"$in": keys(part)}} for part in _parts(sorted(wanted.ids), ASKED)
+        ]
+        by_namespace: dict[str, list[str]] = {}
+        for namespace, name in sorted(wanted.names):
+            by_namespace.setdefault(namespace, []).append(name)
+        queries += [
+            {"namespace": namespace, "name": {"$in": part}}
+            for namespace, names in by_namespace.items()
+            for part in _parts(names, ASKED)
+        ]
+        found = self._read(queries, session)
+        return list({str(each["_id"]): each for each in found}.values())
+
+    def _read(self, queries: list[dict[str, Any]], session: ClientSession | None = None) -> Found:
+        """In the driver."""
+        self._prepare()
+        found: Found = []
+        for query in queries:
+            found += self._collection.find(query, batch_size=PAGE, session=session)
+        return found
+
+    # -- writing -------------------------------------------------------------------------------
+
+    def delete(self, filter: Mapping[str, Any] | None) -> list[Record]:
+        wanted = compile_filter(filter)
+
+        def change(session: ClientSession | None) -> tuple[list[Row], list[_Step]]:
+            found = sorted(rows(self._matching(wanted, session)), key=lambda row: row.id)
+            gone = [row for row in found if wanted.matches(decode(row.text))]
+            return gone, [_Step(row, None) for row in gone]
+
+        gone = self._driver.run(lambda: self._write_all(change))
+        return [Record(decode(row.text), row.revision) for row in unhurried(gone)]
+
+    def _commit(self, wanted: Wanted, plan: Plan) -> list[Row]:
+        def change(session: ClientSession | None) -> tuple[list[Row], list[_Step]]:
+            current = Current(rows(self._wanted(wanted, session)))
+            planned = plan(current)
+            written: list[Row] = []
+            steps = []
+            for row in planned:
+                if row.revision == UNWRITTEN:
+                    before = current.by_id.get(row.id)
+                    form, revision = stored(row, self._number(before))
+                    row = row._replace(revision=revision)
+                    steps.append(_Step(before, row, form))
+                written.append(row)
+            return written, _ordered(steps)
+
+        return self._driver.run(lambda: self._write_all(change))
+
+    def _number(self, before: Row | None) -> int:
+        """The next number of a document. Those that a store gives only grow, also for an id that
+        was deleted meanwhile. One above the next is left free, for a name taken away first."""
+        last = max(self._last_number, 0 if before is None else number(before.revision) + 1)
+        self._last_number = next_number(last)
+        return self._last_number
+
+    def _write_all(
+        self, change: Callable[[ClientSession | None], tuple[list[Row], list[_Step]]]
+    ) -> list[Row]:
+        """In the driver: read, plan and write, all or nothing, until no other writer is faster."""
+        self._prepare()
+        for _ in range(ATTEMPTS):
+            try:
+                if self._has_history:
+                    with self._driver.client.start_session() as session:
+                        result, steps = session.with_transaction(
+                            lambda session: self._in_transaction(change, session)
+                        )
+                else:
+                    result, steps = change(None)
+                    self._one_by_one(steps)
+            except _Overtaken:
+                continue
+            self._note(steps)
+            return result
+        raise StoreUnavailable(
+            f"{self._driver.name}: other writers were faster {ATTEMPTS} times; try again"
+        )
+
+    def _in_transaction(
+        self,
+        change: Callable[[ClientSession | None], tuple[list[Row], list[_Step]]],
+        session: ClientSession,
+    ) -> tuple[list[Row], list[_Step]]:
+        result, steps = change(session)
+        operations = [operation for step in steps for operation in step.operations()]
+        for part in _parts(operations, PAGE):
+            try:
+                self._collection.bulk_write(part, ordered=True, session=session)
+            except BulkWriteError as error:
+                if _is_duplicate(error):
+                    raise _Overtaken from error
+                raise
+        return result, steps
+
+    def _one_by_one(self, steps: list[_Step]) -> None:
+        """On a server without transactions: each step only if its document is as it was read."""
+        done: list[_Step] = []
+        try:
+            for step in steps:
+                step.write(self._collection)
+                done.append(step)
+        except BaseException:
+            for step in reversed(done):
+                step.undo(self._collection)
+            self._note(done)  # who looked meanwhile must look again
+            raise
+
+    def _note(self, steps: list[_Step]) -> None:
+        """In the driver: tell those who follow the journal."""
+        if self._follows() is Stream:
+            return
+        ids: dict[str, list[str]] = {}
+        for step in steps:
+            ids.setdefault(step.row.namespace, []).append(step.row.id)
+        for namespace, changed in ids.items():
+            for part in _parts(changed, NOTED):
+                note(self._journal, self._name, {namespace: part})
+
+    # -- following -----------------------------------------------------------------------------
+
+    def feed(self, namespace: str | None) -> Feed:
+        self._driver.run(self._prepare)
+        reader = self._follows()(self._driver, self._name, namespace)
+        self._readers.add(reader)
+        try:
+            return reader.open(lambda: self._readers.discard(reader))
+        except BaseException:
+            self._readers.discard(reader)
+            raise
+
+    def end_feeds(self) -> None:
+        """The store is closed: every feed is lost, and its reader ends soon."""
+        for reader in tuple(self._readers):
+            reader.end()
+            reader.feed.lose(str(self._driver.closed()))
+
+    def _follows(self) -> type[Reader]:
+        if self._driver.feed is not None:
+            return Stream if self._driver.feed == "stream" else Tail
+        return Stream if self._has_history else Tail
+
+    def _prepare(self) -> None:
+        """In the driver: ask what the server can, and make indexes and the journal, once."""
+        if self._is_indexed:
+            return
+        self._has_history = self._driver.has_history()
+        self._collection.create_index(
+            [("namespace", ASCENDING), ("name", ASCENDING)],
+            unique=True,
+            # A document without name, or with an empty one, is reached by its id only.
+            partialFilterExpression={"name": {"$gt": ""}},
+            name="names",
+        )
+        self._collection.create_index([("_revision", ASCENDING)], name="revisions")
+        if self._follows() is Tail:
+            make_journal(self._driver)
+        self._is_indexed = True
+        _log.info(
+            "%s: %s are followed by %s",
+            self._driver.name,
+            self._name,
+            "a change stream" if self._follows() is Stream else "the tail of a journal",
+        )
+
+
+class _Step:
+    """One document of a batch: as it was (None: not there), as it is to be (None: gone)."""
+
+    def __init__(
+        self, before: Row | None, after: Row | None, form: dict[str, Any] | None = None
+    ) -> None:
+        self.before, self.after, self._form = before, after, form
+
+    def behind(self, before: Row) -> _Step:
+        """The same, of a document that an earlier step changes."""
+        return _Step(before, self.after, self._form)
+
+    @property
+    def row(self) -> Row:
+        row = self.after or self.before
+        assert row is not None
+        return row
+
+    def operations(self) -> Iterator[Operation]:
+        """What to do in a transaction."""
+        if self._form is None:
+            yield DeleteOne({"_id": {"$in": keys([self.row.id])}})
+        elif self.before is None:
+            yield InsertOne({"_id": self.row.id, **self._form})
+        else:
+            yield ReplaceOne({"_id": {"$in": keys([self.row.id])}}, self._form)
+
+    def write(self, collection: Any) -> None:
+        """Do it, if the document is as it was. Raises _Overtaken if not."""
+        _write(collection, self.before, self._form, self.row.id)
+
+    def undo(self, collection: Any) -> None:
+        """Put the document back as it was, unless somebody else changed it meanwhile."""
+        form = None
+        if self.before is not None:
+            form, _ = stored(self.before, number(self.row.revision) + 1)
+        try:
+            _write(collection, self.after, form, self.row.id)
+        except _Overtaken:
+            _log.warning("%s was changed by another writer and is left as it is", self.row.id)
+
+
+def _write(collection: Any, before: Row | None, form: dict[str, Any] | None, id: str) -> None:
+    try:
+        if before is None:
+            if form is not None:
+                collection.insert_one({"_id": id, **form})
+            return
+        count = number(before.revision)
+        as_read = {
+            "_id": {"$in": keys([id])},
+            # A document of another program has no number.
+            "_revision": count if count else {"$in": [0, None]},
+        }
+        if form is None:
+            found = collection.delete_one(as_read).deleted_count
+        else:
+            found = collection.replace_one(as_read, form).matched_count
+        if not found:
+            raise _Overtaken
+    except DuplicateKeyError as error:
+        raise _Overtaken from error
+
+
+def _ordered(steps: list[_Step]) -> list[_Step]:
+    """The steps in an order in which no two documents have one name at any time. Documents that
+    swap their names lose them first."""
+    order: list[_Step] = []
+    waiting = steps
+    while waiting:
+        held = {_name(step.before): step for step in waiting}
+        free: list[_Step] = []
+        blocked: list[_Step] = []
+        for step in waiting:
+            taken = step.after is not None and step.after.name is not None
+            holder = held.get(_name(step.after)) if taken else None
+            (free if holder is None or holder is step else blocked).append(step)
+        if not free:
+            for at, step in enumerate(blocked):
+                assert step.before is not None
+                nameless, first = _nameless(step.before)
+                order.append(first)
+                blocked[at] = step.behind(nameless)
+        order += free
+        waiting = blocked
+    return order
+
+
+def _name(row: Row | None) -> tuple[str, str | None] | None:
+    return None if row is None or row.name is None else (row.namespace, row.name)
+
+
+def _nameless(row: Row) -> tuple[Row, _Step]:
+    """A row without its name, and the step that takes it away."""
+    document = {key: value for key, value in decode(row.text).items() if key != "name"}
+    bare = row._replace(name=None, text=encode(document, "$"))
+    form, revision = stored(bare, next_number(number(row.revision)))
+    bare = bare._replace(revision=revision)
+    return bare, _Step(row, bare, form)
+
+
+def _parts(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while part := list(islice(iterator, size)):
+        yield part
+
+
+def _is_duplicate(error: BulkWriteError) -> bool:
+    faults = (error.details or {}).get("writeErrors", ())
+    return any(fault.get("code") == _DUPLICATE for fault in faults)
+
+
+class MongoStore(Store):
+    """The store of a MongoDB database. Raises StoreUnavailable when it cannot be reached."""
+
+    def __init__(self, url: str) -> None:
+        self._driver = Driver(url)
+        self.url = self._driver.name
+        self.specs: MongoCollection = MongoCollection(self._driver, "specs")
+        self.values: MongoCollection = MongoCollection(self._driver, "values")
+        try:
+            self._driver.run(lambda: self._driver.client.admin.command("ping"))
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        self.specs.end_feeds()
+        self.values.end_feeds()
+        self._driver.close()

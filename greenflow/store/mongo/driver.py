@@ -1,0 +1,173 @@
+"""The connection to MongoDB: its settings, where its calls run, and what their errors mean.
+
+Lives here: Driver. A call of a workflow never runs in the workflow's own greenlet, because pymongo
+is not to be interrupted in the middle: it runs in a greenlet of the driver if the program is
+monkey-patched, else in a native thread, and only the wait for it can be given up.
+
+No password of the URL is ever shown.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl, urlencode
+
+import gevent
+from gevent.event import Event
+from gevent.monkey import is_module_patched
+from gevent.threadpool import ThreadPool
+from pymongo import MongoClient
+from pymongo.database import Database
+from pymongo.errors import (
+    BulkWriteError,
+    ConfigurationError,
+    InvalidURI,
+    OperationFailure,
+    PyMongoError,
+)
+
+from greenflow.errors import StoreMisconfigured, StoreUnavailable
+from greenflow.store.base import redact
+
+T = TypeVar("T")
+
+# The database when the URL names none.
+DEFAULT_DATABASE = "greenflow"
+
+# Milliseconds that a call waits for a server to be there, unless the URL says otherwise. A call of
+# a workflow should fail before its client gives up; an election takes a second or two.
+SELECTION_MS = 5_000
+
+# Native threads of a program that is not patched: the feeds, and calls side by side.
+THREADS = 16
+
+FEEDS = ("stream", "tail")
+
+QUOTE = (
+    "the URL cannot be read; a user name and a password in it have /, @, : and % written as"
+    " %2F, %40, %3A and %25"
+)
+
+
+class Driver:
+    """A client of the database that the URL names, opened at the first call. Belongs to one hub."""
+
+    def __init__(self, url: str) -> None:
+        self.name = redact(url)
+        plain, self.feed = self._without_feed(url)
+        options: dict[str, Any] = {"appname": "greenflow", "connect": False, "tz_aware": False}
+        lower = plain.lower()
+        if "w=" not in lower:
+            options["w"] = "majority"
+        if "serverselectiontimeoutms=" not in lower:
+            options["serverSelectionTimeoutMS"] = SELECTION_MS
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", UserWarning)  # an unknown option is only warned of
+                self.client: MongoClient[dict[str, Any]] = MongoClient(plain, **options)
+            self.database: Database[dict[str, Any]] = self.client.get_default_database(
+                DEFAULT_DATABASE
+            )
+        except InvalidURI as error:
+            # The driver shows the part that it stumbled over, which may be of the password.
+            reason = QUOTE if "@" in url else str(error)
+            raise StoreMisconfigured(f"{self.name}: {reason}") from None
+        except (ConfigurationError, UserWarning, ValueError, TypeError, OSError) as error:
+            raise StoreMisconfigured(f"{self.name}: {redact(str(error))}") from None
+        if not self.client.write_concern.acknowledged:
+            raise StoreMisconfigured(f"{self.name}: with w=0 nobody knows whether a write was done")
+        self._is_patched = is_module_patched("socket") and is_module_patched("threading")
+        self._pool = None if self._is_patched else ThreadPool(THREADS)
+        self._under_way = 0
+        self._none_left = Event()
+        self._none_left.set()
+        self._is_closed = False
+
+    def _without_feed(self, url: str) -> tuple[str, str | None]:
+        """The URL for the driver, and our own option in it."""
+        location, _, query = url.partition("?")
+        options = parse_qsl(query, keep_blank_values=True)
+        wanted = [value for key, value in options if key == "feed"]
+        if not wanted:
+            return url, None
+        if wanted[-1] not in FEEDS:
+            raise StoreMisconfigured(
+                f"{self.name}: unknown feed {wanted[-1]!r}; allowed are {' and '.join(FEEDS)}"
+            )
+        rest = urlencode([(key, value) for key, value in options if key != "feed"])
+        return f"{location}?{rest}" if rest else location, wanted[-1]
+
+    def has_history(self) -> bool:
+        """Whether the server has transactions and change streams: a replica set or a sharded
+        cluster, not a single server. In `run`."""
+        hello = self.client.admin.command("hello")
+        return "setName" in hello or hello.get("msg") == "isdbgrid"
+
+    def run(self, function: Callable[[], T]) -> T:
+        """What the function returns, which calls the driver. Raises StoreUnavailable, and what the
+        function does. When the caller is killed meanwhile, the function goes on."""
+        value, error = self.start(function).get()
+        if error is not None:
+            raise self.meaning(error) from error.__cause__
+        result: T = value
+        return result
+
+    def start(self, function: Callable[[], Any]) -> Any:
+        """Begin a function that calls the driver; `get` of what is returned waits for a pair of its
+        result and its error."""
+        if self._is_closed:
+            raise self.closed()
+        self._under_way += 1
+        self._none_left.clear()
+        try:
+            spawn = gevent.spawn if self._pool is None else self._pool.spawn
+            begun: Any = spawn(_outcome, function)  # waits for a free thread
+        except BaseException:
+            self._ended(None)
+            raise
+        begun.rawlink(self._ended)
+        return begun
+
+    def _ended(self, _: object) -> None:
+        self._under_way -= 1
+        if not self._under_way:
+            self._none_left.set()
+
+    def closed(self) -> StoreUnavailable:
+        """The error of a store that was closed."""
+        return StoreUnavailable(f"{self.name}: the store is closed")
+
+    def meaning(self, error: Exception) -> Exception:
+        """An error of the driver as one of ours; others stay as they are."""
+        if isinstance(error, BulkWriteError):
+            faults = (error.details or {}).get("writeErrors", ())
+            return self._away(faults[0].get("errmsg", "") if faults else str(error))
+        if isinstance(error, OperationFailure):
+            return self._away(str((error.details or {}).get("errmsg") or error))
+        if isinstance(error, PyMongoError):
+            # The driver adds its settings and a picture of all servers behind the reason.
+            return self._away(re.split(r" \(configured timeouts|, Timeout:", str(error))[0])
+        return error
+
+    def _away(self, reason: str) -> StoreUnavailable:
+        return StoreUnavailable(f"{self.name}: {redact(reason)}")
+
+    def close(self) -> None:
+        """End the connections, once the calls under way are done. Idempotent."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._none_left.wait()
+        self.client.close()
+        if self._pool is not None:
+            self._pool.kill()
+
+
+def _outcome(function: Callable[[], Any]) -> tuple[Any, Exception | None]:
+    try:
+        return function(), None
+    except Exception as error:
+        return None, error

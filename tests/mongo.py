@@ -1,0 +1,127 @@
+"""MongoDB servers for tests: a stand-in for one, in an OS process of its own.
+
+Lives here: starting and finding servers. SecantusDB speaks MongoDB's wire protocol and is as near
+to one as a package of Python gets, so what passes is tested against SecantusDB; with
+GREENFLOW_TEST_MONGO_URI the same tests run against a real replica set. Where neither is there they
+are skipped, but in CI (the variable CI is set) that is a failure.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+URI = "GREENFLOW_TEST_MONGO_URI"
+SECONDS = 30.0  # until a server that does not start has failed
+
+
+class MongoServer:
+    """A server on a port and a folder of its own, which may be killed and started again."""
+
+    def __init__(self, *options: str) -> None:
+        self.options = options
+        self.folder = tempfile.mkdtemp(prefix="greenflow-mongo-")
+        self.port = 0
+        self.process: subprocess.Popen[str] | None = None
+        self.start()
+
+    def start(self) -> None:
+        """Start it, on the port that it had before."""
+        command = Path(sys.executable).parent / "secantusd-py"
+        arguments = ["--host", "127.0.0.1", "--port", str(self.port), "--cache-size", "64M"]
+        arguments.append("--enable-test-commands")  # those that make commands fail
+        self.process = subprocess.Popen(
+            [str(command), *arguments, "--storage-path", self.folder, *self.options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if "listening on" in line:
+                self.port = int(line.rpartition(":")[2])
+                return
+        raise RuntimeError(f"{command.name} did not start")
+
+    @property
+    def is_there(self) -> bool:
+        return self.process is not None
+
+    def kill(self) -> None:
+        """End it at once, as a power cut would."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, number: int) -> None:
+        if self.process is not None:
+            self.process.send_signal(number)
+            assert self.process.stdout is not None
+            self.process.stdout.close()
+            self.process.wait(SECONDS)
+            self.process = None
+
+    def close(self) -> None:
+        self._end(signal.SIGKILL)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def url(self, database: str | None = None, options: str = "") -> str:
+        """The URL of a database, by default of a new one."""
+        database = database or f"test_{secrets.token_hex(8)}"
+        return f"mongodb://127.0.0.1:{self.port}/{database}{options}"
+
+
+_servers: dict[bool, MongoServer] = {}
+
+
+def prepare(tests: Iterable[str]) -> None:
+    """Start the servers that these tests use, before the first one: they outlive it."""
+    wanted = {"standalone" in test for test in tests if "mongo" in test}
+    if is_installed():
+        for standalone in wanted:
+            if standalone or URI not in os.environ:
+                _server(standalone)
+
+
+def _server(standalone: bool) -> MongoServer:
+    if standalone not in _servers:
+        _servers[standalone] = MongoServer(*["--standalone"] * standalone)
+    return _servers[standalone]
+
+
+def url(*, standalone: bool = False) -> str:
+    """A new, empty database of a server that the whole test run shares."""
+    real = os.environ.get(URI)
+    if real and not standalone:
+        scheme, _, rest = real.partition("://")
+        location, _, options = rest.partition("?")
+        hosts = location.partition("/")[0]
+        return f"{scheme}://{hosts}/test_{secrets.token_hex(8)}?{options}"
+    require()
+    return _server(standalone).url()
+
+
+def is_installed() -> bool:
+    return shutil.which("secantusd-py", path=str(Path(sys.executable).parent)) is not None
+
+
+def require() -> None:
+    """Skip the test if there is no server to start."""
+    if not is_installed():
+        reason = "no MongoDB: SecantusDB is not installed (the extra `test` has it)"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
+def close() -> None:
+    """End the servers of the test run."""
+    while _servers:
+        _servers.popitem()[1].close()
