@@ -24,6 +24,7 @@ NAMES = (
     "connections",
     "reload",
     "leaks",
+    "mongo",
 )
 
 

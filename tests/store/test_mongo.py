@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import Any
 
 import gevent
@@ -14,7 +15,7 @@ from pymongo import MongoClient
 
 from greenflow.errors import InvalidArgument, StoreMisconfigured, StoreUnavailable
 from greenflow.store import Feed, open_store
-from greenflow.store.mongo import MongoCollection, feed
+from greenflow.store.mongo import MongoCollection, feed, steps
 from tests import mongo
 from tests.store.conftest import PLACES
 from tests.store.tools import DEADLINE, documents, follow, ids, next_batch, run, spec
@@ -276,36 +277,80 @@ def test_a_batch_is_planned_again_when_another_writer_was_faster(
         assert documents(store.specs.find(None)) == [spec("a", x=2), spec("b", x=2, y=2)]
 
 
-def test_a_batch_that_cannot_be_written_is_undone(
-    standalone: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("refused", ["update", "insert", "delete"])
+def test_a_batch_that_cannot_be_written_is_undone(standalone: str, refused: str) -> None:
+    """A step of it is refused by the server: the first, one in the middle, the last."""
     with open_store(standalone) as store:
         before = store.specs.insert([spec("a", x=1), spec("b", x=1), spec("c", x=1)])
-        store.specs.apply([spec("a", x=1)])
-        write, calls = mongo_write(), []
-
-        def broken(collection: Any, *step: Any) -> None:
-            calls.append(step)
-            if len(calls) == 3:
-                raise StoreUnavailable("the server is gone")
-            write(collection, *step)
-
-        monkeypatch.setattr("greenflow.store.mongo._write", broken)
-        with pytest.raises(StoreUnavailable, match="gone"):
-            store.specs.apply([spec("a", x=2), spec("d", x=2), spec("b", x=2)])
-        assert len(calls) == 5
-        after = store.specs.find(None)
-        assert documents(after) == documents(before)
-        revisions = {record.document["id"]: record.revision for record in before}
-        # What was written for a while must be looked at again.
-        assert after[0].revision > revisions["a"]
-        assert [record.revision for record in after[1:]] == [revisions["b"], revisions["c"]]
+        wanted = [spec("a", x=2), spec("d", x=2), spec("b", x=2)]
+        change = partial(store.specs.delete, None)
+        if refused != "delete":
+            change = partial(store.specs.apply, wanted)
+        with failing(standalone, refused, 50), pytest.raises(StoreUnavailable, match="failpoint"):
+            change()
+        assert documents(store.specs.find(None)) == documents(before)
+        store.specs.apply(wanted)
+        assert len(store.specs.delete(None)) == 4
 
 
-def mongo_write() -> Callable[..., None]:
-    from greenflow.store import mongo as module
+def test_deletes_are_undone(standalone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    write, calls = steps._write, []
 
-    return module._write
+    def broken(*arguments: Any) -> None:
+        calls.append(arguments)
+        if len(calls) == 3:
+            raise StoreUnavailable("the server is gone")
+        write(*arguments)
+
+    with open_store(standalone) as store:
+        before = store.specs.insert([spec(id, x=1) for id in "abc"])
+        with store.specs.feed(None) as changes:
+            monkeypatch.setattr(steps, "_write", broken)
+            with pytest.raises(StoreUnavailable, match="gone"):
+                store.specs.delete(None)
+            assert len(calls) == 5
+            after = store.specs.find(None)
+            assert documents(after) == documents(before)
+            # What was gone for a while must be looked at again.
+            assert follow(changes, ["a", "b"]) == {"a", "b"}
+        assert [new.revision > old.revision for new, old in zip(after, before, strict=True)] == [
+            True,
+            True,
+            False,
+        ]
+
+
+@pytest.mark.parametrize("what", ["changed", "deleted", "inserted"])
+def test_what_was_written_before_another_writer_was_faster_is_undone(
+    standalone: str, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Several documents in one command, one of which is not as it was read."""
+    seen: list[list[dict[str, Any]]] = []
+    with open_store(standalone) as store, database(standalone) as other:
+        store.specs.insert([spec("a", x=1), spec("b", x=1), spec("c", x=1)])
+
+        def meddle() -> None:
+            if what == "changed":
+                other.specs.update_one({"_id": "b"}, {"$set": {"y": 2}, "$inc": {"_revision": 1}})
+            elif what == "deleted":
+                other.specs.delete_one({"_id": "b"})
+            else:
+                other.specs.insert_one({"_id": "d", "namespace": "default", "y": 2})
+
+        undo = MongoCollection._undo
+
+        def undone(self: MongoCollection, *arguments: Any) -> None:
+            undo(self, *arguments)
+            seen.append(list(other.specs.find({}, {"_revision": 0}).sort("_id")))
+
+        monkeypatch.setattr(MongoCollection, "_undo", undone)
+        interfere(monkeypatch, meddle)
+        store.specs.apply([spec(id, x=2) for id in "abcd"])
+        assert documents(store.specs.find(None)) == [spec(id, x=2) for id in "abcd"]
+    b = {"changed": [spec("b", x=1, y=2)], "deleted": []}.get(what, [spec("b", x=1)])
+    d = [spec("d", y=2)] if what == "inserted" else []
+    kept = [spec("a", x=1), *b, spec("c", x=1), *d]
+    assert seen == [[{"_id": each.pop("id"), **each} for each in kept]]
 
 
 def test_names_are_swapped_without_a_transaction(standalone: str) -> None:
@@ -415,6 +460,18 @@ def test_a_dropped_collection_ends_the_feed(url: str) -> None:
             store.specs.insert([spec("b")])
             assert follow(again, ["b"]) == {"b"}
         assert ids(store.specs.find(None)) == ["b"]
+
+
+def test_a_journal_that_was_dropped_is_made_again(standalone: str) -> None:
+    with open_store(standalone) as store, database(standalone) as other:
+        with store.specs.feed(None) as changes:
+            other.journal.drop()
+            store.specs.insert([spec("a")])  # makes it again, and not as it should be
+            assert not other.journal.options().get("capped")
+            assert loss(changes)
+        with store.specs.feed(None) as again:
+            store.specs.insert([spec("b")])
+            assert follow(again, ["b"]) == {"b"}
 
 
 def test_a_journal_that_rolls_over_loses_nothing_unsaid(

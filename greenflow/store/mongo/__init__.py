@@ -15,34 +15,33 @@ still as it was read; when one cannot be written, those before it are undone.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from pymongo import ASCENDING, DeleteOne, InsertOne, ReplaceOne, UpdateOne
+from pymongo import ASCENDING
 from pymongo.client_session import ClientSession
-from pymongo.errors import BulkWriteError, DuplicateKeyError
+from pymongo.errors import BulkWriteError, PyMongoError
 
 from greenflow.errors import StoreUnavailable
 from greenflow.store.base import Feed, Record, Store
-from greenflow.store.document import Row, decode, encode, unhurried
+from greenflow.store.document import Row, decode, unhurried
 from greenflow.store.filter import Filter, compile_filter
 from greenflow.store.mongo.documents import keys, next_number, number, rows, stored
 from greenflow.store.mongo.driver import Driver
 from greenflow.store.mongo.feed import JOURNAL, Reader, Stream, Tail, make_journal, note
+from greenflow.store.mongo.steps import TOGETHER, Overtaken, Step, ordered, parts, runs
 from greenflow.store.plan import UNWRITTEN, Current, Plan, PlannedCollection, Wanted
 
 T = TypeVar("T")
 
 Found = list[dict[str, Any]]
-Operation = InsertOne[dict[str, Any]] | ReplaceOne[dict[str, Any]] | UpdateOne | DeleteOne
 
-# Documents of one answer of the server, and operations of one command: what is decoded or encoded
-# in one stretch, a few milliseconds.
+# Documents of one answer of the server: what is decoded in one stretch, a few milliseconds.
 PAGE = 500
 
-# Ids that are asked for in one query.
-ASKED = 1_000
+# Ids that are asked for in one query. Some servers compare each document with each id (SecantusDB
+# takes 10 ms for 100, and 700 ms for 1,000); to others a query more is a fraction of a millisecond.
+ASKED = 100
 
 # Ids in one entry of the journal.
 NOTED = 100
@@ -53,10 +52,6 @@ ATTEMPTS = 20
 _DUPLICATE = 11000  # the code of a key that is taken
 
 _log = logging.getLogger("greenflow.store")
-
-
-class _Overtaken(Exception):
-    """Another writer was faster: what was written is undone, begin again."""
 
 
 class MongoCollection(PlannedCollection):
@@ -100,23 +95,27 @@ class MongoCollection(PlannedCollection):
                 query[field] = {"$in": sorted(values)}
         if "id" not in wanted.narrow:
             return self._read([query], session)
-        parts = _parts(sorted(wanted.narrow["id"]), ASKED)
-        return self._read([{**query, "_id": {"$in": keys(part)}} for part in parts], session)
+        asked = parts(sorted(wanted.narrow["id"]), ASKED)
+        return self._read([{**query, "_id": {"$in": keys(part)}} for part in asked], session)
 
     def _wanted(self, wanted: Wanted, session: ClientSession | None = None) -> Found:
         """In the driver: the documents that a plan needs, each once."""
-        queries: list[dict[str, Any]] = [
-            {"_id": {"$in": keys(part)}} for part in _parts(sorted(wanted.ids), ASKED)
-        ]
+        found = self._read(
+            [{"_id": {"$in": keys(part)}} for part in parts(sorted(wanted.ids), ASKED)], session
+        )
+        # A name that one of these has is nobody else's.
+        known = {(each.get("namespace"), each.get("name")) for each in found}
         by_namespace: dict[str, list[str]] = {}
-        for namespace, name in sorted(wanted.names):
+        for namespace, name in sorted(wanted.names - known):
             by_namespace.setdefault(namespace, []).append(name)
-        queries += [
-            {"namespace": namespace, "name": {"$in": part}}
-            for namespace, names in by_namespace.items()
-            for part in _parts(names, ASKED)
-        ]
-        found = self._read(queries, session)
+        found += self._read(
+            [
+                {"namespace": namespace, "name": {"$in": part}}
+                for namespace, names in by_namespace.items()
+                for part in parts(names, ASKED)
+            ],
+            session,
+        )
         return list({str(each["_id"]): each for each in found}.values())
 
     def _read(self, queries: list[dict[str, Any]], session: ClientSession | None = None) -> Found:
@@ -132,16 +131,16 @@ class MongoCollection(PlannedCollection):
     def delete(self, filter: Mapping[str, Any] | None) -> list[Record]:
         wanted = compile_filter(filter)
 
-        def change(session: ClientSession | None) -> tuple[list[Row], list[_Step]]:
+        def change(session: ClientSession | None) -> tuple[list[Row], list[Step]]:
             found = sorted(rows(self._matching(wanted, session)), key=lambda row: row.id)
             gone = [row for row in found if wanted.matches(decode(row.text))]
-            return gone, [_Step(row, None) for row in gone]
+            return gone, [Step(row, None) for row in gone]
 
         gone = self._driver.run(lambda: self._write_all(change))
         return [Record(decode(row.text), row.revision) for row in unhurried(gone)]
 
     def _commit(self, wanted: Wanted, plan: Plan) -> list[Row]:
-        def change(session: ClientSession | None) -> tuple[list[Row], list[_Step]]:
+        def change(session: ClientSession | None) -> tuple[list[Row], list[Step]]:
             current = Current(rows(self._wanted(wanted, session)))
             planned = plan(current)
             written: list[Row] = []
@@ -151,9 +150,9 @@ class MongoCollection(PlannedCollection):
                     before = current.by_id.get(row.id)
                     form, revision = stored(row, self._number(before))
                     row = row._replace(revision=revision)
-                    steps.append(_Step(before, row, form))
+                    steps.append(Step(before, row, form))
                 written.append(row)
-            return written, _ordered(steps)
+            return written, ordered(steps)
 
         return self._driver.run(lambda: self._write_all(change))
 
@@ -165,7 +164,7 @@ class MongoCollection(PlannedCollection):
         return self._last_number
 
     def _write_all(
-        self, change: Callable[[ClientSession | None], tuple[list[Row], list[_Step]]]
+        self, change: Callable[[ClientSession | None], tuple[list[Row], list[Step]]]
     ) -> list[Row]:
         """In the driver: read, plan and write, all or nothing, until no other writer is faster."""
         self._prepare()
@@ -179,7 +178,7 @@ class MongoCollection(PlannedCollection):
                 else:
                     result, steps = change(None)
                     self._one_by_one(steps)
-            except _Overtaken:
+            except Overtaken:
                 continue
             self._note(steps)
             return result
@@ -189,34 +188,67 @@ class MongoCollection(PlannedCollection):
 
     def _in_transaction(
         self,
-        change: Callable[[ClientSession | None], tuple[list[Row], list[_Step]]],
+        change: Callable[[ClientSession | None], tuple[list[Row], list[Step]]],
         session: ClientSession,
-    ) -> tuple[list[Row], list[_Step]]:
+    ) -> tuple[list[Row], list[Step]]:
         result, steps = change(session)
-        operations = [operation for step in steps for operation in step.operations()]
-        for part in _parts(operations, PAGE):
+        operations = [step.in_transaction() for step in steps]
+        for part in parts(operations, TOGETHER):
             try:
                 self._collection.bulk_write(part, ordered=True, session=session)
             except BulkWriteError as error:
                 if _is_duplicate(error):
-                    raise _Overtaken from error
+                    raise Overtaken from error
                 raise
         return result, steps
 
-    def _one_by_one(self, steps: list[_Step]) -> None:
+    def _one_by_one(self, steps: list[Step]) -> None:
         """On a server without transactions: each step only if its document is as it was read."""
-        done: list[_Step] = []
+        done: list[Step] = []
         try:
-            for step in steps:
-                step.write(self._collection)
-                done.append(step)
-        except BaseException:
+            for run in runs(steps):
+                if run[0].operation is None:
+                    run[0].write(self._collection)
+                    done += run
+                else:
+                    self._write_run(run, done)
+        except BaseException as error:
+            self._undo(done, error)
+            raise
+
+    def _write_run(self, run: list[Step], done: list[Step]) -> None:
+        """Steps in one command, up to the first that does not fit; those that were done are added
+        to `done`. Raises Overtaken."""
+        done += run  # all of them, as long as nothing else is known
+        try:
+            result = self._collection.bulk_write([step.operation for step in run if step.operation])
+            remade = result.upserted_ids or {}
+            overtaken = bool(remade)
+        except BulkWriteError as error:
+            details = error.details or {}
+            written = min((each["index"] for each in details["writeErrors"]), default=0)
+            del done[len(done) - len(run) + written :]
+            remade = {each["index"]: each["_id"] for each in details.get("upserted", ())}
+            overtaken = _is_duplicate(error)
+            if not overtaken:
+                raise
+        for index in remade:
+            # Somebody deleted it meanwhile: undoing it is deleting it.
+            at = done.index(run[index])
+            done[at] = Step(None, run[index].after)
+        if overtaken:
+            raise Overtaken
+
+    def _undo(self, done: list[Step], error: BaseException) -> None:
+        """Put back what was written before a batch failed."""
+        try:
             for step in reversed(done):
                 step.undo(self._collection)
             self._note(done)  # who looked meanwhile must look again
-            raise
+        except PyMongoError as failure:
+            error.add_note(f"some of the batch is written, and could not be undone: {failure}")
 
-    def _note(self, steps: list[_Step]) -> None:
+    def _note(self, steps: list[Step]) -> None:
         """In the driver: tell those who follow the journal."""
         if self._follows() is Stream:
             return
@@ -224,7 +256,7 @@ class MongoCollection(PlannedCollection):
         for step in steps:
             ids.setdefault(step.row.namespace, []).append(step.row.id)
         for namespace, changed in ids.items():
-            for part in _parts(changed, NOTED):
+            for part in parts(changed, NOTED):
                 note(self._journal, self._name, {namespace: part})
 
     # -- following -----------------------------------------------------------------------------
@@ -272,113 +304,6 @@ class MongoCollection(PlannedCollection):
             self._name,
             "a change stream" if self._follows() is Stream else "the tail of a journal",
         )
-
-
-class _Step:
-    """One document of a batch: as it was (None: not there), as it is to be (None: gone)."""
-
-    def __init__(
-        self, before: Row | None, after: Row | None, form: dict[str, Any] | None = None
-    ) -> None:
-        self.before, self.after, self._form = before, after, form
-
-    def behind(self, before: Row) -> _Step:
-        """The same, of a document that an earlier step changes."""
-        return _Step(before, self.after, self._form)
-
-    @property
-    def row(self) -> Row:
-        row = self.after or self.before
-        assert row is not None
-        return row
-
-    def operations(self) -> Iterator[Operation]:
-        """What to do in a transaction."""
-        if self._form is None:
-            yield DeleteOne({"_id": {"$in": keys([self.row.id])}})
-        elif self.before is None:
-            yield InsertOne({"_id": self.row.id, **self._form})
-        else:
-            yield ReplaceOne({"_id": {"$in": keys([self.row.id])}}, self._form)
-
-    def write(self, collection: Any) -> None:
-        """Do it, if the document is as it was. Raises _Overtaken if not."""
-        _write(collection, self.before, self._form, self.row.id)
-
-    def undo(self, collection: Any) -> None:
-        """Put the document back as it was, unless somebody else changed it meanwhile."""
-        form = None
-        if self.before is not None:
-            form, _ = stored(self.before, number(self.row.revision) + 1)
-        try:
-            _write(collection, self.after, form, self.row.id)
-        except _Overtaken:
-            _log.warning("%s was changed by another writer and is left as it is", self.row.id)
-
-
-def _write(collection: Any, before: Row | None, form: dict[str, Any] | None, id: str) -> None:
-    try:
-        if before is None:
-            if form is not None:
-                collection.insert_one({"_id": id, **form})
-            return
-        count = number(before.revision)
-        as_read = {
-            "_id": {"$in": keys([id])},
-            # A document of another program has no number.
-            "_revision": count if count else {"$in": [0, None]},
-        }
-        if form is None:
-            found = collection.delete_one(as_read).deleted_count
-        else:
-            found = collection.replace_one(as_read, form).matched_count
-        if not found:
-            raise _Overtaken
-    except DuplicateKeyError as error:
-        raise _Overtaken from error
-
-
-def _ordered(steps: list[_Step]) -> list[_Step]:
-    """The steps in an order in which no two documents have one name at any time. Documents that
-    swap their names lose them first."""
-    order: list[_Step] = []
-    waiting = steps
-    while waiting:
-        held = {_name(step.before): step for step in waiting}
-        free: list[_Step] = []
-        blocked: list[_Step] = []
-        for step in waiting:
-            taken = step.after is not None and step.after.name is not None
-            holder = held.get(_name(step.after)) if taken else None
-            (free if holder is None or holder is step else blocked).append(step)
-        if not free:
-            for at, step in enumerate(blocked):
-                assert step.before is not None
-                nameless, first = _nameless(step.before)
-                order.append(first)
-                blocked[at] = step.behind(nameless)
-        order += free
-        waiting = blocked
-    return order
-
-
-def _name(row: Row | None) -> tuple[str, str | None] | None:
-    return None if row is None or row.name is None else (row.namespace, row.name)
-
-
-def _nameless(row: Row) -> tuple[Row, _Step]:
-    """A row without its name, and the step that takes it away."""
-    document = {key: value for key, value in decode(row.text).items() if key != "name"}
-    bare = row._replace(name=None, text=encode(document, "$"))
-    form, revision = stored(bare, next_number(number(row.revision)))
-    bare = bare._replace(revision=revision)
-    return bare, _Step(row, bare, form)
-
-
-def _parts(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    iterator = iter(items)
-    while part := list(islice(iterator, size)):
-        yield part
 
 
 def _is_duplicate(error: BulkWriteError) -> bool:

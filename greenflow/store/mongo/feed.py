@@ -166,11 +166,15 @@ class Tail(Reader):
 
 
 def make_journal(driver: Driver) -> None:
-    """In the driver: see that there is a journal."""
+    """In the driver: see that there is a journal, and that it can be followed."""
     try:
         driver.database.create_collection(JOURNAL, capped=True, size=JOURNAL_BYTES)
     except CollectionInvalid:
-        return  # it is there
+        if driver.database[JOURNAL].options().get("capped"):
+            return
+        # Somebody dropped it, and then a write made it again as a collection like any other.
+        driver.database.drop_collection(JOURNAL)
+        make_journal(driver)
 
 
 def note(journal: Collection[dict[str, Any]], collection: str, ids: dict[str, list[str]]) -> None:
