@@ -38,7 +38,8 @@ class MongoServer:
         """Start it, on the port that it had before."""
         command = Path(sys.executable).parent / "secantusd-py"
         arguments = ["--host", "127.0.0.1", "--port", str(self.port), "--cache-size", "64M"]
-        arguments.append("--enable-test-commands")  # those that make commands fail
+        # Commands that make others fail; and what is reported as written survives a kill.
+        arguments += ["--enable-test-commands", "--sync-on-commit"]
         self.process = subprocess.Popen(
             [str(command), *arguments, "--storage-path", self.folder, *self.options],
             stdout=subprocess.PIPE,

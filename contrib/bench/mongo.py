@@ -23,7 +23,7 @@ from urllib.request import urlopen
 from pymongo import MongoClient
 
 from contrib.bench.mongo_runtime import digest
-from contrib.bench.tools import PING, free_port
+from contrib.bench.tools import PING, free_port, resident_kib
 from greenflow.document import read
 from greenflow.errors import GreenflowError
 from greenflow.store.base import Store, open_store
@@ -286,7 +286,11 @@ def first_load(url: str, store: Store) -> dict[str, float]:
         store.specs.insert(specs[at : at + 500])
     written = time.monotonic() - begin
     with runtimes(url, 1) as (runtime,):
-        return {"written_seconds": written, "loaded_seconds": runtime.started}
+        return {
+            "written_seconds": written,
+            "loaded_seconds": runtime.started,
+            "resident_mib": resident_kib(runtime.process.pid) / 1024,
+        }
 
 
 def measure(folder: Path) -> dict[str, Any]:

@@ -120,7 +120,7 @@ def test_settings_of_the_driver_pass_through_the_url(replica_set: str) -> None:
         client = store.specs._driver.client
         assert client.options.pool_options.max_pool_size == 3
         assert client.read_preference.name == "Nearest"
-        assert client.write_concern.document == {"w": "majority"}
+        assert client.write_concern.document == {"w": "majority", "j": True}
 
 
 # -- what is stored ----------------------------------------------------------------------------

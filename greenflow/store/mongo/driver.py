@@ -62,6 +62,8 @@ class Driver:
         lower = plain.lower()
         if "w=" not in lower:
             options["w"] = "majority"
+        if "journal=" not in lower and "w=0" not in lower:
+            options["journal"] = True  # a single server would answer before the write is on disk
         if "serverselectiontimeoutms=" not in lower:
             options["serverSelectionTimeoutMS"] = SELECTION_MS
         try:
