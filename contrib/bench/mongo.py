@@ -34,6 +34,7 @@ TAIL_CHANGES = 20  # of those that take a second each
 AWAY = 30.0  # seconds that the server is gone: the figure
 MANY = 1_000  # specs of a comparison, and changes at once after the server is back
 WRITERS, WRITES = 4, 2_500  # random changes
+WRITING = 1_800.0  # seconds: SecantusDB reads the whole journal for each change of it
 LOAD = 10_000  # specs of a first load
 LOSSES = (43, 96, 136, 175, 237, 50, 286)  # codes with which a feed ends
 DEADLINE = 60.0  # seconds after which something that should have come has failed
@@ -263,8 +264,12 @@ def equal(url: str, store: Store) -> dict[str, Any]:
         ).replace("WRITES", str(WRITES))
         command = [sys.executable, "-c", code, url]
         writers = [subprocess.Popen([*command, str(seed)]) for seed in range(WRITERS)]
-        if any(writer.wait(600) for writer in writers):
-            raise SystemExit("a writer failed")
+        try:
+            if any(writer.wait(WRITING) for writer in writers):
+                raise SystemExit("a writer failed")
+        finally:
+            for writer in writers:
+                writer.kill()
         written = time.monotonic() - begin
         records = store.specs.find(None)
         wanted = digest({each.document["id"]: each.document for each in records})
@@ -309,6 +314,8 @@ def measure(folder: Path) -> dict[str, Any]:
                 url = server.url()
                 with open_store(url) as store:
                     found[name] = run(url, store)
+                    # Minutes pass until the next one is done, or fails.
+                    sys.stderr.write(f"  {json.dumps(found[name])}\n")
 
             changes = CHANGES if mode == "stream" else TAIL_CHANGES
             for count in (1, 2, 4):
