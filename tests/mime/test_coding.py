@@ -1,20 +1,32 @@
 from __future__ import annotations
 
 import gzip
+import sys
+import types
 import zlib
+from collections.abc import Iterator
 
+import brotli
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from greenflow.errors import BodyTooLarge, EncodeError, InvalidArgument, UnsupportedCoding
+from greenflow.mime import coding
 from greenflow.mime.coding import (
     LEAST_BYTES,
     MAX_MEMBERS,
+    PIECE_BYTES,
+    ZSTD_WINDOW_LOG,
     compress,
     decompress,
     negotiate,
 )
+
+try:
+    from compression import zstd
+except ImportError:  # before Python 3.14
+    from backports import zstd
 
 LIMIT = 10_000
 BODY = b"0123456789" * 300
@@ -35,6 +47,11 @@ RAW_BODY = RAW.compress(BODY) + RAW.flush()
         (RAW_BODY, "deflate"),
         (gzip.compress(zlib.compress(BODY)), "deflate, gzip"),
         (gzip.compress(BODY), "identity, gzip"),
+        (gzip.compress(b"") * (MAX_MEMBERS - 1) + gzip.compress(BODY), "gzip"),
+        (brotli.compress(BODY), "br"),
+        (zstd.compress(BODY), "zstd"),
+        (zstd.compress(BODY[:1000]) + zstd.compress(BODY[1000:]), "zstd"),
+        (brotli.compress(zstd.compress(BODY)), "zstd, BR"),
     ],
 )
 def test_bodies_are_decompressed(body: bytes, header: str) -> None:
@@ -52,7 +69,17 @@ def test_bodies_are_decompressed(body: bytes, header: str) -> None:
         (gzip.compress(BODY)[:-8] + bytes(8), "gzip"),
         (gzip.compress(BODY) + b"more", "gzip"),
         (zlib.compress(BODY) + b"more", "deflate"),
-        (gzip.compress(b"") * (MAX_MEMBERS + 2), "gzip"),
+        (gzip.compress(b"") * (MAX_MEMBERS + 1), "gzip"),
+        (BODY, "br"),
+        (b"", "br"),
+        (brotli.compress(BODY)[:-1], "br"),
+        (brotli.compress(BODY) + b"more", "br"),
+        (brotli.compress(BODY) * 2, "br"),
+        (BODY, "zstd"),
+        (b"", "zstd"),
+        (zstd.compress(BODY)[:-1], "zstd"),
+        (zstd.compress(BODY) + b"more", "zstd"),
+        (zstd.compress(b"") * (MAX_MEMBERS + 1), "zstd"),
     ],
 )
 def test_bad_bodies(body: bytes, header: str) -> None:
@@ -69,20 +96,43 @@ def test_unknown_codings(header: str) -> None:
 
 
 def test_the_limit_is_exact() -> None:
-    for header, body in (("gzip", gzip.compress(BODY)), ("deflate", zlib.compress(BODY))):
+    for header in ("gzip", "deflate", "br", "zstd"):
+        body, _ = compress(BODY, header)
         assert decompress(body, header, len(BODY)) == BODY
         with pytest.raises(BodyTooLarge) as error:
             decompress(body, header, len(BODY) - 1)
         assert error.value.status == 413
-    members = gzip.compress(BODY[:1000]) + gzip.compress(BODY[1000:])
-    with pytest.raises(BodyTooLarge):
-        decompress(members, "gzip", len(BODY) - 1)
+    for header, one in (("gzip", gzip.compress), ("zstd", zstd.compress)):
+        with pytest.raises(BodyTooLarge):
+            decompress(one(BODY[:1000]) + one(BODY[1000:]), header, len(BODY) - 1)
 
 
-def test_a_bomb_is_not_blown_up() -> None:
-    bomb = gzip.compress(gzip.compress(bytes(50_000_000)))
+@pytest.mark.parametrize("header", ["gzip", "gzip, gzip", "deflate", "br", "zstd", "br, zstd"])
+def test_a_bomb_is_not_blown_up(header: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    add = coding._Content.add
+
+    def counting(content: coding._Content, piece: bytes) -> None:
+        made.append(len(piece))
+        add(content, piece)
+
+    monkeypatch.setattr(coding._Content, "add", counting)
+    bomb, _ = compress(bytes(50_000_000), header)
     with pytest.raises(BodyTooLarge):
-        decompress(bomb, "gzip, gzip", LIMIT)
+        decompress(bomb, header, LIMIT)
+    # Brotli gives a little more than it is asked for.
+    assert LIMIT < sum(made) < LIMIT + 2 * PIECE_BYTES
+
+
+def test_a_frame_that_asks_for_much_memory_is_none() -> None:
+    options = {
+        zstd.CompressionParameter.window_log: ZSTD_WINDOW_LOG + 1,
+        zstd.CompressionParameter.enable_long_distance_matching: 1,
+    }
+    stream = zstd.ZstdCompressor(options=options)
+    body = stream.compress(BODY) + stream.flush()
+    with pytest.raises(InvalidArgument):
+        decompress(body, "zstd", LIMIT)
 
 
 def test_a_coding_that_the_workflow_set_is_carried_out() -> None:
@@ -113,9 +163,13 @@ def test_compression_has_no_clock_in_it() -> None:
         ("deflate", "deflate"),
         ("deflate, gzip", "gzip"),
         ("deflate, gzip;q=0.9", "deflate"),
-        ("br, zstd", None),
-        ("br, *", "gzip"),
-        ("*;q=0.5, gzip;q=0", "deflate"),
+        ("br", "br"),
+        ("br, zstd", "zstd"),
+        ("gzip, deflate, br, zstd", "zstd"),
+        ("gzip, deflate, br", "br"),
+        ("br;q=0.1, *", "zstd"),
+        ("lzma", None),
+        ("*;q=0.5, zstd;q=0, br;q=0, gzip;q=0", "deflate"),
         ("gzip;q=0", None),
         ("*;q=0", None),
         ("identity, gzip;q=0.5", None),
@@ -161,15 +215,48 @@ def test_what_does_not_shrink_is_sent_as_it_is() -> None:
     assert negotiate(noise, "application/octet-stream", "gzip") == (noise, None, True)
 
 
-@given(st.binary(max_size=3000), st.sampled_from(["gzip", "deflate", "gzip, deflate"]))
+@pytest.fixture
+def without_libraries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No zstd, and a brotli that knows no limits."""
+    old = types.ModuleType("brotli")
+    old.Decompressor = object  # type: ignore[attr-defined]
+    for name, module in (("brotli", old), ("compression.zstd", None), ("backports.zstd", None)):
+        monkeypatch.setitem(sys.modules, name, module)
+    coding._codings.cache_clear()
+    yield
+    coding._codings.cache_clear()
+
+
+@pytest.mark.usefixtures("without_libraries")
+def test_without_their_libraries_br_and_zstd_are_unknown() -> None:
+    for name in ("br", "zstd"):
+        with pytest.raises(UnsupportedCoding, match="not one of gzip, deflate"):
+            decompress(BODY, name, LIMIT)
+        with pytest.raises(EncodeError):
+            compress(BODY, name)
+    assert negotiate(BODY, "text/plain", "br, zstd, gzip;q=0.5")[1] == "gzip"
+    assert negotiate(BODY, "text/plain", "br, zstd")[1:] == (None, True)
+
+
+CODINGS = ["gzip", "deflate", "br", "zstd", "gzip, deflate", "br, zstd"]
+
+
+@given(st.binary(max_size=3000), st.sampled_from(CODINGS))
 def test_what_was_compressed_is_read_back(body: bytes, header: str) -> None:
     got, sent = compress(body, header)
     assert sent == header
     assert decompress(got, header, len(body) + 100) == body
 
 
-@given(st.binary(max_size=200), st.sampled_from(["gzip", "deflate"]))
-def test_no_bytes_make_it_fail(body: bytes, header: str) -> None:
+@given(
+    st.binary(max_size=200),
+    st.sampled_from(["gzip", "deflate", "br", "zstd"]),
+    st.integers(0, 60),
+    st.booleans(),
+)
+def test_no_bytes_make_it_fail(noise: bytes, header: str, at: int, alone: bool) -> None:
+    good, _ = compress(BODY, header)
+    body = noise if alone else good[:at] + noise + good[at:]
     try:
         assert len(decompress(body, header, 1000)) <= 1000
     except (InvalidArgument, BodyTooLarge):
