@@ -2,6 +2,8 @@
 
 Lives here: Stream, the one payload that is no plain value (BEHAVIOUR 3.7). The listener makes one
 of a request's body (`stream: true`), and sends the pieces of one that is an answer as they come.
+They are bytes as they are on the wire: a request's are not decompressed, an answer's are not
+compressed, for that would hold pieces back. A Content-Encoding beside one only says what it is.
 """
 
 from __future__ import annotations

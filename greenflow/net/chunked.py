@@ -3,7 +3,7 @@
 A decoder takes the bytes as they come, in pieces of any size, and gives the body and what came
 after it. It does no I/O. Every line end is CRLF, every size is hexadecimal digits, extensions
 follow their grammar (and are dropped), trailer fields follow theirs and are dropped too, as RFC
-9110 6.5.1 allows; those that would frame or route the message are refused.
+9110 6.5.1 allows; those that would frame or route the message, or say who asks, are refused.
 """
 
 from __future__ import annotations
@@ -31,8 +31,17 @@ _SIZE_LINE = re.compile(
 )
 _FIELD_LINE = re.compile(rb"(%s):[\t \x21-\x7e\x80-\xff]*+" % _TOKEN)
 
-# Trailer fields that change how a message is read (RFC 9110 6.5.1).
-_FORBIDDEN = frozenset((b"content-length", b"host", b"transfer-encoding"))
+# Fields that may not be trailers (RFC 9110 6.5.1), and that somebody sends to be read in two ways:
+# they frame the message, concern one hop, route it, modify the request, say who asks, or how the
+# body is coded. What else may not be one, such as Content-Type, is sent by mistake.
+_FORBIDDEN = frozenset(
+    (
+        *(b"content-length", b"transfer-encoding", b"connection", b"keep-alive", b"te", b"trailer"),
+        *(b"upgrade", b"proxy-connection", b"host", b"expect", b"max-forwards", b"range"),
+        *(b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"if-range"),
+        *(b"authorization", b"proxy-authorization", b"cookie", b"content-encoding"),
+    )
+)
 
 _SIZE, _DATA, _DATA_END, _TRAILER, _DONE = range(5)
 
@@ -133,7 +142,7 @@ class ChunkedDecoder:
         if match is None:
             raise Refused(400, "trailer line against its grammar (RFC 9112 5)")
         if match[1].lower() in _FORBIDDEN:
-            raise Refused(400, "trailer field that frames the message (RFC 9110 6.5.1)")
+            raise Refused(400, "a field that may not be a trailer (RFC 9110 6.5.1)")
         self._trailer_size += len(line)
         self._trailer_count += 1
         if (

@@ -30,7 +30,7 @@ from greenflow.net.message import (
     Request,
     Response,
 )
-from greenflow.net.wire import IDLE, READING, RUNNING, Home, Wire
+from greenflow.net.wire import IDLE, READING, RUNNING, Home, Patience, Wire
 from greenflow.stream import Stream
 
 if TYPE_CHECKING:
@@ -160,6 +160,10 @@ class Connection(Wire):
         limits = server.limits
         try:
             request = server.parser.parse(head, limits)
+            if self._certificate is not None:
+                request.scheme = "https"
+            elif request.scheme != "http":
+                raise Refused(421, "a target of https over plain text (RFC 9110 7.4)")
             if request.chunked or request.content_length:
                 if request.content_length > limits.body:
                     raise Refused(413, f"body over {limits.body} bytes")
@@ -174,8 +178,6 @@ class Connection(Wire):
         handler = server.handler or server.wait_for_handler()
         request.client = self._client
         request.peer = self._peer
-        if self._certificate is not None:
-            request.scheme = "https"
         request.server = server.address
         request.disconnected = self._ended
         self._request = request
@@ -203,11 +205,14 @@ class Connection(Wire):
                 self._streak = 0
                 gevent.sleep(1e-9)
         scanned = 0
-        deadline = 0.0
+        deadline = idle = 0.0
         while True:
             buffer = self._buffer
             if not buffer:
-                if not self._wait_for_request(first):
+                if not idle:  # the same for all empty lines that come instead
+                    limits = self._server.limits
+                    idle = monotonic() + (limits.header_timeout if first else limits.idle_timeout)
+                if not self._wait_for_request(idle):
                     return None
                 continue
             if buffer[0] == _CR and buffer.startswith(b"\r\n"):
@@ -224,7 +229,7 @@ class Connection(Wire):
             deadline = deadline or monotonic() + limits.header_timeout
             self._read_more(deadline, "header section")
 
-    def _wait_for_request(self, first: bool) -> bool:
+    def _wait_for_request(self, deadline: float) -> bool:
         """Waits for the first byte of a request; False if none will come."""
         if self._server.stopping and not self._ended:
             self._readable()
@@ -232,9 +237,8 @@ class Connection(Wire):
         if self._ended:
             return False
         self._streak = 0
-        limits = self._server.limits
-        timeout = limits.header_timeout if first else limits.idle_timeout
-        return self._wait(IDLE, monotonic() + timeout) and self._buffer != b""
+        self._patience = None
+        return self._wait(IDLE, deadline) and self._buffer != b""
 
     def _read_more(self, deadline: float, what: str) -> None:
         """Waits for more bytes of a request. Raises Refused: 408 if none come in time, 400 if none
@@ -244,15 +248,23 @@ class Connection(Wire):
         if self._ended:
             raise Refused(400, f"the client ended its side inside the {what}")
 
+    def _read_more_body(self, patience: Patience) -> None:
+        """Waits for more bytes of a body; the buffer is empty. Raises Refused as `_read_more`."""
+        begin = monotonic()
+        self._read_more(begin + patience.left, "body")
+        if not patience.spend(monotonic() - begin, len(self._buffer)):
+            raise Refused(408, "the body comes too slowly")
+
     def _read_body(self, request: Request, limits: Limits) -> bytes:
         """The body, whole. Raises Refused, and ClientDisconnected."""
         if request.expects_continue and not self._buffer:
             self._send(_CONTINUE)
+        patience = Patience(limits.body_timeout, limits.least_rate)
         if request.chunked:
             decoder = ChunkedDecoder(limits)
             while not decoder.feed(self._buffer):
                 self._buffer = b""
-                self._read_more(monotonic() + limits.body_timeout, "body")
+                self._read_more_body(patience)
             self._buffer = decoder.rest
             return decoder.body
         length = request.content_length
@@ -260,7 +272,7 @@ class Connection(Wire):
         if len(body) < length:
             gathered = bytearray(body)
             while len(gathered) < length:
-                self._read_more(monotonic() + limits.body_timeout, "body")
+                self._read_more_body(patience)
                 missing = length - len(gathered)
                 gathered += self._buffer[:missing]
                 self._buffer = self._buffer[missing:]
@@ -270,9 +282,10 @@ class Connection(Wire):
     def _pieces(self, request: Request, limits: Limits) -> Iterator[bytes]:
         """The body as it comes. Raises what a workflow can be told; `request.refusal` is what the
         client deserves."""
+        patience = Patience(limits.body_timeout, limits.least_rate)
         try:
             if request.chunked:
-                yield from self._chunks(request, limits)
+                yield from self._chunks(request, limits, patience)
             else:
                 left = request.content_length
                 while left:
@@ -282,14 +295,14 @@ class Connection(Wire):
                     if piece:
                         yield piece
                     elif left:
-                        self._read_piece(request, limits)
+                        self._read_piece(request, patience)
         except Refused as refused:
             request.refusal = refused
             if refused.status == 413:
                 raise BodyTooLarge(str(refused)) from None
             raise InvalidArgument(str(refused)) from None
 
-    def _chunks(self, request: Request, limits: Limits) -> Iterator[bytes]:
+    def _chunks(self, request: Request, limits: Limits, patience: Patience) -> Iterator[bytes]:
         decoder = ChunkedDecoder(limits)
         while request.unread:
             done = decoder.feed(self._buffer)
@@ -299,9 +312,9 @@ class Connection(Wire):
             if piece:
                 yield piece
             elif not done:
-                self._read_piece(request, limits)
+                self._read_piece(request, patience)
 
-    def _read_piece(self, request: Request, limits: Limits) -> None:
+    def _read_piece(self, request: Request, patience: Patience) -> None:
         """Waits for more bytes of a streamed body, in whatever greenlet reads it."""
         if request is not self._request or (
             self._sent != _NOTHING and getcurrent() is not self.greenlet
@@ -313,7 +326,7 @@ class Connection(Wire):
             request.expects_continue = False
             self._send(_CONTINUE)
         try:
-            self._read_more(monotonic() + limits.body_timeout, "body")
+            self._read_more_body(patience)
         except Refused:
             if request.unread:
                 raise

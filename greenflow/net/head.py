@@ -51,7 +51,7 @@ _HOST = re.compile(
 )
 
 # RFC 9112 3.2.2: scheme, authority, path, query.
-_ABSOLUTE = re.compile(r"(?i:http)://([^/?]*)([^?]*)(?:\?(.*))?")
+_ABSOLUTE = re.compile(r"(?i:(https?)://)([^/?]*)([^?]*)(?:\?(.*))?")
 
 # The header fields that decide framing or routing, in lower case.
 _FRAMING = frozenset(
@@ -215,14 +215,15 @@ def _judge(
         host = ""
     elif not (_is_host(host) if len(host) <= HOST_LENGTH else _HOST.fullmatch(host)):
         raise Refused(400, "Host is no authority (RFC 9112 3.2)")
+    scheme = "http"
     if target[0] == "/" and method != "CONNECT":
         path, _, query = target.partition("?")
     else:
-        host, path, query = _other_form(method, target, host)
+        scheme, host, path, query = _other_form(method, target, host)
     if "#" in target:
         raise Refused(400, "fragment in the target (RFC 9112 3.2)")
 
-    request = Request(method, target, path, query, version, host, headers)
+    request = Request(method, target, path, query, version, host, headers, scheme)
     if codings:
         _judge_codings(codings, length, version)
         request.chunked = True
@@ -241,23 +242,23 @@ def _judge(
     return request
 
 
-def _other_form(method: str, target: str, host: str) -> tuple[str, str, str]:
-    """Host, path and query of a target that is no path (RFC 9112 3.2.2 to 3.2.4)."""
+def _other_form(method: str, target: str, host: str) -> tuple[str, str, str, str]:
+    """Scheme, host, path and query of a target that is no path (RFC 9112 3.2.2 to 3.2.4)."""
     if method == "CONNECT":
         # A 2xx to CONNECT makes the connection a tunnel (RFC 9110 9.3.6); no handler may send one.
         raise Refused(501, "CONNECT is for proxies (RFC 9110 9.3.6)")
     if target == "*":
         if method != "OPTIONS":
             raise Refused(400, "the target * is for OPTIONS (RFC 9112 3.2.4)")
-        return host, "*", ""
+        return "http", host, "*", ""
     absolute = _ABSOLUTE.fullmatch(target)
     if absolute is None:
         raise Refused(400, "the target is neither a path nor an http URI (RFC 9112 3.2)")
-    authority, path, query = absolute.groups(default="")
+    scheme, authority, path, query = absolute.groups(default="")
     if not authority or _HOST.fullmatch(authority) is None:
         # Also user names in it (RFC 9110 4.2.4).
         raise Refused(400, "the target's authority is no host and port (RFC 9110 4.2)")
-    return authority, path or "/", query
+    return scheme.lower(), authority, path or "/", query
 
 
 def _judge_codings(codings: str, length: str | None, version: str) -> None:

@@ -43,5 +43,11 @@ class Limits:
     # Seconds in which a client takes not a single byte of its answer; then it is broken off.
     write_timeout: float = 30.0
 
+    # Bytes a second that a client has to send of a body, or to take of an answer, while it is
+    # waited for: body_timeout and write_timeout are used up by waiting, and so many bytes give a
+    # second back. 0: any byte gives all back. A modem of 1995 did 3,000; without a rate a byte
+    # every 29 s would hold a connection for years.
+    least_rate: int = 500
+
     # Open connections; one more is answered 503. Each costs at most 40 KiB, so 800 MiB in all.
     connections: int = 20_000

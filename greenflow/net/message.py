@@ -89,6 +89,7 @@ class Request:
         version: str,
         host: str,
         headers: list[tuple[str, str]],
+        scheme: str = "http",
     ) -> None:
         self.method = method
         self.target = target
@@ -97,7 +98,7 @@ class Request:
         self.version = version
         self.host = host
         self.headers = headers
-        self.scheme = "http"
+        self.scheme = scheme
         self.body: bytes | Stream = b""
         # Framing, read by the connection: bytes announced, or chunked; what comes after.
         self.content_length = 0

@@ -6,7 +6,8 @@ that is handled without blocking costs one recv, one send and no watcher or time
 handler blocks, the same watcher sees the client go. Bytes sent ahead are buffered up to a bound,
 then reading pauses.
 
-Time-outs are deadlines that the server's sweep looks at; a connection only writes them down. After
+Time-outs are deadlines that the server's sweep looks at; a connection only writes them down. How
+long a client that sends or takes a little at a time is waited for is a matter of Patience. After
 an answer that a client might miss because it still sends, the connection lingers, without its
 greenlet: half closed, discarding (RFC 9112 9.6).
 
@@ -78,6 +79,23 @@ class Home(Protocol):
         """The connection has closed."""
 
 
+class Patience:
+    """How many seconds a client may still be waited for, in one direction. Waiting takes them, and
+    `rate` bytes give one back, up to as many as there were (Limits.least_rate)."""
+
+    __slots__ = ("_most", "_rate", "left")
+
+    def __init__(self, seconds: float, rate: int) -> None:
+        self.left = self._most = seconds
+        self._rate = rate
+
+    def spend(self, seconds: float, moved: int) -> bool:
+        """So long was waited, for so many bytes; False if it is used up."""
+        earned = moved / self._rate if self._rate else self._most * (moved > 0)
+        self.left = min(self._most, self.left - seconds + earned)
+        return self.left > 0.0
+
+
 class Wire:
     """A socket with its buffer, its waits and its state."""
 
@@ -87,6 +105,7 @@ class Wire:
         "_ended",
         "_expired",
         "_hub",
+        "_patience",
         "_paused",
         "_reader",
         "_server",
@@ -113,6 +132,8 @@ class Wire:
         # The client may be sending what nobody will read, and the bytes of that.
         self._unread = False
         self._discarded = 0
+        # How long the client may still leave its answers untaken; made when it does.
+        self._patience: Patience | None = None
         self.state = RUNNING
         # When the sweep ends the wait of this state, on time.monotonic().
         self.deadline = 0.0
@@ -236,16 +257,21 @@ class Wire:
 
     def _send_rest(self, rest: memoryview) -> None:
         """Sends what the kernel had no room for, as the client makes room."""
+        patience = self._patience
+        if patience is None:
+            limits = self._server.limits
+            patience = self._patience = Patience(limits.write_timeout, limits.least_rate)
         writer = self._hub.loop.io(self._socket.fileno(), WRITABLE)
         writer.start(self._writable)
         try:
             while rest:
-                queued = self._queued()
-                if not self._wait(WRITING, monotonic() + self._server.limits.write_timeout):
+                queued, begin = self._queued(), monotonic()
+                has_room = self._wait(WRITING, begin + patience.left)
+                if not patience.spend(monotonic() - begin, queued - self._queued()):
+                    raise ClientDisconnected("the client took too little of its answer in time")
+                if not has_room:
                     # The kernel reports room only when much of its buffer is free, which a slow
                     # client may need minutes for.
-                    if self._queued() >= queued:
-                        raise ClientDisconnected("the client took no byte of its answer in time")
                     continue
                 try:
                     rest = rest[self._socket.send(rest) :]

@@ -77,6 +77,10 @@ class LimitsSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     write_timeout: Annotated[float, Meta(gt=0, extra={"format": "duration"})] = (
         Limits().write_timeout
     )
+    least_rate: Annotated[
+        int,
+        Meta(ge=0, description="bytes a second that a client has to send or take; 0: any"),
+    ] = Limits().least_rate
 
 
 class TlsSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -414,9 +418,11 @@ def to_response(answer: Any, request: Request) -> Response:
     coded = False
     if coding is not None:  # the workflow's own word is carried out (BEHAVIOUR 10.4)
         encoded, coding = mime.compress(encoded, coding)
-    elif len(encoded) >= mime.LEAST_BYTES:
+    elif len(encoded) >= mime.LEAST_BYTES and not _is_part(status, headers):
         accepted = request.header("accept-encoding")
         encoded, coding, coded = mime.negotiate(encoded, content_type, accepted)
+        if coding is not None:
+            headers = [_weakened(*field) for field in headers]
     if not headers and not coded and coding is None:
         # The same for every answer of its type, and so remembered by the server.
         return Response(status, _VARYING[negotiated](content_type), encoded)
@@ -433,6 +439,18 @@ _VARYING: dict[bool, Callable[[str], tuple[tuple[str, str], ...]]] = {
     False: lambda content_type: (("Content-Type", content_type),),
     True: lambda content_type: (("Content-Type", content_type), ("Vary", "Accept")),
 }
+
+
+def _is_part(status: int, headers: list[tuple[str, str]]) -> bool:
+    """Whether the body is part of a larger one, whose bytes Content-Range counts (RFC 9110
+    14.4)."""
+    return status == 206 or any(name == "Content-Range" for name, _ in headers)
+
+
+def _weakened(name: str, value: str) -> tuple[str, str]:
+    """The field, of an answer that is compressed now: a strong ETag would claim that its bytes are
+    those of the uncompressed one (RFC 9110 8.8.3.3)."""
+    return name, f"W/{value}" if name == "Etag" and value.startswith('"') else value
 
 
 def is_response(answer: dict[str, Any]) -> bool:

@@ -27,6 +27,7 @@ def decode(data: bytes, limits: Limits | None = None) -> tuple[bytes, bytes]:
         (b"1 ; a = b\t;c\r\nx\r\n0\r\n\r\n", b"x"),
         (b'1;a="b;\\"\r\nx\r\n'.replace(b'\\"', b'\\""') + b"0\r\n\r\n", b"x"),
         (b"0\r\nX: y\r\nTrailer-Two:\r\n\r\n", b""),
+        (b"0\r\nContent-Type: text/plain\r\n\r\n", b""),
     ],
 )
 def test_good_bodies(data: bytes, body: bytes) -> None:
@@ -68,6 +69,11 @@ def test_good_bodies(data: bytes, body: bytes) -> None:
         b"0\r\nContent-Length: 1\r\n\r\n",
         b"0\r\ntransfer-encoding: chunked\r\n\r\n",
         b"0\r\nHOST: b\r\n\r\n",
+        b"0\r\nX: y\r\nAuthorization: Basic eA==\r\n\r\n",
+        b"0\r\nIf-Match: x\r\n\r\n",
+        b"0\r\nCookie: a=b\r\n\r\n",
+        b"0\r\nContent-Encoding: gzip\r\n\r\n",
+        b"0\r\nConnection: close\r\n\r\n",
         b"1;" + b"a" * LINE_BYTES,
     ],
 )

@@ -284,6 +284,7 @@ def test_continue_is_not_sent_for_what_is_refused() -> None:
         ),
         ("GET /" + "x" * 100, 414, "URI Too Long"),
         ("GET / HTTP/1.1\r\nX: " + "x" * 300, 431, "Request Header Fields Too Large"),
+        ("GET https://a/ HTTP/1.1\r\nHost: a\r\n\r\n", 421, "Misdirected Request"),
         ("BREW / HTTP/1.1\r\nHost: a\r\n\r\n", 501, "Not Implemented"),
         ("GET / HTTP/3.0\r\nHost: a\r\n\r\n", 505, "HTTP Version Not Supported"),
     ],

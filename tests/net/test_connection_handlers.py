@@ -75,6 +75,63 @@ def test_a_drip_of_header_bytes_does_not_prolong_the_wait() -> None:
             dripping.kill()
 
 
+def test_empty_lines_do_not_prolong_the_wait() -> None:
+    with serving(echo, Limits(header_timeout=SHORT)) as served:
+        client = served.connect()
+
+        def drip() -> None:
+            while True:
+                client.send("\r\n")
+                gevent.sleep(SHORT / 10)
+
+        dripping = gevent.spawn(drip)
+        try:
+            assert client.closed()
+        finally:
+            dripping.kill()
+
+
+@pytest.mark.parametrize(
+    ("framing", "piece"),
+    [("Content-Length: 1000000", b"x"), ("Transfer-Encoding: chunked", b"1\r\nx\r\n")],
+)
+def test_a_drip_of_body_bytes_is_not_waited_for(framing: str, piece: bytes) -> None:
+    with serving(echo, Limits(body_timeout=SHORT, least_rate=1_000_000)) as served:
+        client = served.connect()
+        client.send(f"POST / HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n")
+
+        def drip() -> None:
+            while True:
+                client.send(piece)
+                gevent.sleep(SHORT / 10)
+
+        dripping = gevent.spawn(drip)
+        try:
+            assert client.answer().status == 408
+        finally:
+            dripping.kill()
+
+
+def test_a_client_that_takes_too_little_is_broken_off() -> None:
+    def handler(request: Request, respond: Respond) -> None:
+        respond(Response(200, (), b"x" * 50_000_000))
+
+    with serving(handler, Limits(write_timeout=SHORT, least_rate=10**10)) as served:
+        client = served.connect()
+        client.send(PING)
+        taken = 0
+
+        def take_little() -> None:
+            nonlocal taken
+            while data := client.socket.recv(200_000):
+                taken += len(data)
+                gevent.sleep(SHORT / 50)
+
+        with pytest.raises(ConnectionResetError):
+            take_little()
+        assert taken < 50_000_000
+
+
 def test_a_client_that_takes_no_bytes_is_broken_off() -> None:
     ended = Event()
 

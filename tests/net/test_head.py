@@ -57,7 +57,12 @@ def test_a_request_is_read_as_sent() -> None:
 )
 def test_forms_of_the_target(line: str, host: str, path: str, query: str) -> None:
     got = request(line)
-    assert (got.host, got.path, got.query) == (host, path, query)
+    assert (got.scheme, got.host, got.path, got.query) == ("http", host, path, query)
+
+
+def test_the_scheme_of_an_absolute_target() -> None:
+    got = request("GET HTTPS://b/x HTTP/1.1")
+    assert (got.scheme, got.host, got.path) == ("https", "b", "/x")
 
 
 @pytest.mark.parametrize(
@@ -66,7 +71,6 @@ def test_forms_of_the_target(line: str, host: str, path: str, query: str) -> Non
         "GET * HTTP/1.1",
         "GET foo HTTP/1.1",
         "GET ?x HTTP/1.1",
-        "GET https://a/ HTTP/1.1",
         "GET ftp://a/ HTTP/1.1",
         "GET http:///x HTTP/1.1",
         "GET http://user@a/ HTTP/1.1",

@@ -47,6 +47,30 @@ def only(served: Served) -> wire.Wire:
     return connection
 
 
+@pytest.mark.parametrize(
+    ("rate", "waits", "left"),
+    [
+        (100, [(4.0, 0), (4.0, 0)], 2.0),
+        (100, [(4.0, 0), (4.0, 0), (4.0, 0)], 0.0),
+        (100, [(1.0, 100)] * 1000, 10.0),
+        (100, [(2.0, 199)] * 1010, 0.0),
+        (100, [(0.1, 1)] * 1000, 0.0),
+        (100, [(1.0, 10**9)], 10.0),
+        (0, [(9.0, 1)] * 1000, 10.0),
+        (0, [(10.0, 0)], 0.0),
+    ],
+)
+def test_patience(rate: int, waits: list[tuple[float, int]], left: float) -> None:
+    patience = wire.Patience(10.0, rate)
+    goes_on = True
+    for seconds, moved in waits:
+        goes_on = patience.spend(seconds, moved)
+        if not goes_on:
+            break
+    assert max(0.0, patience.left) == pytest.approx(left, abs=0.1)
+    assert goes_on is (left > 0.0)
+
+
 def test_what_is_sent_ahead_is_buffered_up_to_a_bound(gate: Gate, served: Served) -> None:
     client = served.connect()
     client.send(PING)

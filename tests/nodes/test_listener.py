@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -357,6 +358,39 @@ def test_long_answers_are_compressed_for_those_who_take_it() -> None:
         assert "content-encoding" not in answer.headers
         assert answer.headers["vary"] == "Accept, Accept-Encoding"
         assert answer.body == b"x" * 5000
+
+
+@pytest.mark.parametrize("status", [206, 416, 200])
+def test_a_part_of_a_body_is_left_alone(status: int) -> None:
+    """A range counts bytes; compressed ones would be others (RFC 9110 14.4)."""
+    fields = "{}" if status == 206 else "{content-range: bytes 0-4999/9999}"
+    code = f"{{status: {status}, body: {'x' * 5000}, header: {fields}}}"
+    with served(snippet(code)) as (_, client):
+        answer = client.ask(headers="Accept-Encoding: gzip\r\nRange: bytes=0-4999\r\n")
+        assert answer.status == status
+        assert "content-encoding" not in answer.headers
+        assert answer.body == b"x" * 5000
+
+
+@pytest.mark.parametrize(("etag", "weak"), [('"v1"', 'W/"v1"'), ('W/"v1"', 'W/"v1"')])
+def test_a_strong_etag_is_weakened_by_compression(etag: str, weak: str) -> None:
+    body = {"body": "x" * 5000, "header": {"ETag": etag}}
+    text = f"- {{kind: snippet, name: a, language: json, code: {json.dumps(json.dumps(body))}}}"
+    with served(text) as (_, client):
+        assert client.ask(headers="Accept-Encoding: gzip\r\n").headers["etag"] == weak
+        assert client.ask().headers["etag"] == etag
+
+
+def test_cookies_are_headers_and_several_stay_several_lines() -> None:
+    code = '{"body": self.header.Cookie, "header": {"Set-Cookie": ["a=1; Path=/", "b=2, c"]}}'
+    snippet = f"- {{kind: snippet, name: a, language: cel, code: '{code}'}}"
+    with served(snippet) as (_, client):
+        cookies = "Cookie: a=1; b=2\r\nCookie: c=3\r\n"
+        client.send(f"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{cookies}\r\n")
+        head, _, body = client.rest().partition(b"\r\n\r\n")
+        lines = [line for line in head.split(b"\r\n") if line.startswith(b"Set-Cookie:")]
+        assert lines == [b"Set-Cookie: a=1; Path=/", b"Set-Cookie: b=2, c"]
+        assert body == b'["a=1; b=2","c=3"]\n'
 
 
 def test_a_content_encoding_of_the_workflow_is_carried_out() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -142,6 +143,29 @@ def test_a_client_that_leaves_ends_the_stream_and_rolls_back() -> None:
         client.reset()
         assert closed.wait(DEADLINE_SECONDS)
         until(lambda: resource.ended == ["rolled back"])
+
+
+@pytest.mark.parametrize("coding", [None, "gzip"])
+def test_a_stream_is_sent_as_it_is(coding: str | None) -> None:
+    """Compressing it would hold its pieces back; one that is compressed says so itself."""
+    pieces = [b"data: x\n\n" * 500, gzip.compress(b"y")]
+
+    def answers(ctx: Context, payload: Any) -> Any:
+        header = {} if coding is None else {"Content-Encoding": coding}
+        return {"body": Stream(pieces), "header": header}
+
+    with served(answers) as client:
+        answer = client.ask(headers="Accept-Encoding: gzip, br, zstd\r\n")
+        assert answer.body == b"".join(pieces)
+        assert answer.headers.get("content-encoding") == coding
+        assert "vary" not in answer.headers
+
+
+def test_a_compressed_body_is_streamed_as_it_is() -> None:
+    body = gzip.compress(b"x" * 5000)
+    with served(lambda ctx, payload: payload["body"].read(10_000), stream=True) as client:
+        client.send(post(body, "Content-Encoding: gzip", "Content-Type: text/plain"))
+        assert client.answer().body == body
 
 
 def test_a_stream_is_read_once() -> None:

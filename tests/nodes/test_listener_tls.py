@@ -101,6 +101,7 @@ def test_requests_are_encrypted(
         connected(secure(authority, address(flow), maximum_version=version)) as client,
     ):
         assert [client.ask("/here").text for _ in range(3)] == ["/here"] * 3
+        assert client.ask("https://a/absolute").text == "/absolute"
         assert client.socket.version() == version.name.replace("v1_", "v1.")
 
 
