@@ -1,12 +1,18 @@
 """`router`: which out port a request leaves by (BEHAVIOUR 9).
 
 Routes are a tree of path segments, so 10,000 of them cost no search. At each segment a static text
-is tried before a parameter, and that before the rest, going back where a deeper match fails.
+is tried before a parameter, and that before the rest, going back where a deeper match fails; no
+place of the tree is looked at twice for one request.
+
+Dot segments are taken out of the path of a request first (RFC 3986 5.2.4), also when their dots are
+percent-encoded, and a `*` never gets a text with `..` between slashes: what the text of a parameter
+names stays below the route.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import insort
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import unquote
 
@@ -43,37 +49,53 @@ class Leaf(NamedTuple):
 class Branch:
     """The routes below one path."""
 
-    __slots__ = ("parameter", "rests", "routes", "static")
+    __slots__ = ("lengths", "parameter", "rests", "routes", "static")
 
     def __init__(self) -> None:
         self.static: dict[str, Branch] = {}
         self.parameter: Branch | None = None
-        self.rests: dict[str, dict[str, Leaf]] = {}  # by the text before the `*`, longest first
         self.routes: dict[str, Leaf] = {}  # by method
+        # By the text before the `*`, and the lengths of those texts, longest first.
+        self.rests: dict[str, dict[str, Leaf]] = {}
+        self.lengths: list[int] = []
 
-    def find(self, path: list[str], at: int = 0) -> Iterator[tuple[dict[str, Leaf], list[str]]]:
-        """Every set of routes that matches the segments from `at`, the most specific first, with
-        the texts of its parameters."""
-        if at == len(path):
-            if self.routes:
-                yield self.routes, []
+    def rest(self, before: str) -> dict[str, Leaf]:
+        """The routes that end in `before*`."""
+        if len(before) not in self.lengths:
+            insort(self.lengths, len(before), key=lambda length: -length)
+        return self.rests.setdefault(before, {})
+
+    def find_rests(self, texts: Sequence[str]) -> Iterator[tuple[dict[str, Leaf], str]]:
+        """The routes ending in `*` that match these segments, and what their `*` gets."""
+        if any("/" in text and ".." in text.split("/") for text in texts):
             return
-        segment = unquote(path[at])
-        below = self.static.get(segment)
-        if below is not None:
-            yield from below.find(path, at + 1)
-        if self.parameter is not None and segment:
-            for routes, texts in self.parameter.find(path, at + 1):
-                yield routes, [segment, *texts]
-        for before, routes in self.rests.items():
-            rest = "/".join(map(unquote, path[at:]))
-            if rest.startswith(before):
-                yield routes, [rest[len(before) :]]
+        for length in self.lengths:
+            routes = self.rests.get(texts[0][:length])
+            if routes is not None and length <= len(texts[0]):
+                yield routes, "/".join((texts[0][length:], *texts[1:]))
 
 
 def segments(path: str) -> list[str]:
     """The segments of a path, still percent-encoded; a missing leading slash is added."""
     return path.removeprefix("/").split("/")
+
+
+def texts_of(path: str) -> list[str]:
+    """The decoded segments of a request's path, without dot segments."""
+    found = segments(path)
+    if "%" in path:
+        found = [unquote(segment) for segment in found]
+    if "." not in found and ".." not in found:
+        return found
+    kept: list[str] = []
+    for text in found:
+        if text == "..":
+            del kept[-1:]
+        elif text != ".":
+            kept.append(text)
+    if found[-1] in (".", ".."):
+        kept.append("")
+    return kept
 
 
 class Routes:
@@ -82,6 +104,7 @@ class Routes:
     def __init__(self) -> None:
         self.root = Branch()
         self.plain: dict[str, dict[str, Leaf]] = {}  # the same, of paths that are all static text
+        self.methods: set[str] = set()
 
     def add(self, route: Route) -> bool:
         """Add a route; False if one of the same method and shape is there."""
@@ -90,8 +113,7 @@ class Routes:
         for segment in segments(route.path):
             before, star, _ = segment.partition("*")
             if star:
-                routes = branch.rests.setdefault(_literal(before), {})
-                branch.rests = dict(sorted(branch.rests.items(), key=lambda rest: -len(rest[0])))
+                routes = branch.rest(_literal(before))
                 names.append("*")
                 break
             if segment.startswith(":") and len(segment) > 1:
@@ -109,15 +131,18 @@ class Routes:
         if method in routes:
             return False
         routes[method] = Leaf(route.port, tuple(names))
+        self.methods.add(method)
         return True
 
-    def match(self, method: str, path: str) -> tuple[Leaf, list[str]] | set[str]:
+    def match(self, method: str, path: str) -> tuple[Leaf, Sequence[str]] | set[str]:
         """The route of a request with its parameters' texts, or the methods that would match."""
         plain = self.plain.get(path)  # nothing is more specific, and most requests end here
         if plain is not None and method in plain:
-            return plain[method], []
+            return plain[method], ()
+        if path == "*":  # RFC 9110 9.3.7: OPTIONS asks about all of them
+            return self.methods
         methods: set[str] = set()
-        for routes, texts in self.root.find(segments(path)):
+        for routes, texts in self.find(texts_of(path)):
             leaf = routes.get(method)
             if leaf is None and method == "HEAD":
                 leaf = routes.get("GET")
@@ -125,6 +150,31 @@ class Routes:
                 return leaf, texts
             methods.update(routes)
         return methods
+
+    def find(self, path: list[str]) -> Iterator[tuple[dict[str, Leaf], Sequence[str]]]:
+        """Every set of routes that matches these segments, the most specific first, with the texts
+        of its parameters. A loop, for a route may have as many segments as it likes."""
+        # Where to look, last first: a branch, the segments that led there, the texts of parameters
+        # so far, and whether the branch itself or only its rests are meant.
+        places: list[tuple[Branch, int, tuple[str, ...], bool]] = [(self.root, 0, (), False)]
+        while places:
+            branch, at, texts, only_rests = places.pop()
+            if only_rests:
+                for routes, rest in branch.find_rests(path[at:]):
+                    yield routes, (*texts, rest)
+                continue
+            if at == len(path):
+                if branch.routes:
+                    yield branch.routes, texts
+                continue
+            if branch.rests:
+                places.append((branch, at, texts, True))
+            text = path[at]
+            if branch.parameter is not None and text:
+                places.append((branch.parameter, at + 1, (*texts, text), False))
+            below = branch.static.get(text)
+            if below is not None:
+                places.append((below, at + 1, texts, False))
 
 
 def _literal(segment: str) -> str:
@@ -147,6 +197,9 @@ class Router(Node[RouterSpec]):
                     raise ValueError("a route leaves by out[0], out[1] and so on")
             except ValueError as error:
                 faults.append(SpecFault(f"$.routes[{i}].port", str(error)))
+            if texts_of(route.path) != list(map(unquote, segments(route.path))):
+                reason = "no request has such a path: dot segments are taken out of it"
+                faults.append(SpecFault(f"$.routes[{i}].path", reason))
             if not routes.add(route):
                 reason = f"{route.method} {route.path} is routed already"
                 faults.append(SpecFault(f"$.routes[{i}]", reason))
