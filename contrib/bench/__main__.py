@@ -21,6 +21,7 @@ NAMES = (
     "system",
     "load",
     "requests",
+    "bodies",
     "connections",
     "reload",
     "leaks",

@@ -153,6 +153,22 @@ def resident_kib(pid: int) -> int:
     return int(status.split("VmRSS:")[1].split()[0])
 
 
+def reset_peak(pid: int) -> int:
+    """Let the peak of the resident memory begin anew; returns the present one, in KiB."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+    return peak_kib(pid)
+
+
+def peak_kib(pid: int) -> int:
+    """The most resident memory that an OS process has had."""
+    return int(Path(f"/proc/{pid}/status").read_text().split("VmHWM:")[1].split()[0])
+
+
+def cpu_seconds(pid: int) -> float:
+    """The time that the first thread of an OS process has had a core; exact to nanoseconds."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+
+
 def descriptors(pid: int) -> int:
     """How many file descriptors an OS process has open."""
     return len(os.listdir(f"/proc/{pid}/fd"))

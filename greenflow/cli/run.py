@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 
 # Seconds between tries with --wait, at most: it costs little, and nothing is served meanwhile.
 MOST_BETWEEN_STARTS = 1.0
+
+# Containers made, and not gone yet, until the garbage collector looks at them. With Python's 700 it
+# looks at those of a large body twenty times while they are being made; 1 MiB of JSON has 10,000.
+# What is garbage in the meantime takes a few MiB.
+YOUNG_CONTAINERS = 10_000
 
 logger = logging.getLogger("greenflow.cli.run")
 
@@ -54,6 +60,7 @@ def _run_store(settings: Settings, stopping: Event, wait: bool) -> None:
     from greenflow.runtime import Runtime
 
     runtime = Runtime(settings.database, settings=settings)
+    _spare_collector()
     if wait:
         _start_waiting(runtime, stopping)
         if stopping.is_set():
@@ -94,6 +101,7 @@ def _run_files(settings: Settings, files: tuple[str, ...], stopping: Event) -> N
     if settings.database != type(settings)().database:
         logger.info("specs of files run from memory; the setting database is not used")
     scheme = Scheme.installed()
+    _spare_collector()
     # Following begins before reading, so that no save is missed in between.
     with (
         open_store("memory://") as store,
@@ -106,6 +114,14 @@ def _run_files(settings: Settings, files: tuple[str, ...], stopping: Event) -> N
             stopping.wait()
             _tell_stopping(runtime)
             sources.close()
+
+
+def _spare_collector() -> None:
+    """Have the garbage collector look at less, and less often: what was imported stays to the end.
+    With bodies of 1 MiB of JSON it took a third of the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_CONTAINERS)
 
 
 def _stop_at_signals(stopping: Event) -> None:

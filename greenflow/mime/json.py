@@ -1,12 +1,14 @@
 """JSON as greenflow writes and reads it (BEHAVIOUR 10.1, 10.6): msgspec's, with the gaps closed.
 
 msgspec is fast and strict, but writes null for NaN, keeps integers of any size, and nests as deep
-as Python's stack allows. Each of these leaves a trace in the text that is cheap to look for; only
-where there is one the value itself is walked through.
+as Python's stack allows. Each of these leaves a trace that C finds: in the text, in another
+encoding of the value, in what the garbage collector tracks. Only where there is one Python walks
+through the value, which takes longer than decoding it.
 """
 
 from __future__ import annotations
 
+import gc
 from math import isfinite
 from typing import Any
 
@@ -19,6 +21,15 @@ from greenflow.value import MAX_DEPTH, MAX_INT, MIN_INT
 _DIGITS_TO_0 = bytes(ord("0") if chr(byte).isdecimal() else ord(" ") for byte in range(256))
 _LONG_NUMBER = b"0" * 19
 
+# Bytes of a text that are looked at in one go: few enough to stay in the caches next to the core.
+SLICE_BYTES = 16 * 1024
+
+# How a double in MessagePack that is infinite or no number goes on behind its mark: the exponent is
+# all ones. Other bytes may look like it; where there are more of the first one than are worth a
+# look, the value is.
+_ODD_FIRST, _ODD_SECOND = (b"\x7f", b"\xff"), b"\xf0"
+_LOOKS = 1000
+
 
 def _plain(item: Any) -> str:
     """What msgspec does not know: an error is its message (BEHAVIOUR 10.6)."""
@@ -28,6 +39,7 @@ def _plain(item: Any) -> str:
 
 
 _encode_json = msgspec.json.Encoder(enc_hook=_plain).encode
+_encode_messagepack = msgspec.msgpack.Encoder(enc_hook=_plain).encode
 _decode_json = msgspec.json.Decoder().decode
 
 
@@ -37,21 +49,38 @@ def dumps(value: Any) -> bytes:
     beyond 64 bits, and what is no payload."""
     try:
         text = _encode_json(value)
-        # msgspec writes null for what is no number, and integers of any size; both are rare.
-        if _has_null(text) or _has_long_number(text):
+        if _has_odd_number(value):
             _check_numbers(value)
-    except (TypeError, ValueError, RecursionError) as error:
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise EncodeError(f"no JSON: {error}") from error
     return text + b"\n"
 
 
-def _has_null(text: bytes) -> bool:
-    """Whether there may be a null; most of those within strings are told apart."""
-    return b":null" in text or b",null" in text or b"[null" in text or text == b"null"
+def _has_odd_number(value: Any) -> bool:
+    """Whether there may be infinity or what is no number: MessagePack, which has both, tells them
+    from null. It has no integers beyond 64 bits, and raises OverflowError."""
+    packed = _encode_messagepack(value)
+    return any(_has_odd_double(packed, first) for first in _ODD_FIRST)
+
+
+def _has_odd_double(packed: bytes, first: bytes) -> bool:
+    at = -1
+    for _ in range(_LOOKS):
+        at = packed.find(first, at + 1)
+        if at < 0:
+            return False
+        if packed[at + 1 : at + 2] >= _ODD_SECOND:
+            return True
+    return True
 
 
 def _has_long_number(text: bytes) -> bool:
-    return len(text) >= len(_LONG_NUMBER) and _LONG_NUMBER in text.translate(_DIGITS_TO_0)
+    overlap = len(_LONG_NUMBER) - 1
+    for start in range(0, len(text) - overlap, SLICE_BYTES):
+        part = text[start : start + SLICE_BYTES + overlap]
+        if _LONG_NUMBER in part.translate(_DIGITS_TO_0):
+            return True
+    return False
 
 
 def _check_numbers(value: Any) -> None:
@@ -59,7 +88,7 @@ def _check_numbers(value: Any) -> None:
     if isinstance(value, dict):
         for item in value.values():
             _check_numbers(item)
-    elif isinstance(value, list | tuple):
+    elif isinstance(value, (list, tuple)):
         for item in value:
             _check_numbers(item)
     elif isinstance(value, float):
@@ -84,7 +113,7 @@ def loads(text: bytes | str) -> Any:
         raise InvalidArgument() from ValueError(f"no JSON: nested too deep: {error}")
     except (msgspec.MsgspecError, ValueError, OverflowError) as error:
         raise InvalidArgument() from ValueError(f"no JSON: {error}")
-    if data.count(b"[") + data.count(b"{") > MAX_DEPTH:
+    if _may_be_deep(data) and not _is_shallow(value):
         _check_depth(value)
     return value
 
@@ -99,6 +128,29 @@ def _fitting(value: Any) -> Any:
     if kind is list:
         return [_fitting(item) for item in value]
     return value
+
+
+def _may_be_deep(data: bytes) -> bool:
+    """Whether there are more beginnings of lists and maps than may be inside each other. Where they
+    are many, that is told by the first bytes."""
+    found = 0
+    for start in range(0, len(data), SLICE_BYTES):
+        end = start + SLICE_BYTES
+        found += data.count(b"[", start, end) + data.count(b"{", start, end)
+        if found > MAX_DEPTH:
+            return True
+    return False
+
+
+def _is_shallow(value: Any) -> bool:
+    """Whether lists and maps are surely not nested too deep. The collector tracks all of them that
+    hold others, and no scalar."""
+    level = [value]
+    for _ in range(MAX_DEPTH - 1):
+        level = list(filter(gc.is_tracked, gc.get_referents(*level)))
+        if not level:
+            return True
+    return False
 
 
 def _check_depth(value: Any) -> None:

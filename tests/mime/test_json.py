@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import struct
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -30,6 +31,9 @@ from greenflow.value import MAX_DEPTH, MAX_INT, MIN_INT
         ("9" * 40, b'"' + b"9" * 40 + b'"\n'),
         (1.0, b"1.0\n"),
         ("</script>", b'"</script>"\n'),
+        ({"a": None, "b": b"\xcb\x7f\xf8"}, b'{"a":null,"b":"y3/4"}\n'),
+        (["\x7f" * 3000, 1.5, None], b'["' + b"\x7f" * 3000 + b'",1.5,null]\n'),
+        ([datetime.min.replace(tzinfo=UTC)], b'["0001-01-01T00:00:00Z"]\n'),
     ],
 )
 def test_writing(value: Any, text: bytes) -> None:
@@ -44,6 +48,10 @@ def test_writing(value: Any, text: bytes) -> None:
         (-math.inf,),
         MAX_INT + 1,
         {"a": [MIN_INT - 1]},
+        [{"a": None, "b": [1.5, "text", -math.inf]}],
+        ["\x7f" * 3000, math.nan],
+        [struct.unpack("<d", b"\1\0\0\0\0\0\xf0\xff")],
+        {"a": None, "b": MAX_INT + 1},
         object(),
         "\ud800",
         ValueError("\ud800"),
@@ -127,8 +135,25 @@ def test_the_depth_is_that_of_payloads() -> None:
         with pytest.raises(InvalidArgument):
             loads(opening * (most + 1) + "1" + closing * (most + 1))
     assert loads('"' + "[" * 1000 + '"') == "[" * 1000
+    assert loads('["' + "]" * 1000 + '"]') == ["]" * 1000]
     wide = [[1]] * 1000
     assert loads(json.dumps(wide)) == wide
+
+
+@pytest.mark.parametrize("innermost", ["1", "{}", "[]", '{"a":1}', '{"]":"]"}'])
+def test_the_depth_is_found_anywhere_in_a_large_document(innermost: str) -> None:
+    flat, wide = '"' + "x" * 100_000 + '"', ",".join(['{"a":[{"b":null}]}'] * 1000)
+    levels = 0 if innermost == "1" else 1
+    for before, after in (("1", flat), (flat, "1"), (wide, "1"), ("1", wide), (flat, wide)):
+        for depth in (MAX_DEPTH - 2 - levels, MAX_DEPTH - 1 - levels):
+            deep = "[" * depth + '{"]":' + innermost + "}" + "]" * depth
+            text = f"[{before},{deep},{after}]"
+            if depth + levels < MAX_DEPTH - 1:
+                assert loads(text) == json.loads(text)
+            else:
+                with pytest.raises(InvalidArgument) as error:
+                    loads(text)
+                assert "nested deeper" in str(error.value.__cause__)
 
 
 VALUES = st.recursive(

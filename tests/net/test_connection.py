@@ -185,6 +185,25 @@ def test_bodies_with_a_length_and_chunked() -> None:
         assert client.answer().text == "/"
 
 
+@pytest.mark.parametrize(
+    "sizes", [[1], [1] * 20, [5000, 1, 1, 5000], [70_000] * 6, [300_000, 1, 4096, 4095, 2]]
+)
+def test_a_long_body_may_come_in_pieces_of_any_size(sizes: list[int]) -> None:
+    body = bytes(range(251)) * (sum(sizes) // 251 + 1)
+    with serving(echo) as served:
+        client = served.connect()
+        for _ in range(2):
+            client.send(f"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n")
+            sent = 0
+            for size in sizes:
+                client.send(body[sent : sent + size])
+                sent += size
+                gevent.sleep(0)
+            client.send(body[sent:] + PING.encode())
+            assert client.answer().body == body
+            assert client.answer().body == b"/"
+
+
 def test_an_upgrade_is_ignored_and_its_body_read() -> None:
     with serving(echo) as served:
         client = served.connect()
