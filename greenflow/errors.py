@@ -140,6 +140,12 @@ class BodyTooLarge(GreenflowError):
     status = 413
 
 
+class NotConnected(GreenflowError):
+    """A workflow sends on a WebSocket connection that is closed, or that it never opened."""
+
+    status = 503
+
+
 class ProcessExited(GreenflowError):
     """The answer of whatever was under way when its process exited (BEHAVIOUR 4.8)."""
 

@@ -347,12 +347,13 @@ class Process:
             self._run_no_more(me)
 
     def run(self, function: Callable[..., T], *args: Any) -> T:
-        """Run a function in the calling greenlet as a part of the process; exit interrupts it."""
+        """Run a function in the calling greenlet as a part of the process, with its context
+        variables; exit interrupts it."""
         me = getcurrent()
         inside = me in self._runners
         self._runners.add(me)
         try:
-            return function(*args)
+            return self._context.copy().run(function, *args)
         finally:
             if not inside:
                 self._run_no_more(me)

@@ -23,6 +23,7 @@ NAMES = (
     "requests",
     "bodies",
     "connections",
+    "websocket",
     "reload",
     "leaks",
     "mongo",

@@ -116,6 +116,8 @@ def answer_head(
         # RFC 9112 6.3: without a length the close ends the body.
         framing = ""
         keep_alive = False
+    if status == 426:  # RFC 9110 15.5.22: it says what to upgrade to; there is one protocol
+        framing += "Upgrade: websocket\r\nConnection: Upgrade\r\n"
     if not keep_alive:
         framing += "Connection: close\r\n"
     elif request.version == "1.0":

@@ -30,8 +30,10 @@ from greenflow.net.message import (
     Request,
     Response,
 )
+from greenflow.net.upgrade import Taken, Upgrade
 from greenflow.net.wire import (
     BODY_RECV_BYTES,
+    CLOSED,
     IDLE,
     READING,
     RECV_BYTES,
@@ -196,6 +198,8 @@ class Connection(Wire):
         request.disconnected = self._ended
         self._request = request
         self._sent = _NOTHING
+        if request.wants_upgrade:
+            request.upgrade = Upgrade(request, partial(self._switch, request))
         try:
             handler(request, partial(self._respond, request))
             if self._sent == _NOTHING:
@@ -385,6 +389,21 @@ class Connection(Wire):
         else:
             self._send_both(head, body)
         self._sent = _WHOLE
+
+    def _switch(self, request: Request) -> Taken:
+        """The socket goes to another protocol, whose first bytes answer the request; the greenlet
+        stays with the handler. See greenflow.net.upgrade."""
+        if request is not self._request or self._sent != _NOTHING or self.state != RUNNING:
+            raise RuntimeError("a connection changes its protocol instead of an answer, and once")
+        self._sent = _WHOLE
+        self._keep_alive = False
+        received, self._buffer = self._buffer, b""
+        self._reader.stop()
+        self._reader.close()
+        self.state = CLOSED
+        self._server.connections.discard(self)
+        assert self.greenlet is not None
+        return Taken(self._server, self._socket, received, self.greenlet)
 
     def _stream(self, request: Request, status: int, body: Iterable[bytes]) -> None:
         """Sends a body piece by piece; whatever its iterator raises breaks the answer off."""

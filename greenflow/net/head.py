@@ -107,6 +107,7 @@ class HeadParser:
     def __init__(self) -> None:
         self._headers: list[tuple[str, str]] = []
         self._framing: list[tuple[str, str]] = []
+        self._has_upgrade = False
         self._renew()
 
     def _renew(self) -> None:
@@ -144,26 +145,30 @@ class HeadParser:
         self._feed(head)
         if len(headers) > limits.header_count:
             raise Refused(431, f"more than {limits.header_count} header fields")
-        return _judge(
+        request = _judge(
             method.decode("ascii"),
             target.decode("ascii"),
             "1.1" if minor == b"1" else "1.0",
             headers,
             framing,
         )
+        if self._has_upgrade:  # which HTTP/1.0 does not have (RFC 9110 7.8)
+            self._has_upgrade = False
+            request.wants_upgrade = minor == b"1"
+        return request
 
     def _feed(self, head: bytes) -> None:
         """Has llhttp read the header section. A parser is used again only if it said itself that
         the message is complete and the next one may follow; one with a body, an upgrade, a close or
         an error behind it is not."""
-        reusable, self._reusable = False, False
+        reusable, self._reusable, self._has_upgrade = False, False, False
         try:
             self._parser.feed_data(head)
             reusable = self._reusable
         except HttpParserUpgrade:
-            # An upgrade, which a server may ignore (RFC 9110 7.8): the header section was read
-            # whole.
-            pass
+            # The fields Upgrade and Connection ask for another protocol, which a server may ignore
+            # (RFC 9110 7.8): the header section was read whole.
+            self._has_upgrade = True
         except HttpParserInvalidMethodError as error:
             raise Refused(501, f"method unknown: {error} (RFC 9110 9.1)") from error
         except HttpParserError as error:

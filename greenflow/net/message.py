@@ -18,6 +18,7 @@ from greenflow.stream import Stream
 
 if TYPE_CHECKING:
     from greenflow.net.head import Refused
+    from greenflow.net.upgrade import Upgrade
 
 # Header names remembered in canonical case. Clients of one service use a few dozen; a client that
 # invents names only pushes others out.
@@ -73,7 +74,9 @@ class Request:
         "server",
         "target",
         "unread",
+        "upgrade",
         "version",
+        "wants_upgrade",
     )
 
     client: Address
@@ -108,6 +111,9 @@ class Request:
         self.unread = False
         self.refusal: Refused | None = None
         self.keep_alive = version == "1.1"
+        # Whether it asks for another protocol; then `upgrade` is what can be done about it.
+        self.wants_upgrade = False
+        self.upgrade: Upgrade | None = None
         # Whether the client is known to be gone.
         self.disconnected = False
         self._fields: dict[str, str] | None = None

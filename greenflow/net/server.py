@@ -48,7 +48,7 @@ from greenflow.net.connection import Connection
 from greenflow.net.head import HeadParser
 from greenflow.net.limits import Limits
 from greenflow.net.message import Address, Handler
-from greenflow.net.wire import CLOSED, READABLE, RUNNING, Wire
+from greenflow.net.wire import CLOSED, READABLE, RUNNING, Member
 
 if TYPE_CHECKING:
     from greenflow.net.tls import Certificate
@@ -149,7 +149,7 @@ class Server:
         self.proxies: Container[Address] = ()
         # Whether handlers get the body of a request as a stream.
         self.streams = False
-        self.connections: set[Wire] = set()
+        self.connections: set[Member] = set()
         self._listener: Any = listener
         is_file = listener.family == AF_UNIX
         self._inode = os.stat(listener.getsockname()).st_ino if is_file else 0
@@ -261,7 +261,7 @@ class Server:
             self._sweeper.stop()
             self._sweeper.close()
 
-    def _others(self) -> list[Wire]:
+    def _others(self) -> list[Member]:
         """The connections but that of the present greenlet."""
         own = getcurrent()
         return [connection for connection in self.connections if connection.greenlet is not own]
@@ -286,7 +286,7 @@ class Server:
                 logger.error("%s:%s: a handler does not end", *self.address)
             other.close()
 
-    def forget(self, connection: Wire) -> None:
+    def forget(self, connection: Member) -> None:
         """Called by a connection that has closed."""
         self.connections.discard(connection)
         if self.stopping:

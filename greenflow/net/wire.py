@@ -56,11 +56,28 @@ READABLE, WRITABLE = 1, 2
 IDLE, READING, WRITING, RUNNING, LINGERING, CLOSED = range(6)
 
 # SO_LINGER on, 0 seconds: close resets the connection, so that a broken answer is no short one.
-_RESET = struct.pack("ii", 1, 0)
+RESET = struct.pack("ii", 1, 0)
 
 
 # What ioctl writes its answer to: a C int.
 _NO_COUNT = bytes(4)
+
+
+class Member(Protocol):
+    """A connection, as its server sees it."""
+
+    state: int
+    deadline: float
+    greenlet: Greenlet[[], None] | None
+
+    def expire(self) -> None:
+        """The deadline of the present state has passed."""
+
+    def retire(self) -> None:
+        """The server stops: end as soon as nothing is under way."""
+
+    def close(self) -> None:
+        """Close the socket at once."""
 
 
 class Home(Protocol):
@@ -74,11 +91,12 @@ class Home(Protocol):
     stopping: bool
     streams: bool
     proxies: Container[Address]
+    connections: set[Member]
 
     def wait_for_handler(self) -> Handler:
         """The handler, once there is one."""
 
-    def forget(self, connection: Wire) -> None:
+    def forget(self, connection: Member) -> None:
         """The connection has closed."""
 
 
@@ -314,6 +332,6 @@ class Wire:
         """Closes so that the client sees a reset, never the end of an answer."""
         if self.state != CLOSED:
             try:
-                self._socket.setsockopt(SOL_SOCKET, SO_LINGER, _RESET)
+                self._socket.setsockopt(SOL_SOCKET, SO_LINGER, RESET)
             finally:
                 self.close()

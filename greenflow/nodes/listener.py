@@ -24,10 +24,11 @@ from greenflow.net.limits import Limits
 from greenflow.net.message import ClientDisconnected, Request, Respond, Response, canonical_name
 from greenflow.net.pool import Lease, Servers
 from greenflow.net.server import UNIX
+from greenflow.net.upgrade import Upgrade
 from greenflow.node import Compiler, Services, describe, node
 from greenflow.packet import NOTHING, Fault
 from greenflow.process import Process
-from greenflow.source import Run, Source, log_unhandled
+from greenflow.source import Run, Source, conclude, log_unhandled
 from greenflow.spec import Duration, Spec
 from greenflow.stream import Stream
 
@@ -229,9 +230,16 @@ class Listener(Source[ListenerSpec]):
         run = self.run
         process = run.begin()
         request.on_disconnect = lambda: self._leave(process)
+        upgrade = request.upgrade
+        if upgrade is not None:
+            process.data.set(Upgrade, upgrade)  # for a node that knows the other protocol
         try:
             assert self.out is not None
-            self._respond(process, request, run.ask(process, self.out, payload), respond)
+            answer = run.ask(process, self.out, payload)
+            if upgrade is None or process.data.take(Upgrade) is not None:
+                self._respond(process, request, answer, respond)
+            else:
+                self._hand_over(process, answer, upgrade)
         except ClientDisconnected as error:
             process.exit(error)
         except Interrupt as interrupt:  # while the answer was streamed
@@ -278,6 +286,14 @@ class Listener(Source[ListenerSpec]):
         elif unhandled is not None:
             log_unhandled(self, process, unhandled)
         respond(response)
+
+    def _hand_over(self, process: Process, answer: Any, upgrade: Upgrade) -> None:
+        """A node has taken the connection: there is no response (BEHAVIOUR 12.3). The process
+        settles, and counts as answered, before the other protocol goes on."""
+        error = conclude(self, process, answer)
+        self.run.answered(process)
+        assert upgrade.converse is not None
+        upgrade.converse(error)
 
     def _settled(
         self, process: Process, stream: Stream, reason: BaseException | None

@@ -1,0 +1,552 @@
+"""An open WebSocket connection: messages in and out, pings, the closing handshake, a decent end.
+
+A channel belongs to the hub. Its watcher reads as bytes come, answers pings, and keeps messages
+that are sent ahead, up to a bound; so a client that asks whether we are there is answered while a
+message is handled, and one that leaves is noticed. What is sent goes to the kernel at once, or
+waits in a queue that the hub empties: a frame is never cut by the end of the greenlet that sent it.
+While too much waits, senders do. Closing is the hub's work too, so `leave` returns at once.
+
+One greenlet receives; any number may send. Time-outs are a deadline that a sweep looks at, that
+of the server or of the clients (wire.py). Both ends of a connection are the same here, but for who
+ends TCP: the server does (RFC 6455 7.1.1).
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from _socket import SHUT_WR, SO_LINGER, SOL_SOCKET
+from collections import deque
+from dataclasses import dataclass
+from fcntl import ioctl
+from math import inf
+from termios import TIOCOUTQ
+from time import monotonic
+from typing import Any, Protocol
+
+import gevent
+from gevent import Greenlet, get_hub, getcurrent
+from gevent.hub import Waiter
+
+from greenflow.errors import NotConnected
+from greenflow.net.upgrade import Upgrade
+from greenflow.net.websocket.frames import (
+    BINARY,
+    CLOSE,
+    PING,
+    PONG,
+    Failure,
+    Frames,
+    Message,
+    close_payload,
+)
+from greenflow.net.websocket.handshake import Agreement
+from greenflow.net.wire import (
+    CLOSED,
+    LINGER_BYTES,
+    LINGER_SECONDS,
+    LINGERING,
+    READABLE,
+    RECV_BYTES,
+    RESET,
+    WRITABLE,
+    Member,
+)
+
+# Codes of a Close (RFC 6455 7.4.1): the server goes away; nothing was said; the workflow failed.
+GOING_AWAY, ABNORMAL, INTERNAL_ERROR = 1001, 1006, 1011
+
+# Seconds that the peer has for its own Close once it was sent ours: it may have a queue to empty.
+CLOSE_SECONDS = 5.0
+
+# Bytes that may wait to be sent before senders do: enough to keep a connection busy.
+QUEUE_BYTES = 64 * 1024
+
+# What a message that was sent ahead costs beyond its bytes.
+MESSAGE_BYTES = 128
+
+# Messages received in one go before others run; at 50 µs each a stretch of 3 ms.
+STREAK = 64
+
+# What a channel does, besides LINGERING and CLOSED: all, or wait for the peer's Close.
+OPEN, CLOSING = 6, 7
+
+_NO_COUNT = bytes(4)
+
+logger = logging.getLogger("greenflow.net")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What one connection may ask, and when it is taken for dead."""
+
+    # Bytes of a message, fragments joined and decompressed: a Close with 1009. What most servers
+    # and proxies take.
+    message: int = 1024 * 1024
+
+    # Bytes that may be sent ahead while a message is handled; then the peer has to wait. They are
+    # not lost, and a ping behind them is answered when they were handled.
+    ahead: int = 64 * 1024
+
+    # Seconds without a byte after which a ping is sent, 0 for none. Proxies often give up a silent
+    # connection after 60.
+    ping_interval: float = 30.0
+
+    # Seconds that the answer to a ping may take. It is a round trip, over a bad network.
+    ping_timeout: float = 20.0
+
+    # Seconds in which the peer takes not a single byte of what is sent.
+    write_timeout: float = 30.0
+
+
+class Home(Protocol):
+    """Who looks at the deadlines: a server, or the clients of a runtime."""
+
+    connections: set[Member]
+
+    def forget(self, connection: Member) -> None:
+        """The connection has closed."""
+
+
+class Channel:
+    """One connection, from the end of its handshake on."""
+
+    __slots__ = (
+        "_cost",
+        "_discarded",
+        "_ends_after_queue",
+        "_farewell",
+        "_frames",
+        "_has_heard",
+        "_home",
+        "_hub",
+        "_is_client",
+        "_is_paused",
+        "_is_retired",
+        "_messages",
+        "_options",
+        "_pinged",
+        "_pong",
+        "_queue",
+        "_queued",
+        "_reader",
+        "_receiver",
+        "_senders",
+        "_socket",
+        "_streak",
+        "_taken_before",
+        "_writer",
+        "_written",
+        "deadline",
+        "greenlet",
+        "state",
+    )
+
+    def __init__(
+        self,
+        home: Home,
+        socket: Any,
+        frames: Frames,
+        options: Options,
+        *,
+        is_client: bool = False,
+        received: bytes = b"",
+        greenlet: Greenlet[[], None] | None = None,
+    ) -> None:
+        self._home = home
+        self._socket = socket
+        self._frames = frames
+        self._is_client = is_client
+        self._hub = get_hub()
+        self._reader: Any = self._hub.loop.io(socket.fileno(), READABLE)
+        self._writer: Any = None
+        # Messages that were sent ahead, what they cost, and whether reading pauses for it.
+        self._messages: deque[Message] = deque()
+        self._cost = 0
+        self._is_paused = False
+        # The greenlet in `receive`, and how many messages it got without waiting for one.
+        self._receiver: Any = None
+        self._streak = 0
+        # Frames that the kernel had no room for, their bytes, and who waits to add some.
+        self._queue: deque[bytes | memoryview] = deque()
+        self._queued = 0
+        self._senders: deque[Waiter[None]] = deque()
+        # Bytes that were handed over since the queue began, and what the peer had taken of what
+        # there was to send when that was last looked at.
+        self._written = self._taken_before = 0
+        # The pong that is owed; of several pings the last one is answered (RFC 6455 5.5.3).
+        self._pong: bytes | None = None
+        # Whether bytes came since the last look, and whether one waits for the answer to a ping.
+        self._has_heard = self._pinged = False
+        # The payload of the Close that came first, from either side.
+        self._farewell: bytes | None = None
+        # The owner goes: the next `receive` closes. The queue is the last to be sent.
+        self._is_retired = self._ends_after_queue = False
+        self._discarded = 0
+        self.state = OPEN
+        self.deadline = inf
+        # Who sees to the connection, if its end is to be waited for.
+        self.greenlet = greenlet
+        if greenlet is not None:
+            greenlet.rawlink(self._released)
+        self.options = options
+        home.connections.add(self)
+        frames.feed(received)
+        self._reader.start(self._readable)
+
+    @classmethod
+    def accept(cls, upgrade: Upgrade, agreement: Agreement, options: Options) -> Channel:
+        """The channel of a request that is answered with 101 hereby."""
+        home, socket, received, greenlet = upgrade.take()
+        frames = Frames(is_client=False, limit=options.message, deflate=agreement.deflate)
+        channel = cls(home, socket, frames, options, received=received, greenlet=greenlet)
+        channel._put(agreement.head)
+        if home.stopping:
+            channel.retire()
+        return channel
+
+    @property
+    def options(self) -> Options:
+        """May be changed at any time."""
+        return self._options
+
+    @options.setter
+    def options(self, options: Options) -> None:
+        self._options = options
+        self._frames.limit = options.message
+        if self.state == OPEN and not self._pinged:
+            self.deadline = monotonic() + (options.ping_interval or inf)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether messages can be sent."""
+        return self.state == OPEN
+
+    # -- for greenlets -------------------------------------------------------------------------
+
+    def receive(self) -> Message:
+        """The next message; waits for it. The last one is a CLOSE: what the first Close said, from
+        either side, or 1006 if there was none. One greenlet at a time may call it."""
+        if self._streak >= STREAK:
+            self._streak = 0
+            gevent.sleep(1e-9)  # with 0 seconds timers and sockets would wait
+        self._streak += 1
+        while True:
+            if self._is_retired:
+                self.leave(GOING_AWAY)
+            if self._messages:
+                message = self._messages.popleft()
+                self._cost -= len(message[1]) + MESSAGE_BYTES
+                self._go_on_reading()
+                return message
+            if self._farewell is not None:
+                return CLOSE, self._farewell
+            next_message = self._advance()
+            if next_message is not None:
+                return next_message
+            if self._farewell is None:
+                self._go_on_reading()
+                self._streak = 0
+                self._receiver = getcurrent()
+                try:
+                    self._hub.switch()
+                finally:
+                    self._receiver = None
+
+    def send(self, type: int, payload: bytes) -> None:
+        """Send a TEXT or BINARY message; waits while too much waits already. Raises
+        NotConnected."""
+        if self._queued > QUEUE_BYTES or self._senders:
+            self._wait_for_room()
+        if self.state == OPEN:
+            self._put(self._frames.encode(type, payload))
+        if self.state != OPEN:
+            raise NotConnected("the WebSocket connection is closed")
+        if self._senders and self._queued <= QUEUE_BYTES:
+            self._admit()
+
+    def _wait_for_room(self) -> None:
+        waiter: Waiter[None] = Waiter()
+        self._senders.append(waiter)
+        try:
+            waiter.get()
+        except BaseException:
+            if waiter in self._senders:
+                self._senders.remove(waiter)
+            else:  # it had its turn already, which is the next one's now
+                self._admit()
+            raise
+
+    # -- for anybody: nothing here waits -------------------------------------------------------
+
+    def leave(self, code: int, reason: str = "") -> None:
+        """Close the connection: the peer is told, and `receive` returns a CLOSE. What is queued is
+        sent before, messages that came and were not received are dropped. Twice does nothing."""
+        self.leave_with(close_payload(code, reason))
+
+    def leave_with(self, payload: bytes) -> None:
+        """The same, with the payload of the Close frame."""
+        if self.state != OPEN:
+            return
+        self._messages.clear()
+        self._cost = 0
+        self._part(payload)
+        self.state = CLOSING
+        self._taken_before = self._taken()
+        self.deadline = monotonic() + CLOSE_SECONDS
+        self._put(self._frames.encode(CLOSE, payload))
+        self._go_on_reading()
+
+    def close(self) -> None:
+        """Close the socket at once; a second time does nothing."""
+        if self.state == CLOSED:
+            return
+        self._part(close_payload(ABNORMAL))
+        self.state = CLOSED
+        self._reader.stop()
+        self._reader.close()
+        self._stop_writing()
+        self._queue.clear()
+        self._queued = 0
+        self._socket.close()
+        if self.greenlet is None:
+            self._home.forget(self)
+
+    def retire(self) -> None:
+        """The owner goes: close with 1001 as soon as no message is handled."""
+        self._is_retired = True
+        if self._receiver is not None:
+            self.leave(GOING_AWAY)
+
+    def expire(self) -> None:
+        """The deadline has passed. Called in the hub."""
+        options = self._options
+        if self.state == LINGERING:
+            self.close()
+        elif self.state == CLOSING or self._queue:
+            taken = self._taken()
+            if taken <= self._taken_before:
+                self._lose("the peer did not take what was sent, or did not close, in time")
+                return
+            self._taken_before = taken
+            seconds = options.write_timeout if self.state == OPEN else CLOSE_SECONDS
+            self.deadline = monotonic() + seconds
+        elif self._has_heard or self._is_paused or not options.ping_interval:
+            self._has_heard = self._pinged = False
+            self.deadline = monotonic() + (options.ping_interval or inf)
+        elif self._pinged:
+            self._lose("the peer did not answer a ping in time")
+        else:
+            self._pinged = True
+            self.deadline = monotonic() + options.ping_timeout
+            self._put(self._frames.encode(PING, b""))
+
+    # -- the hub's side ------------------------------------------------------------------------
+
+    def _readable(self) -> None:
+        """Reads once what the peer has sent."""
+        try:
+            data = self._socket.recv(RECV_BYTES)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._lose(str(error))
+            return
+        if self.state == LINGERING:
+            self._discarded += len(data)
+            if not data or self._discarded > LINGER_BYTES:
+                self.close()
+            return
+        if not data:
+            self._lose("the peer ended the connection without a Close")
+            return
+        self._has_heard = True
+        self._frames.feed(data)
+        if self._receiver is not None:
+            self._wake()
+        else:
+            self._read_ahead()
+
+    def _wake(self) -> None:
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            receiver.switch()
+
+    def _read_ahead(self) -> None:
+        """Nobody waits for a message: keep some, and look for what is the engine's matter."""
+        while self._cost <= self._options.ahead:
+            message = self._advance()
+            if message is None:
+                return
+            self._cost += len(message[1]) + MESSAGE_BYTES
+            self._messages.append(message)
+        self._is_paused = True
+        self._reader.stop()
+
+    def _go_on_reading(self) -> None:
+        if self._is_paused and self._cost <= self._options.ahead and self.state in (OPEN, CLOSING):
+            self._is_paused = False
+            self._reader.start(self._readable)
+            self._read_ahead()
+
+    def _advance(self) -> Message | None:
+        """The next message of what was received; all else in it is dealt with."""
+        while self.state in (OPEN, CLOSING):
+            try:
+                message = self._frames.next()
+            except Failure as failure:
+                self._fail(failure)
+                return None
+            if message is None:
+                return None
+            type, payload = message
+            if type <= BINARY:
+                if self.state == OPEN:
+                    return message
+            elif type == PING:
+                assert isinstance(payload, bytes)
+                self._answer_ping(payload)
+            elif type == CLOSE:
+                assert isinstance(payload, bytes)
+                self._peer_closes(payload)
+            elif self._pinged and self.state == OPEN:  # a pong
+                self._pinged = False
+                self.deadline = monotonic() + (self._options.ping_interval or inf)
+        return None
+
+    def _answer_ping(self, payload: bytes) -> None:
+        if self.state != OPEN:
+            return
+        if self._queue:
+            self._pong = payload
+        else:
+            self._put(self._frames.encode(PONG, payload))
+
+    def _peer_closes(self, payload: bytes) -> None:
+        if self.state == OPEN:
+            self._part(payload)
+            self._put(self._frames.encode(CLOSE, payload[:2]))
+        self._end()
+
+    def _fail(self, failure: Failure) -> None:
+        """What the peer sends is wrong (RFC 6455 7.1.7)."""
+        logger.debug("a WebSocket connection is closed with %d: %s", failure.code, failure)
+        if self.state == OPEN:
+            payload = close_payload(failure.code, str(failure))
+            self._part(payload)
+            self._put(self._frames.encode(CLOSE, payload))
+        self._end()
+
+    def _part(self, payload: bytes) -> None:
+        """From now on no message is sent, and none is received but those that are here; why."""
+        if self._farewell is None:
+            self._farewell = payload
+        while self._senders:
+            self._admit()
+        if self._receiver is not None:
+            self._hub.loop.run_callback(self._wake)
+
+    def _end(self) -> None:
+        """Both sides have closed, or one does not matter any more: it is time to end TCP."""
+        if self.state == CLOSED:
+            return
+        self.state = LINGERING
+        self.deadline = monotonic() + LINGER_SECONDS
+        self._is_paused = False
+        if not self._reader.active:
+            self._reader.start(self._readable)
+        if self._receiver is not None:
+            self._hub.loop.run_callback(self._wake)
+        if self._queue:
+            self._ends_after_queue = True
+        else:
+            self._shut()
+
+    def _shut(self) -> None:
+        if not self._is_client:
+            try:
+                self._socket.shutdown(SHUT_WR)
+            except OSError:
+                self.close()
+
+    def _lose(self, reason: str) -> None:
+        """The connection is gone, whatever the peer thinks."""
+        if self.state in (OPEN, CLOSING):
+            logger.debug("a WebSocket connection was lost: %s", reason)
+            self._part(close_payload(ABNORMAL, reason))
+            self._socket.setsockopt(SOL_SOCKET, SO_LINGER, RESET)
+        self.close()
+
+    def _put(self, frame: bytes) -> None:
+        """Sends the frame, or queues what the kernel has no room for."""
+        rest: bytes | memoryview = frame
+        if not self._queue:
+            try:
+                sent = self._socket.send(frame)
+            except BlockingIOError:
+                sent = 0
+            except OSError as error:
+                self._lose(str(error))
+                return
+            if sent == len(frame):
+                return
+            rest = memoryview(frame)[sent:]
+            self._writer = self._hub.loop.io(self._socket.fileno(), WRITABLE)
+            self._writer.start(self._writable)
+            self._written = 0
+            self._taken_before = self._taken()
+            self.deadline = min(self.deadline, monotonic() + self._options.write_timeout)
+        self._queue.append(rest)
+        self._queued += len(rest)
+        self._written += len(rest)
+
+    def _writable(self) -> None:
+        """Sends what is queued as far as there is room."""
+        queue = self._queue
+        try:
+            while queue:
+                first = queue[0]
+                sent = self._socket.send(first)
+                self._queued -= sent
+                if sent == len(first):
+                    queue.popleft()
+                else:
+                    queue[0] = memoryview(first)[sent:]
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self._lose(str(error))
+            return
+        if not queue:
+            self._stop_writing()
+            if self._pong is not None:
+                pong, self._pong = self._pong, None
+                self._answer_ping(pong)
+            if self._ends_after_queue and self.state == LINGERING:
+                self._shut()
+        if self._senders and self._queued <= QUEUE_BYTES:
+            self._admit()
+
+    def _stop_writing(self) -> None:
+        if self._writer is not None:
+            self._writer.stop()
+            self._writer.close()
+            self._writer = None
+
+    def _admit(self) -> None:
+        """The first that waits may send; it then lets the next one in."""
+        if self._senders:
+            self._hub.loop.run_callback(self._senders.popleft().switch, None)
+
+    def _taken(self) -> int:
+        """Bytes that the peer has acknowledged, less a number that is the same until the queue
+        begins anew. The kernel says that it has room only when much of its buffer is free, for
+        which a slow peer may need minutes."""
+        in_kernel = ioctl(self._socket.fileno(), TIOCOUTQ, _NO_COUNT)
+        return self._written - self._queued - int.from_bytes(in_kernel, sys.byteorder)
+
+    def _released(self, greenlet: Greenlet[[], None]) -> None:
+        """The greenlet that saw to the connection has ended."""
+        self.greenlet = None
+        if self.state == CLOSED:
+            self._home.forget(self)

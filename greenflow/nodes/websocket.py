@@ -1,0 +1,360 @@
+"""`gateway` and `websocket`: connections whose messages are processes (BEHAVIOUR 12).
+
+Lives here: the kinds, what a message is as a payload and back, and whose child runs what. The
+protocol is net/websocket's.
+
+The request's process P, which upgraded it, is answered and settled like any other, but no response
+is written. The connection lives in a child C of the process that `io` ran in, and each message in a
+child of C; a message is taken up when P has settled, so what P committed is there for it, and when
+the message before is answered and its children have ended. If P fails, its commit included, the
+connection is closed with 1011. P is answered then and holds up no change and no shutdown, but it
+ends, and lets go of what hangs on its life (a session, a hook), only after its children: after C.
+
+A connection ends with a message of type 8. C exits when that is answered, the rest of the closing
+handshake is the channel's own. If C ends otherwise, as when P exits, the connection is closed with
+1011 too. When a gateway is removed or becomes inactive, and when its listener stops, connections
+are closed with 1001, each after the message that it has in hand.
+
+Connections belong to the name of a node and not to one version of it: `Connections` is shared by
+all versions, and the one that was started last serves them. Which connection `in` means is found
+in the data of its process, by the same object as key.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import Annotated, Any, TypeVar
+
+import gevent
+import msgspec
+from gevent.event import Event
+from msgspec import Meta
+
+from greenflow.errors import Interrupt, InvalidArgument, NotConnected, SpecFault
+from greenflow.mime.json import dumps
+from greenflow.net.answer import TOKEN
+from greenflow.net.cors import ORIGIN
+from greenflow.net.upgrade import Upgrade
+from greenflow.net.websocket.channel import INTERNAL_ERROR, Channel, Options
+from greenflow.net.websocket.frames import BINARY, CLOSE, TEXT, checked_close, close_payload
+from greenflow.net.websocket.handshake import HandshakeRefused, Offer, agree, upgrade_required
+from greenflow.node import Compiler, Context, Handler, Services, describe, node
+from greenflow.packet import NOTHING, Fault
+from greenflow.process import RUNNING, Process
+from greenflow.source import Run, Source, log_unhandled
+from greenflow.spec import Duration, Spec
+
+# Seconds that `in` waits for a connection if the spec does not say: what a handshake over a bad
+# network takes.
+TIMEOUT = 10.0
+
+# The code of a Close whose payload is only a reason: all was said (RFC 6455 7.4.1).
+NORMAL_CLOSURE = 1000
+
+_DEFAULTS = Options()
+
+_log = logging.getLogger("greenflow.nodes.websocket")
+
+
+class PingSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a peer that is silently gone is found out."""
+
+    interval: Annotated[
+        Duration, Meta(description="silence after which a ping is sent; 0: never")
+    ] = _DEFAULTS.ping_interval
+    timeout: Annotated[
+        float,
+        Meta(gt=0, extra={"format": "duration"}, description="how long its answer may take"),
+    ] = _DEFAULTS.ping_timeout
+
+
+class LimitsSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Sizes in bytes, times in seconds."""
+
+    message: Annotated[
+        int, Meta(ge=1, description="bytes of a message, decompressed; more is closed with 1009")
+    ] = _DEFAULTS.message
+    write_timeout: Annotated[
+        float,
+        Meta(
+            gt=0,
+            extra={"format": "duration"},
+            description="how long the peer may take not a byte of what is sent",
+        ),
+    ] = _DEFAULTS.write_timeout
+
+
+class ConnectionSpec(Spec):
+    timeout: Annotated[
+        Duration, Meta(description="how long `in` waits for a connection to be there")
+    ] = TIMEOUT
+    buffer: Annotated[
+        int,
+        Meta(ge=0, description="bytes that the peer may send ahead while a message is handled"),
+    ] = _DEFAULTS.ahead
+    subprotocols: Annotated[list[str], Meta(description="what is spoken, the best first")] = []
+    compression: Annotated[
+        bool, Meta(description="whether messages may be compressed (permessage-deflate)")
+    ] = False
+    ping: Annotated[PingSpec, Meta(description="whether the peer is there")] = PingSpec()
+    limits: Annotated[LimitsSpec, Meta(description="what the peer may ask")] = LimitsSpec()
+
+
+class GatewaySpec(ConnectionSpec):
+    protocol: Annotated[str, Meta(pattern="^websocket$", description="websocket")] = "websocket"
+    origins: Annotated[
+        list[str],
+        Meta(description="such as https://app.example.com: whose pages may connect; none: all"),
+    ] = []
+
+
+C = TypeVar("C", bound=ConnectionSpec)
+
+
+class Connections:
+    """The open connections of one node, whatever its version, and who waits for one."""
+
+    def __init__(self) -> None:
+        self.node: _Peer[Any] | None = None
+        self.users = 0  # nodes that are open
+        self.open: dict[Channel, Process] = {}
+        self._next = Event()  # set when the next connection is there
+
+    def begin(self, ctx: Context, channel: Channel) -> Process:
+        """The process of a new connection, a child of the one that opened it."""
+        process = Process(ctx.process, ctx.packet.hops)
+        self.open[channel] = process
+        process.on_exit(partial(self._end, channel))
+        process.data.set(self, channel)
+        ctx.process.data.set(self, channel)
+        there, self._next = self._next, Event()
+        there.set()
+        if self.node is not None and self.node.is_stopped:
+            channel.retire()
+        return process
+
+    def _end(self, channel: Channel) -> None:
+        del self.open[channel]
+        channel.leave(INTERNAL_ERROR)
+        if self.node is not None and self.node.emptied is not None and not self.node.in_flight:
+            self.node.emptied()
+
+    def of(self, process: Process, seconds: float) -> Channel:
+        """The connection of the process or its nearest ancestor that has one. Raises NotConnected
+        when there is none for so long."""
+        channel: Channel | None = process.data.get(self)
+        if channel is None:
+            try:
+                with gevent.Timeout(seconds) as limit:
+                    while (channel := process.data.get(self)) is None:
+                        self._next.wait()
+            except gevent.Timeout as expired:
+                if expired is not limit:
+                    raise
+                reason = f"this process opened no WebSocket connection here within {seconds:g} s"
+                raise NotConnected(reason) from None
+        return channel
+
+    def converse(self, process: Process, channel: Channel) -> None:
+        """See a connection through in the calling greenlet: its messages, then its end."""
+        try:
+            process.run(self._converse, process, channel)
+        except Interrupt as interrupt:
+            if interrupt.process is not process:
+                raise
+        finally:
+            process.exit()
+
+    def _converse(self, process: Process, channel: Channel) -> None:
+        kind = TEXT
+        while kind != CLOSE and process.state == RUNNING:
+            kind, data = channel.receive()
+            assert self.node is not None
+            self.node.deliver(process, {"type": kind, "data": data})
+
+
+class _Peer(Source[C]):
+    """What the two kinds have in common."""
+
+    connections: Connections
+
+    def __init__(self, spec: C, services: Services) -> None:
+        super().__init__(spec, services)
+        self.run = Run(self)
+        self.is_stopped = False
+        self.options = Options(
+            message=spec.limits.message,
+            ahead=spec.buffer,
+            ping_interval=spec.ping.interval,
+            ping_timeout=spec.ping.timeout,
+            write_timeout=spec.limits.write_timeout,
+        )
+
+    @classmethod
+    def check(cls, spec: C, compiler: Compiler) -> list[SpecFault]:
+        return [
+            SpecFault(f"$.subprotocols[{i}]", f"{name!r} is no token (RFC 9110 5.6.2)")
+            for i, name in enumerate(spec.subprotocols)
+            if TOKEN.fullmatch(name) is None
+        ]
+
+    def handler(self, port: str) -> Handler:
+        return self.connect if port == "io" else self.send_message
+
+    def connect(self, ctx: Context, payload: Any) -> Any:
+        """Handle a packet on `io`."""
+        raise NotImplementedError
+
+    def send_message(self, ctx: Context, payload: Any) -> Any:
+        """Handle a packet on `in`."""
+        kind, data = to_message(payload)
+        channel = self.connections.of(ctx.process, self.spec.timeout)
+        if kind == CLOSE:
+            channel.leave_with(data)
+        else:
+            channel.send(kind, data)
+        return NOTHING
+
+    def deliver(self, connection: Process, payload: dict[str, Any]) -> None:
+        """Run a message in a child process, and return when it has ended with its children."""
+        run = self.run
+        process = run.begin(connection, connection.hops)
+        try:
+            assert self.out is not None
+            answer = run.ask(process, self.out, payload)
+            if type(answer) is Fault and self.error.links and process.state == RUNNING:
+                answer = process.ask(self.error, answer.error)[0]
+            failure = process.settle(answer.error if type(answer) is Fault else None)
+            if isinstance(failure, NotConnected):
+                # Nobody waits for what it wanted to say, and that is no error of the workflow.
+                _log.info("the peer left before its message was answered", extra=describe(self))
+            elif failure is not None:
+                log_unhandled(self, process, failure)
+        finally:
+            run.answered(process)
+            process.finish()
+
+    # -- the life of a node --------------------------------------------------------------------
+
+    def open(self) -> None:
+        shared: dict[str, Connections] = self.services.share("websockets", dict, lambda _: None)
+        self.connections = shared.setdefault(self.spec.id, Connections())
+        self.connections.users += 1
+
+    def close(self) -> None:
+        self.connections.users -= 1
+        if not self.connections.users:
+            shared: dict[str, Connections] = self.services.share("websockets", dict, lambda _: None)
+            shared.pop(self.spec.id, None)
+
+    def start(self, run: Run) -> None:
+        self.is_stopped = False
+        self.connections.node = self
+        for channel in self.connections.open:
+            channel.options = self.options
+
+    def stop(self) -> None:
+        if self.connections.node is self:  # else another version goes on with the connections
+            self.is_stopped = True
+            for channel in list(self.connections.open):
+                channel.retire()
+
+    @property
+    def in_flight(self) -> int:
+        """Open connections delay no change; but once stopped the node waits for their ends."""
+        return super().in_flight + (len(self.connections.open) if self.is_stopped else 0)
+
+    def holds(self, process: Process) -> bool:
+        ends = self.is_stopped and process in self.connections.open.values()
+        return ends or super().holds(process)
+
+
+@node("gateway", inputs=("io", "in"), outputs=("out",), reads_only=True)
+class Gateway(_Peer[GatewaySpec]):
+    """`io` upgrades the HTTP request of its process to a WebSocket, and answers nothing.
+
+    Each message leaves by `out` as `{type, data}`, in a process of its own: 1 text, 2 binary, 8
+    close. `in` sends on the connection of its process. A request that cannot be upgraded gives a
+    response with status 400, 403 or 426 to `error`, else as answer.
+    """
+
+    def __init__(self, spec: GatewaySpec, services: Services) -> None:
+        super().__init__(spec, services)
+        self.offer = Offer(tuple(spec.subprotocols), spec.compression, tuple(spec.origins))
+
+    @classmethod
+    def check(cls, spec: GatewaySpec, compiler: Compiler) -> list[SpecFault]:
+        faults = super().check(spec, compiler)
+        for i, origin in enumerate(spec.origins):
+            if ORIGIN.fullmatch(origin) is None:
+                reason = f"{origin!r} is no origin: write scheme://host, with a port if it has one"
+                faults.append(SpecFault(f"$.origins[{i}]", reason))
+        return faults
+
+    def connect(self, ctx: Context, payload: Any) -> Any:
+        data = ctx.process.data
+        upgrade: Upgrade | None = data.get(Upgrade)
+        try:
+            if upgrade is None:
+                raise upgrade_required("this process has no request for a WebSocket to upgrade")
+            agreement = agree(upgrade.request, self.offer)
+        except HandshakeRefused as refused:
+            return ctx.to("error", _refusal(refused))
+        data.take(Upgrade)
+        channel = Channel.accept(upgrade, agreement, self.options)
+        process = self.connections.begin(ctx, channel)
+        upgrade.converse = partial(self._converse, process, channel)
+        return NOTHING
+
+    def _converse(self, process: Process, channel: Channel, error: BaseException | None) -> None:
+        if error is not None:
+            channel.leave(INTERNAL_ERROR)
+        self.connections.converse(process, channel)
+
+
+def _refusal(refused: HandshakeRefused) -> dict[str, Any]:
+    header = {name: [value] for name, value in refused.headers.items()}
+    return {"status": refused.status, "header": header, "body": str(refused)}
+
+
+def to_message(payload: Any) -> tuple[int, bytes]:
+    """A payload as the type and the bytes of a message (BEHAVIOUR 12.7). Raises InvalidArgument,
+    and EncodeError for what is no JSON."""
+    if type(payload) is dict and type(payload.get("type")) is int:
+        kind, keys = payload["type"], payload.keys()
+        if keys == {"type", "data"} or (keys == {"type"} and kind == CLOSE):
+            return kind, _data(kind, payload.get("data"))
+    return (BINARY if type(payload) is bytes else TEXT), _bytes(payload)
+
+
+def _data(kind: int, data: Any) -> bytes:
+    if kind == CLOSE:
+        if type(data) is str:
+            return close_payload(NORMAL_CLOSURE, data)
+        if data is not None and type(data) is not bytes:
+            raise InvalidArgument("the data of a close is its payload as bytes, or a reason")
+        try:
+            return checked_close(data or b"")
+        except ValueError as error:
+            raise InvalidArgument(error) from None
+    if kind not in (TEXT, BINARY):
+        raise InvalidArgument("the type of a message is 1 text, 2 binary or 8 close")
+    if type(data) is bytes and kind == TEXT:
+        try:
+            data.decode()
+        except UnicodeDecodeError:
+            raise InvalidArgument("the bytes of a text message are no UTF-8") from None
+    return b"" if data is None else _bytes(data)
+
+
+def _bytes(value: Any) -> bytes:
+    """Bytes as they are, a string as UTF-8, another value as JSON."""
+    if type(value) is bytes:
+        return value
+    if type(value) is not str:
+        return dumps(value).removesuffix(b"\n")
+    try:
+        return value.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidArgument("a string with half of a surrogate pair") from error
