@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
+from tests.browser import browser
+
 EXAMPLES = Path(__file__).parent.parent / "contrib" / "examples"
-TESTED = {"ping.yaml", "fork.yaml", "retry.yaml", "system.yaml"}  # system.yaml: cli/test_system.py
+TESTED = {"chat.yaml", "ping.yaml", "fork.yaml", "retry.yaml", "system.yaml"}  # cli/test_system.py
 SECONDS = 20.0  # until something that was waited for has failed
 
 
@@ -76,6 +78,25 @@ def test_retry(tmp_path: Path) -> None:
         status, text, response = ask(connection, "GET", "/flaky")
         assert (status, text) == (503, "please try again later")
         assert response.headers["Retry-After"] == "1"
+
+
+def test_chat(tmp_path: Path) -> None:
+    """Two people in a real browser: each sees what both write, and nothing of it is HTML."""
+    said = "[...document.querySelectorAll('li')].map((item) => item.textContent).join()"
+    with example("chat.yaml", tmp_path) as connection, browser() as chromium:
+        url = f"http://127.0.0.1:{connection.port}/"
+        anna, ben = chromium.page(url), chromium.page(url)
+        for page in (anna, ben):
+            page.until("document.title === 'Chat (connected)'")
+        anna.press("#text", "hello")
+        ben.until(f"{said} === 'hello'")
+        ben.press("#text", "<b>hi</b>")
+        for page in (anna, ben):
+            page.until(f"{said} === 'hello,<b>hi</b>'")
+        assert anna.evaluate("document.querySelectorAll('b').length") == 0
+        ben.load("about:blank")
+        anna.press("#text", "alone")
+        anna.until(f"{said}.endsWith('alone')")
 
 
 @pytest.mark.parametrize("name", sorted(TESTED))
