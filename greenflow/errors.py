@@ -146,6 +146,26 @@ class NotConnected(GreenflowError):
     status = 503
 
 
+class RequestFailed(GreenflowError):
+    """A request that a workflow sent got no answer that can be used (BEHAVIOUR 11.5). The message
+    names method, scheme, host and port, and never more of the URL."""
+
+    status = 502
+
+
+class RequestTimedOut(RequestFailed):
+    """A request that a workflow sent was not answered whole within its time."""
+
+    status = 504
+
+
+class AddressForbidden(GreenflowError):
+    """A host that came from a payload or a redirect, and is not public (BEHAVIOUR 11.6). Who
+    sent the payload must act, or the operator, who may allow it."""
+
+    status = 403
+
+
 class ProcessExited(GreenflowError):
     """The answer of whatever was under way when its process exited (BEHAVIOUR 4.8)."""
 
