@@ -17,6 +17,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_network
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -49,6 +50,12 @@ _WORDS = {
 #: Marks a field that takes a duration.
 _DURATION = {"format": "duration"}
 
+#: Marks a field that takes a list of hosts, addresses and networks.
+_HOSTS = {"format": "hosts"}
+
+#: What is the name of a host; its last label is no number, else it would be an address.
+_HOST_NAME = re.compile(r"(?:[\w-]+\.)*(?!\d+\.?\Z)[\w-]+\.?", re.ASCII)
+
 
 class SettingsError(GreenflowError):
     """A setting is unknown or has a value that it cannot have. The operator must act."""
@@ -63,6 +70,19 @@ class ListenerSettings(Struct, frozen=True, forbid_unknown_fields=True):
         str,
         Meta(min_length=1, description="address that listeners open unless their spec names one"),
     ] = "127.0.0.1"
+
+
+class HttpSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where `http` nodes may go."""
+
+    allow: Annotated[
+        list[str],
+        Meta(
+            extra=_HOSTS,
+            description="what a payload or a redirect may name for an http node though it is not "
+            "public: hosts, addresses, networks, and private, loopback, link-local",
+        ),
+    ] = []
 
 
 class SyscallSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -128,6 +148,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         Literal["table", "json", "yaml"], Meta(description="form of data on standard output")
     ] = "table"
     listener: ListenerSettings = ListenerSettings()
+    http: HttpSettings = HttpSettings()
     syscall: SyscallSettings = SyscallSettings()
     javascript: JavaScriptSettings = JavaScriptSettings()
     log: LogSettings = LogSettings()
@@ -144,6 +165,7 @@ class Field(NamedTuple):
     default: Any
     description: str
     is_duration: bool
+    is_hosts: bool
 
     @property
     def variable(self) -> str:
@@ -169,8 +191,8 @@ def fields(struct: type[Struct] = Settings, prefix: str = "") -> Iterator[Field]
         if default is msgspec.NODEFAULT:
             default = field.default_factory()
         meta = get_args(kind)[1]
-        duration = meta.extra == _DURATION
-        yield Field(prefix + field.name, kind, default, meta.description, duration)
+        is_duration, is_hosts = meta.extra == _DURATION, meta.extra == _HOSTS
+        yield Field(prefix + field.name, kind, default, meta.description, is_duration, is_hosts)
 
 
 def load(
@@ -214,6 +236,8 @@ def _value(field: Field, value: Any, source: str) -> Any:
     try:
         if field.is_duration:
             return parse_duration(value)
+        if field.is_hosts:
+            value = _hosts(value)
         return msgspec.convert(value, field.type, strict=False)
     except msgspec.ValidationError as error:
         # msgspec says "Expected `str`, got `int` - at `$.KEY`".
@@ -227,6 +251,17 @@ def _value(field: Field, value: Any, source: str) -> Any:
     if field.choices:
         reason = f"{value!r} is not allowed: one of {', '.join(field.choices)}"
     raise SettingsError(f"{source}: {name}: {reason}")
+
+
+def _hosts(value: Any) -> Any:
+    """Hosts, addresses and networks as a list; in one text they are separated by commas. Raises
+    ValueError for what is none of them."""
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    for host in value if isinstance(value, list) else []:
+        if isinstance(host, str) and _HOST_NAME.fullmatch(host) is None:
+            ip_network(host.strip("[]"))
+    return value
 
 
 def _from_file(path: str | None, known: Mapping[str, Field]) -> Iterator[tuple[str, str, Any]]:

@@ -204,6 +204,8 @@ def configure(level: str = "info", format: str = "auto", stream: TextIO | None =
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(LEVELS[level])
+    # At the level debug it logs the path and the query of every request, and secrets with them.
+    logging.getLogger("urllib3").setLevel(logging.INFO)
     logging.captureWarnings(True)
     _catch_hub_errors()
 

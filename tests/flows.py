@@ -98,14 +98,14 @@ class Flow:
 
 
 @contextmanager
-def flow(text: str, grace: float = 5.0) -> Iterator[Flow]:
+def flow(text: str, grace: float = 5.0, **settings: Any) -> Iterator[Flow]:
     """Run the specs of a YAML text from memory; every one must be active."""
     probes = Probes()
     scheme = Scheme.installed()
     scheme.register(probe_kind(probes))
     specs = [document.data for document in read(text, "test")]
-    settings = Settings(grace=grace)
-    with Runtime("memory://", specs=specs, settings=settings, scheme=scheme) as runtime:
+    chosen = Settings(grace=grace, **settings)
+    with Runtime("memory://", specs=specs, settings=chosen, scheme=scheme) as runtime:
         inactive = {s["name"]: s["reason"] for s in runtime.status() if not s["active"]}
         assert not inactive
         yield Flow(runtime, probes)

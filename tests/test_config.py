@@ -30,6 +30,7 @@ def test_without_anything_the_defaults_hold() -> None:
     assert settings.syscall.namespace is None
     assert (settings.log.level, settings.log.format, settings.output) == ("info", "auto", "table")
     assert settings.environment == {}
+    assert settings.http.allow == []
 
 
 def test_a_flag_beats_the_environment_that_the_file_and_that_the_default() -> None:
@@ -50,6 +51,7 @@ def test_every_setting_is_reached_from_a_flag_a_variable_and_the_file() -> None:
         "javascript.memory_mib": ("64", 64),
         "log.level": ("debug", "debug"),
         "log.format": ("text", "text"),
+        "http.allow": ("a.test, loopback,10.0.0.0/8", ["a.test", "loopback", "10.0.0.0/8"]),
     }
     for field in fields():
         if field.name == "environment":
@@ -117,6 +119,10 @@ def test_an_empty_variable_is_not_set() -> None:
         ('environment = "A"', "greenflow.toml: environment: expected a table, got a string"),
         ('environment = {A = "1", B = 2}', "greenflow.toml: environment.B: expected a string, got"),
         ('grace = "soon"', "greenflow.toml: grace: 'soon' is no duration: write seconds"),
+        ("[http]\nallow = 5", "greenflow.toml: http.allow: expected a list, got a whole number"),
+        ('[http]\nallow = ["10.0.0.1/8"]', "greenflow.toml: http.allow: 10.0.0.1/8 has host bits"),
+        ('[http]\nallow = ["*.a.test"]', "greenflow.toml: http.allow: '*.a.test' does not appear"),
+        ('[http]\nallow = ["127.1"]', "greenflow.toml: http.allow: '127.1' does not appear to be"),
         ("grace = -1", "greenflow.toml: grace: -1 is negative"),
         (
             '[log]\nlevel = "loud"',

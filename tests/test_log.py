@@ -36,6 +36,7 @@ def logging_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     logging.captureWarnings(False)
     root.handlers[:] = handlers
     root.setLevel(level)
+    logging.getLogger("urllib3").setLevel(logging.NOTSET)
     vars(hub).pop("print_exception", None)
 
 
@@ -135,6 +136,15 @@ def test_the_level_decides_and_a_second_set_up_replaces_the_first() -> None:
     logger.warning("wanted")
     assert first.getvalue() == ""
     assert [entry["message"] for entry in logged(second)] == ["wanted"]
+
+
+def test_what_the_http_client_asks_for_is_never_logged() -> None:
+    stream = io.StringIO()
+    configure("debug", stream=stream)
+    asking = logging.getLogger("urllib3.connectionpool")
+    asking.debug('"GET /private/path HTTP/1.1" 200')
+    asking.warning("a warning")
+    assert [entry["message"] for entry in logged(stream)] == ["a warning"]
 
 
 @pytest.mark.parametrize("arguments", [{"level": "loud"}, {"format": "xml"}])

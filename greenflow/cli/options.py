@@ -48,7 +48,7 @@ def with_settings(*more: tuple[str, ...]) -> Callable[[Callable[..., Any]], Call
             field = known[name]
             is_map = isinstance(field.default, dict)
             help = field.description[0].upper() + field.description[1:]
-            if field.default not in (None, {}):
+            if field.default not in (None, {}, []):
                 help += f" (default: {field.default})"
             decorated = click.option(
                 *letters,

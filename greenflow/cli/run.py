@@ -37,6 +37,7 @@ logger = logging.getLogger("greenflow.cli.run")
     ("grace", "--grace"),
     ("environment", "--environment"),
     ("listener.host", "--listener-host"),
+    ("http.allow", "--http-allow"),
 )
 def command(settings: Settings, files: tuple[str, ...], wait: bool) -> None:
     """Runs the specs of files (or folders, or - for standard input), or without FILE those of the
