@@ -1,4 +1,5 @@
-"""Every command of contrib/docs, run as it stands; its output must be what the page says."""
+"""Every command of contrib/docs, run as it stands; its output must be what the page says. Every
+spec there can be applied."""
 
 from __future__ import annotations
 
@@ -11,23 +12,29 @@ from pathlib import Path
 
 import pytest
 
+from greenflow.document import read
+from greenflow.runtime import Runtime
+
 DOCS = Path(__file__).parent.parent / "contrib" / "docs"
 
 
 def examples() -> Iterator[tuple[str, str]]:
     """Each command with its output."""
+    for block in blocks("console"):
+        for example in block.split("$ ")[1:]:
+            command, _, output = example.partition("\n")
+            yield command, output
+
+
+def blocks(kind: str) -> Iterator[str]:
     for page in sorted(DOCS.glob("*.md")):
-        for block in re.findall(
-            r"^```console\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE
-        ):
-            for example in block.split("$ ")[1:]:
-                command, _, output = example.partition("\n")
-                yield command, output
+        yield from re.findall(rf"^```{kind}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
 
 
 def test_every_block_is_of_a_kind_that_is_tested() -> None:
     for page in DOCS.glob("*.md"):
-        assert set(re.findall(r"^```(\w+)", page.read_text(), re.MULTILINE)) <= {"console"}
+        kinds = set(re.findall(r"^```(\w+)", page.read_text(), re.MULTILINE))
+        assert kinds <= {"console", "yaml"}
 
 
 @pytest.mark.parametrize(("command", "output"), list(examples()))
@@ -42,3 +49,10 @@ def test_a_command_says_what_the_page_says(command: str, output: str, tmp_path: 
         text=True,
     )
     assert done.stdout == output
+
+
+@pytest.mark.parametrize("specs", list(blocks("yaml")))
+def test_specs_can_be_applied(specs: str) -> None:
+    documents = [document.data for document in read(specs, "test")]
+    with Runtime("memory://") as flow:
+        flow.operations.apply(documents)

@@ -8,7 +8,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -16,15 +18,18 @@ import pytest
 from tests.browser import browser
 
 EXAMPLES = Path(__file__).parent.parent / "contrib" / "examples"
-TESTED = {"chat.yaml", "ping.yaml", "fork.yaml", "retry.yaml", "system.yaml"}  # cli/test_system.py
+# system.yaml: cli/test_system.py
+TESTED = {"chat.yaml", "ping.yaml", "fork.yaml", "retry.yaml", "proxy.yaml", "system.yaml"}
 SECONDS = 20.0  # until something that was waited for has failed
 
 
 @contextmanager
-def example(name: str, folder: Path) -> Iterator[HTTPConnection]:
-    """`greenflow run` of an example on a free port, and a connection to it."""
+def example(name: str, folder: Path, behind: int = 9000) -> Iterator[HTTPConnection]:
+    """`greenflow run` of an example on a free port, and a connection to it. A server that it asks
+    is at the port `behind`."""
     file = folder / name
-    file.write_text((EXAMPLES / name).read_text().replace("port: 8000", "port: 0"))
+    text = (EXAMPLES / name).read_text().replace("port: 8000", "port: 0")
+    file.write_text(text.replace("127.0.0.1:9000", f"127.0.0.1:{behind}"))
     process = subprocess.Popen(
         [sys.executable, "-m", "greenflow", "run", str(file)], stderr=subprocess.PIPE, text=True
     )
@@ -97,6 +102,40 @@ def test_chat(tmp_path: Path) -> None:
         ben.load("about:blank")
         anna.press("#text", "alone")
         anna.until(f"{said}.endsWith('alone')")
+
+
+class Behind(BaseHTTPRequestHandler):
+    """Answers with what it was asked."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.send_response(203)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.send_header("Set-Cookie", "a=b")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        for text in (self.path, " ", self.headers["X-Mine"]):
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(text), text.encode()))
+        self.wfile.write(b"0\r\n\r\n")
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing is logged."""
+
+
+def test_proxy(tmp_path: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Behind) as server:
+        serving = Thread(target=server.serve_forever, args=(0.01,))
+        serving.start()
+        with example("proxy.yaml", tmp_path, behind=server.server_port) as connection:
+            connection.request("GET", "/a%20b/?c=d", headers={"X-Mine": "e"})
+            response = connection.getresponse()
+            assert (response.status, response.read()) == (203, b"/a%20b/?c=d e")
+            assert response.headers["Set-Cookie"] == "a=b"
+            server.shutdown()
+            server.server_close()
+            assert ask(connection, "GET", "/")[:2] == (502, "the server behind does not answer")
+        serving.join()
 
 
 @pytest.mark.parametrize("name", sorted(TESTED))

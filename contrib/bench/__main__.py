@@ -22,6 +22,7 @@ NAMES = (
     "load",
     "requests",
     "bodies",
+    "http_client",
     "connections",
     "websocket",
     "reload",

@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-LIBRARIES = ("greenflow", "gevent", "greenlet", "httptools", "msgspec", "PyYAML", "watchfiles")
+LIBRARIES = (
+    *("greenflow", "gevent", "greenlet", "httptools", "msgspec", "PyYAML", "urllib3", "watchfiles"),
+)
 START_SECONDS = 20.0  # a server that has not opened its port by then has failed
 
 PING = """
