@@ -67,7 +67,7 @@ class Coding(NamedTuple):
 
 
 @cache
-def _codings() -> dict[str, Coding]:
+def known_codings() -> dict[str, Coding]:
     """The codings by name, in the order of preference among those that a client likes equally."""
     found = {}
     zstd = _library("compression.zstd", "ZstdDecompressor") or _library(
@@ -194,7 +194,7 @@ def decompress(body: bytes, content_encoding: str, limit: int) -> bytes:
     Raises UnsupportedCoding for one that is not known, BodyTooLarge beyond `limit` bytes, and
     InvalidArgument for bytes that are not what they claim to be.
     """
-    names, codings = _names(content_encoding), _codings()
+    names, codings = _names(content_encoding), known_codings()
     for name in names:
         if name not in codings:
             known = ", ".join(codings)
@@ -213,7 +213,7 @@ def decompress(body: bytes, content_encoding: str, limit: int) -> bytes:
 def compress(body: bytes, content_encoding: str) -> tuple[bytes, str | None]:
     """The body in the codings that a workflow has set, and the header to send, None without any.
     Raises EncodeError for a coding that is not known."""
-    names, codings = _names(content_encoding), _codings()
+    names, codings = _names(content_encoding), known_codings()
     for name in names:
         if name not in codings:
             raise EncodeError(f"the content coding {name!r} is not one of {', '.join(codings)}")
@@ -230,7 +230,7 @@ def negotiate(
         return body, None, False
     name = _choose(accept_encoding)
     if name is not None:
-        smaller = _codings()[name].compress(body)
+        smaller = known_codings()[name].compress(body)
         if len(smaller) < len(body):
             return smaller, name, True
     return body, None, True
@@ -250,7 +250,7 @@ def _choose(accept_encoding: str | None) -> str | None:
             weights.setdefault(_OLD_NAMES.get(name, name), float(weight[1] or 1))
     others = weights.get("*", 0.0)
     best, best_weight = None, weights.get("identity", 0.0)
-    for name in _codings():
+    for name in known_codings():
         weight_of = weights.get(name, others)
         if weight_of > best_weight or (weight_of == best_weight > 0 and best is None):
             best, best_weight = name, weight_of

@@ -27,7 +27,7 @@ from greenflow.errors import (
     SpecFault,
     UnsupportedCoding,
 )
-from greenflow.mime.coding import CODINGS
+from greenflow.mime.coding import known_codings
 from greenflow.mime.form import encode_form
 from greenflow.net.address import Allowed
 from greenflow.net.message import canonical_name
@@ -80,8 +80,6 @@ _UNDONE = ("Content-Encoding", *_FRAMING)
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-
-_ACCEPT_ENCODING = ", ".join(CODINGS)
 
 
 class TlsSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -287,7 +285,7 @@ def _origin(url: Url, fields: dict[str, Any]) -> tuple[str, str, int]:
 
 def _headers(header: Any, stream: bool) -> tuple[dict[str, str], str | None, str | None]:
     """The headers of a request, its Content-Type, and its Content-Encoding."""
-    sent: dict[str, str] = {"Accept-Encoding": "identity" if stream else _ACCEPT_ENCODING}
+    sent: dict[str, str] = {"Accept-Encoding": "identity" if stream else ", ".join(known_codings())}
     special: dict[str, str] = {}
     if header is not None and type(header) is not dict:
         raise InvalidArgument("the header of a request is a map")
@@ -330,7 +328,8 @@ def _text(name: str, value: Any) -> str:
 def _decodable(accept_encoding: str) -> str:
     """An Accept-Encoding less what could not be decoded here, whoever wrote it."""
     elements = [element.strip(" \t") for element in accept_encoding.split(",")]
-    known = [one for one in elements if one.partition(";")[0].strip(" \t").lower() in CODINGS]
+    codings = known_codings()
+    known = [one for one in elements if one.partition(";")[0].strip(" \t").lower() in codings]
     return ", ".join(known) or "identity"
 
 
