@@ -49,6 +49,10 @@ AHEAD_BYTES = 64 * 1024
 LINGER_SECONDS = 2.0
 LINGER_BYTES = 16 * 1024 * 1024
 
+# Seconds after which it is looked at whether an idle client has taken its last answer; the kernel
+# takes megabytes of one at once.
+TAKING_SECONDS = 1.0
+
 READABLE, WRITABLE = 1, 2
 
 # What a connection does: waits for a request, for the rest of one, for room to write; runs in its
@@ -126,6 +130,7 @@ class Wire:
         "_ended",
         "_expired",
         "_hub",
+        "_idle_until",
         "_patience",
         "_paused",
         "_reader",
@@ -133,6 +138,7 @@ class Wire:
         "_server",
         "_socket",
         "_unread",
+        "_untaken",
         "_waiter",
         "deadline",
         "greenlet",
@@ -157,6 +163,10 @@ class Wire:
         self._discarded = 0
         # How long the client may still leave its answers untaken; made when it does.
         self._patience: Patience | None = None
+        # When an idle connection is over; and the bytes that its client had not taken when it was
+        # looked at, and when that was.
+        self._idle_until = 0.0
+        self._untaken: tuple[int, float] | None = None
         self.state = RUNNING
         # When the sweep ends the wait of this state, on time.monotonic().
         self.deadline = 0.0
@@ -170,7 +180,7 @@ class Wire:
         """The deadline of the present state has passed."""
         if self.state == LINGERING:
             self.close()
-        else:
+        elif self.state != IDLE or not self._may_idle():
             self._expired = True
             self._wake()
 
@@ -229,6 +239,29 @@ class Wire:
         block."""
         raise NotImplementedError
 
+    def _may_idle(self) -> bool:
+        """Whether an idle connection goes on, until a deadline that is set here: that of its last
+        answer while the client has not taken it all, then that of the next request."""
+        queued, now = self._queued(), monotonic()
+        if not queued:
+            self.deadline = self._idle_until
+            return now < self._idle_until
+        if self._patience is None or self._untaken is None:
+            patience = self._begin_patience()
+        else:
+            patience = self._patience
+            before, since = self._untaken
+            if not patience.spend(now - since, before - queued):
+                return False
+        self._untaken = queued, now
+        self.deadline = now + patience.left
+        return True
+
+    def _begin_patience(self) -> Patience:
+        limits = self._server.limits
+        self._patience = Patience(limits.write_timeout, limits.least_rate)
+        return self._patience
+
     def _writable(self) -> None:
         if self.state == WRITING:
             self._wake()
@@ -252,6 +285,17 @@ class Wire:
             self._hub.switch()
         expired, self._expired = self._expired, False
         return not expired
+
+    def _wait_idle(self, begin: float, timeout: float) -> bool:
+        """Waits for the first byte of a request until `timeout` seconds after `begin`; False if
+        none came. Raises ClientDisconnected if the client does not take its last answer."""
+        self._patience = self._untaken = None
+        self._idle_until = begin + timeout
+        if self._wait(IDLE, begin + min(timeout, TAKING_SECONDS)):
+            return True
+        if self._queued():
+            raise ClientDisconnected("the client took too little of its answer in time")
+        return False
 
     def _send(self, data: bytes) -> None:
         """Returns when the kernel has the bytes. Raises ClientDisconnected."""
@@ -280,10 +324,7 @@ class Wire:
 
     def _send_rest(self, rest: memoryview) -> None:
         """Sends what the kernel had no room for, as the client makes room."""
-        patience = self._patience
-        if patience is None:
-            limits = self._server.limits
-            patience = self._patience = Patience(limits.write_timeout, limits.least_rate)
+        patience = self._patience or self._begin_patience()
         writer = self._hub.loop.io(self._socket.fileno(), WRITABLE)
         writer.start(self._writable)
         try:

@@ -33,8 +33,10 @@ class Answer(NamedTuple):
 class Client:
     """One connection."""
 
-    def __init__(self, address: tuple[str, int]) -> None:
+    def __init__(self, address: tuple[str, int], receive_bytes: int = 0) -> None:
         self.socket = socket.socket(socket.AF_INET)
+        if receive_bytes:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         self.socket.settimeout(DEADLINE_SECONDS)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
@@ -138,8 +140,9 @@ class Served:
         self.server.start()
         self._clients: list[Client] = []
 
-    def connect(self) -> Client:
-        client = Client(self.server.address)
+    def connect(self, receive_bytes: int = 0) -> Client:
+        """A new client, whose kernel keeps so much for it, the usual if 0."""
+        client = Client(self.server.address, receive_bytes)
         self._clients.append(client)
         return client
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from time import monotonic
 
 import gevent
 import pytest
@@ -13,6 +14,7 @@ from greenflow.net.wire import LINGERING
 from tests.net.loopback import DEADLINE_SECONDS, Client, Served, serving, until
 
 PING = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+SHORT = 0.05  # seconds
 
 
 class Gate:
@@ -198,6 +200,57 @@ def test_a_client_that_resets_while_idle_is_forgotten(gate: Gate, served: Served
     until(lambda: not served.server.connections)
 
 
+def sweep(served: Served, connection: wire.Wire) -> None:
+    """Lets the deadline of the connection's state have passed."""
+    connection.deadline = 0.0
+    gevent.get_hub().loop.run_callback(served.server._sweep)
+    until(lambda: connection.deadline > 0.0 or connection.state == wire.CLOSED)
+
+
+# The kernel takes so much of an answer although the client reads nothing.
+TAKEN_BYTES = 300_000
+
+
+def test_an_answer_that_the_kernel_has_is_to_be_taken_too() -> None:
+    """The connection is idle, and its client holds the kernel's memory."""
+    answer = Response(200, (), b"x" * TAKEN_BYTES)
+    limits = Limits(write_timeout=SHORT, least_rate=10**9)
+    with serving(lambda request, respond: respond(answer), limits) as served:
+        client = served.connect(receive_bytes=4096)
+        client.send(PING)
+        connection = only(served)
+        until(lambda: connection.state == wire.IDLE)
+        assert connection._queued() > 0
+        sweep(served, connection)
+        assert connection.deadline <= monotonic() + SHORT
+        until(lambda: connection.state == wire.CLOSED)
+        with pytest.raises(ConnectionResetError):
+            client.rest()
+
+
+def test_a_client_that_takes_the_answer_from_the_kernel_stays() -> None:
+    body = b"x" * TAKEN_BYTES
+    with serving(lambda request, respond: respond(Response(200, (), body))) as served:
+        client = served.connect(receive_bytes=4096)
+        client.send(PING)
+        connection = only(served)
+        until(lambda: connection.state == wire.IDLE)
+        for _ in range(3):
+            queued = connection._queued()
+            while connection._queued() >= queued:
+                client.buffer += client.socket.recv(20_000)
+                gevent.sleep(0)
+            sweep(served, connection)
+            assert connection.state == wire.IDLE
+            assert connection.deadline < connection._idle_until
+        assert client.answer().body == body
+        until(lambda: connection._queued() == 0)
+        sweep(served, connection)
+        assert connection.deadline == connection._idle_until
+        client.send(PING)
+        assert client.answer().body == body
+
+
 def test_a_client_that_reads_slowly_gets_everything() -> None:
     """It makes the kernel report room for more long after the write time-out has passed."""
     body = b"0123456789" * 1_000_000
@@ -211,9 +264,7 @@ def test_a_client_that_reads_slowly_gets_everything() -> None:
             while connection._queued() >= queued:
                 client.buffer += client.socket.recv(100_000)
                 gevent.sleep(0)
-            connection.deadline = 0.0
-            gevent.get_hub().loop.run_callback(served.server._sweep)
-            until(lambda: connection.deadline > 0.0 or connection.state == wire.CLOSED)
+            sweep(served, connection)
         assert client.answer().body == body
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         assert client.answer().body == body
