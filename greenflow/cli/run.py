@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import resource
 import signal
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -50,6 +51,7 @@ def command(settings: Settings, files: tuple[str, ...], wait: bool) -> None:
 
     stopping = Event()
     _stop_at_signals(stopping)
+    _allow_many_files()
     if files:
         _run_files(settings, files, stopping)
     else:
@@ -123,6 +125,16 @@ def _spare_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_CONTAINERS)
+
+
+def _allow_many_files() -> None:
+    """Each connection is an open file, and the usual soft limit of 1,024 is there for programs that
+    call select(), which this one does not: as many as the hard limit allows."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    except (OSError, ValueError) as error:
+        logger.warning("the limit of open files stays as it is: %s", error)
 
 
 def _stop_at_signals(stopping: Event) -> None:

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import pty
+import resource
 import select
 import signal
 import subprocess
@@ -26,6 +27,19 @@ def test_it_serves_a_file_and_ends_with_0_at_sigterm(start: Start, tmp_path: Pat
     assert running.stop() == 0
     for line in running.log:
         assert json.loads(line)["namespace"] == "default"
+
+
+def test_it_may_open_as_many_files_as_the_hard_limit_allows(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "ping.yaml").write_text(service("pong"))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        running = start("run", "ping.yaml")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    running.port()
+    assert resource.prlimit(running.process.pid, resource.RLIMIT_NOFILE) == (hard, hard)
+    assert running.stop() == 0
 
 
 def test_saving_changes_what_is_served(start: Start, tmp_path: Path) -> None:
