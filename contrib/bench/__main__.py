@@ -27,6 +27,7 @@ NAMES = (
     "websocket",
     "reload",
     "leaks",
+    "attacks",
     "mongo",
 )
 

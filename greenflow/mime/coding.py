@@ -171,10 +171,12 @@ def _unzstd(zstd: Any, body: bytes, limit: int) -> bytes:
 def _unbrotli(brotli: Any, body: bytes, limit: int) -> bytes:
     stream, content = brotli.Decompressor(), _Content(limit)
     content.add(stream.process(body, output_buffer_limit=PIECE_BYTES))
-    while not stream.can_accept_more_data():
-        content.add(stream.process(b"", output_buffer_limit=PIECE_BYTES))
-    if not stream.is_finished():
-        raise InvalidArgument("a compressed body that was cut off")
+    while not stream.is_finished():
+        # It may have taken all the input and still have output.
+        piece = stream.process(b"", output_buffer_limit=PIECE_BYTES)
+        if not piece:
+            raise InvalidArgument("a compressed body that was cut off")
+        content.add(piece)
     return content.whole()
 
 

@@ -107,6 +107,13 @@ def test_the_limit_is_exact() -> None:
             decompress(one(BODY[:1000]) + one(BODY[1000:]), header, len(BODY) - 1)
 
 
+@pytest.mark.parametrize("header", ["gzip", "deflate", "br", "zstd", "zstd, br"])
+@pytest.mark.parametrize("size", [0, PIECE_BYTES, PIECE_BYTES + 1, 3_000_000])
+def test_a_small_body_may_hold_a_large_one(header: str, size: int) -> None:
+    body, _ = compress(b"x" * size, header)
+    assert decompress(body, header, size + 100) == b"x" * size
+
+
 @pytest.mark.parametrize("header", ["gzip", "gzip, gzip", "deflate", "br", "zstd", "br, zstd"])
 def test_a_bomb_is_not_blown_up(header: str, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
