@@ -229,9 +229,9 @@ def without_libraries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     old.Decompressor = object  # type: ignore[attr-defined]
     for name, module in (("brotli", old), ("compression.zstd", None), ("backports.zstd", None)):
         monkeypatch.setitem(sys.modules, name, module)
-    coding._codings.cache_clear()
+    coding.known_codings.cache_clear()
     yield
-    coding._codings.cache_clear()
+    coding.known_codings.cache_clear()
 
 
 @pytest.mark.usefixtures("without_libraries")
