@@ -245,8 +245,8 @@ def slow_clients(port: int, memory: Memory, mode: Mode) -> dict[str, Any]:
 class Background:
     """Something done again and again in a thread, until it is left."""
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+    def __init__(self, between: float) -> None:
+        self._between = between
         self._thread = threading.Thread(target=self._run)
         self._ended = threading.Event()
 
@@ -258,7 +258,7 @@ class Background:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._ended.wait(self._seconds):
+        while not self._ended.wait(self._between):
             self.once()
 
     def once(self) -> None:
@@ -304,7 +304,7 @@ class Probe(Background):
     def __init__(self, port: int) -> None:
         super().__init__(PROBE_SECONDS)
         self._port = port
-        self._seconds: list[float] = []
+        self._took: list[float] = []
         self._failed = 0
 
     def once(self) -> None:
@@ -314,10 +314,10 @@ class Probe(Background):
         except OSError:
             self._failed += 1
         else:
-            self._seconds.append(monotonic() - begin)
+            self._took.append(monotonic() - begin)
 
     def summary(self) -> dict[str, Any]:
-        ordered = sorted(self._seconds)
+        ordered = sorted(self._took)
         return {
             "probes": len(ordered) + self._failed,
             "failed": self._failed,

@@ -34,6 +34,7 @@ from greenflow.net.upgrade import Taken, Upgrade
 from greenflow.net.wire import (
     BODY_RECV_BYTES,
     CLOSED,
+    IDLE,
     READING,
     RECV_BYTES,
     RUNNING,
@@ -222,15 +223,14 @@ class Connection(Wire):
                 self._streak = 0
                 gevent.sleep(1e-9)
         scanned = 0
-        deadline = begin = timeout = 0.0
+        deadline = idle = 0.0
         while True:
             buffer = self._buffer
             if not buffer:
-                if not begin:  # the same for all empty lines that come instead
+                if not idle:  # the same for all empty lines that come instead
                     limits = self._server.limits
-                    begin = monotonic()
-                    timeout = limits.header_timeout if first else limits.idle_timeout
-                if not self._wait_for_request(begin, timeout):
+                    idle = monotonic() + (limits.header_timeout if first else limits.idle_timeout)
+                if not self._wait_for_request(idle):
                     return None
                 continue
             if buffer[0] == _CR and buffer.startswith(b"\r\n"):
@@ -247,16 +247,23 @@ class Connection(Wire):
             deadline = deadline or monotonic() + limits.header_timeout
             self._read_more(deadline, "header section")
 
-    def _wait_for_request(self, begin: float, timeout: float) -> bool:
+    def _wait_for_request(self, deadline: float) -> bool:
         """Waits for the first byte of a request; False if none will come. Raises ClientDisconnected
-        if the last answer was not taken."""
+        if the last answer is not taken."""
         if self._server.stopping and not self._ended:
             self._readable()
             return self._buffer != b""
         if self._ended:
             return False
         self._streak = 0
-        return self._wait_idle(begin, timeout) and self._buffer != b""
+        self._patience = self._untaken = None
+        self._idle_until = deadline
+        # Soon it is looked at whether the last answer was taken; see `_may_idle`.
+        if self._wait(IDLE, 0.0):
+            return self._buffer != b""
+        if self._queued():
+            raise ClientDisconnected("the client took too little of its answer in time")
+        return False
 
     def _read_more(self, deadline: float, what: str) -> None:
         """Waits for more bytes of a request. Raises Refused: 408 if none come in time, 400 if none

@@ -49,10 +49,6 @@ AHEAD_BYTES = 64 * 1024
 LINGER_SECONDS = 2.0
 LINGER_BYTES = 16 * 1024 * 1024
 
-# Seconds after which it is looked at whether an idle client has taken its last answer; the kernel
-# takes megabytes of one at once.
-TAKING_SECONDS = 1.0
-
 READABLE, WRITABLE = 1, 2
 
 # What a connection does: waits for a request, for the rest of one, for room to write; runs in its
@@ -285,17 +281,6 @@ class Wire:
             self._hub.switch()
         expired, self._expired = self._expired, False
         return not expired
-
-    def _wait_idle(self, begin: float, timeout: float) -> bool:
-        """Waits for the first byte of a request until `timeout` seconds after `begin`; False if
-        none came. Raises ClientDisconnected if the client does not take its last answer."""
-        self._patience = self._untaken = None
-        self._idle_until = begin + timeout
-        if self._wait(IDLE, begin + min(timeout, TAKING_SECONDS)):
-            return True
-        if self._queued():
-            raise ClientDisconnected("the client took too little of its answer in time")
-        return False
 
     def _send(self, data: bytes) -> None:
         """Returns when the kernel has the bytes. Raises ClientDisconnected."""
