@@ -10,9 +10,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from greenflow.document import read
+from greenflow.nodes.listener import LimitsSpec
 from greenflow.runtime import Runtime
 
 DOCS = Path(__file__).parent.parent / "contrib" / "docs"
@@ -35,6 +37,12 @@ def test_every_block_is_of_a_kind_that_is_tested() -> None:
     for page in DOCS.glob("*.md"):
         kinds = set(re.findall(r"^```(\w+)", page.read_text(), re.MULTILINE))
         assert kinds <= {"console", "yaml"}
+
+
+def test_the_limits_of_listeners_are_those_of_the_page() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (\d+) \|", (DOCS / "listener.md").read_text(), re.MULTILINE)
+    limits = msgspec.structs.asdict(LimitsSpec())
+    assert {name: float(value) for name, value in rows} == limits
 
 
 @pytest.mark.parametrize(("command", "output"), list(examples()))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import select
+import shutil
 import socket
 import subprocess
 import threading
@@ -221,6 +222,8 @@ MODES = (
 
 def slow_clients(port: int, memory: Memory, mode: Mode) -> dict[str, Any]:
     """The attack for a minute, begun anew when all its connections were closed."""
+    if shutil.which("slowhttptest") is None:
+        raise SystemExit("slowhttptest is not installed (Debian: slowhttptest)")
     memory.watch()
     end = monotonic() + SLOW_SECONDS
     lives, probe = Lives(port), Probe(port)

@@ -104,6 +104,13 @@ def test_an_answer_is_a_response_or_the_body_of_one(
         assert answer.body == body
 
 
+def test_no_answer_is_a_200_without_a_body() -> None:
+    with served("- {kind: nop, name: a}") as (_, client):
+        answer = client.ask()
+        assert (answer.status, answer.body) == (200, b"")
+        assert answer.headers["content-length"] == "0"
+
+
 def test_headers_that_are_not_the_workflows_are_ignored() -> None:
     code = (
         "{body: x, header: {X-Own: [a, b], set-cookie: c=d, Content-Length: '99', Host: evil, "
