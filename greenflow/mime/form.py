@@ -96,14 +96,14 @@ def parse_multipart(body: bytes, boundary: str | None) -> dict[str, Any]:
     if boundary is None or _BOUNDARY.fullmatch(boundary) is None:
         raise InvalidArgument("multipart without a valid boundary (RFC 2046 5.1.1)")
     delimiter = b"\r\n--" + boundary.encode("ascii")
-    if body.count(delimiter) > MAX_PARTS + 1:
-        raise InvalidArgument(f"more than {MAX_PARTS} parts")
-    _, *blocks = (b"\r\n" + body).split(delimiter)
+    _, *blocks = (b"\r\n" + body).split(delimiter, MAX_PARTS + 1)
     values: dict[str, list[str]] = {}
     files: dict[str, list[dict[str, Any]]] = {}
-    for block in blocks:
+    for number, block in enumerate(blocks):
         if block.startswith(b"--"):
             return {"values": values, "files": files}
+        if number == MAX_PARTS:
+            raise InvalidArgument(f"more than {MAX_PARTS} parts")
         header, data = _part(block)
         name, filename = _disposition(header)
         if filename is None:

@@ -160,13 +160,26 @@ def one(head: bytes, data: bytes = b"x") -> bytes:
         (one(b"Content-Disposition: form-data; name"), "X"),
         (one(b"Content-Disposition: form-data", b"\xff"), "X"),
         (one(b"Content-Type: text/plain; charset=klingon"), "X"),
-        (b"--X\r\n\r\n\r\n" * (MAX_PARTS + 2) + b"--X--", "X"),
     ],
 )
 def test_bad_multipart(body: bytes, boundary: str | None) -> None:
     with pytest.raises(InvalidArgument) as error:
         parse_multipart(body, boundary)
     assert error.value.__cause__ is not None
+
+
+def test_multipart_has_a_limit_of_parts_and_of_each_header() -> None:
+    part = b"--X\r\n\r\n\r\n"
+    found = parse_multipart(part * MAX_PARTS + b"--X--" + part * 3, "X")
+    assert len(found["values"][""]) == MAX_PARTS
+    for more in (1, 2, 100):
+        with pytest.raises(InvalidArgument, match="more than"):
+            parse_multipart(part * (MAX_PARTS + more) + b"--X--", "X")
+    assert parse_multipart(one(b"A: " + b"b" * (MAX_HEADER_BYTES - 5)), "X")["values"] == {
+        "": ["x"]
+    }
+    with pytest.raises(InvalidArgument):
+        parse_multipart(one(b"A: " + b"b" * (MAX_HEADER_BYTES - 4)), "X")
 
 
 def test_multipart_is_written() -> None:
