@@ -96,7 +96,9 @@ def parse_multipart(body: bytes, boundary: str | None) -> dict[str, Any]:
     if boundary is None or _BOUNDARY.fullmatch(boundary) is None:
         raise InvalidArgument("multipart without a valid boundary (RFC 2046 5.1.1)")
     delimiter = b"\r\n--" + boundary.encode("ascii")
-    _, *blocks = (b"\r\n" + body).split(delimiter, MAX_PARTS + 1)
+    preamble, *blocks = body.split(delimiter, MAX_PARTS + 1)
+    if preamble.startswith(delimiter[2:]):  # there is none, and so no line end before the first
+        blocks.insert(0, preamble[len(delimiter) - 2 :])
     values: dict[str, list[str]] = {}
     files: dict[str, list[dict[str, Any]]] = {}
     for number, block in enumerate(blocks):

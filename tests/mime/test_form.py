@@ -173,13 +173,13 @@ def test_multipart_has_a_limit_of_parts_and_of_each_header() -> None:
     found = parse_multipart(part * MAX_PARTS + b"--X--" + part * 3, "X")
     assert len(found["values"][""]) == MAX_PARTS
     for more in (1, 2, 100):
-        with pytest.raises(InvalidArgument, match="more than"):
+        with pytest.raises(InvalidArgument) as error:
             parse_multipart(part * (MAX_PARTS + more) + b"--X--", "X")
-    assert parse_multipart(one(b"A: " + b"b" * (MAX_HEADER_BYTES - 5)), "X")["values"] == {
-        "": ["x"]
-    }
+        assert "more than" in str(error.value.__cause__)
+    header = b"A: " + b"b" * (MAX_HEADER_BYTES - len("\r\nA: "))
+    assert parse_multipart(one(header), "X")["values"] == {"": ["x"]}
     with pytest.raises(InvalidArgument):
-        parse_multipart(one(b"A: " + b"b" * (MAX_HEADER_BYTES - 4)), "X")
+        parse_multipart(one(header + b"b"), "X")
 
 
 def test_multipart_is_written() -> None:
