@@ -73,14 +73,14 @@ class ListenerSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class HttpSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where `http` nodes may go."""
+    """Where `http` and `websocket` nodes may go."""
 
     allow: Annotated[
         list[str],
         Meta(
             extra=_HOSTS,
-            description="what a payload or a redirect may name for an http node though it is not "
-            "public: hosts, addresses, networks, and private, loopback, link-local",
+            description="what a payload or a redirect may name for an http or websocket node "
+            "though it is not public: hosts, addresses, networks, and private, loopback, link-local",
         ),
     ] = []
 

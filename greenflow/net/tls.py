@@ -139,15 +139,34 @@ _HANDSHAKE, _OPEN, _ENDED = range(3)
 class TlsSocket:
     """A socket whose bytes are encrypted: those methods of `_socket.socket` that are needed."""
 
-    def __init__(self, socket: Socket, context: ssl.SSLContext, received: bytes) -> None:
+    def __init__(
+        self,
+        socket: Socket,
+        context: ssl.SSLContext,
+        received: bytes = b"",
+        *,
+        server: str | None = None,
+    ) -> None:
+        """The server's side, or the client's if `server` names whom it speaks to."""
         self._socket: Any = socket
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server is None, server)
         self._received = received  # encrypted bytes that the next `recv` begins with
         self._phase = _HANDSHAKE
         self._pending = b""  # encrypted bytes that the kernel had no room for
         self._owed = 0  # plain bytes of a `send` that are in `_pending`
         self.fileno = socket.fileno
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the handshake is done, and nobody has said goodbye."""
+        return self._phase == _OPEN
+
+    def greet(self) -> None:
+        """For a client: begins the handshake, which goes on in `recv`. Raises OSError."""
+        with suppress(ssl.SSLWantReadError):
+            self._tls.do_handshake()
+        self._flush()
 
     def recv(self, size: int) -> bytes:
         """All plain bytes that are there; none at the end. Raises BlockingIOError, OSError."""

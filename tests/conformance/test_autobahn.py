@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from importlib.util import find_spec
 from typing import Any
@@ -17,20 +18,22 @@ import gevent
 import pytest
 from gevent import subprocess
 
-from tests.flows import flow
+from tests.flows import Flow, flow
+from tests.net.loopback import until
 
 SECONDS = 60.0
 
 # The 247 cases of what RFC 6455 says, and some of those about time and compression.
 LARGE = ["9.*", "12.*", "13.*"]
-SOME_LARGE = ["9.*.1", "12.*.2", "13.*.2"]
+SOME_LARGE = ["9.1.1", "9.2.1", "9.4.1", "12.1.2", "12.2.2", "13.*.2"]
 
 # What kosoku cannot run: the payloads of these cases are text where Python 3 wants bytes ("Strings
 # must be encoded before hashing").
 BROKEN = ["12.1.1", "12.2.1", "12.3.1", "12.4.1", "12.5.1"] + [f"13.{i}.1" for i in range(1, 8)]
 
-# Cases whose outcome is another one, each with the reason. None is left.
-EXCEPTIONS: dict[str, str] = {}
+# As a server kosoku asks these for what our client does not offer: to compress each message by
+# itself (RFC 7692 7.1.1.2 lets a client offer it, as a promise to do so in any case).
+NOT_OFFERED = r"13\.[256]\."
 
 # Cases of which the RFC does not say what is to happen: data after a Close, codes that nobody has.
 OPEN_QUESTIONS = {"7.1.6", "7.13.1", "7.13.2"}
@@ -44,8 +47,17 @@ SERVER = """
   links: {out: {name: ws}}
 """
 
+# kosoku's threads may abort a Python that ends in good order.
+REPORT = """
+import asyncio, json, os, sys
+
+def report(results):
+    found = [[r.case_id, r.behavior.value, r.behavior_close.value] for r in results]
+    print(json.dumps(found), flush=True)
+    os._exit(0)
+"""
+
 TEST_A_SERVER = """
-import asyncio, json, sys
 from kosoku import FailureError, run_fuzzingclient
 
 async def main(url, cases, excluded):
@@ -53,7 +65,34 @@ async def main(url, cases, excluded):
         results = await run_fuzzingclient(url, cases, excluded, concurrency=4)
     except FailureError as failure:
         results = failure.results
-    print(json.dumps([[r.case_id, r.behavior.value, r.behavior_close.value] for r in results]))
+    report(results)
+
+asyncio.run(main(*json.loads(sys.argv[1])))
+"""
+
+
+CLIENT = """
+- kind: websocket
+  name: ws
+  url: URL
+  compression: true
+  limits: {message: 20000000}
+  links: {out: {name: ws}}
+- {kind: websocket, name: asks, url: URL, links: {out: {name: told}}}
+- {kind: probe, name: told}
+"""
+
+TEST_A_CLIENT = """
+from kosoku import FailureError, run_fuzzingserver
+
+async def main(cases, excluded):
+    async with run_fuzzingserver(cases, excluded, host="127.0.0.1", port=0) as server:
+        print(server.port, flush=True)
+        try:
+            results = await server.get_result()
+        except FailureError as failure:
+            results = failure.results
+    report(results)
 
 asyncio.run(main(*json.loads(sys.argv[1])))
 """
@@ -63,7 +102,7 @@ def selections() -> list[tuple[list[str] | None, list[str]]]:
     """Cases to run and to leave out, one run after the other."""
     if os.environ.get("GREENFLOW_TEST_AUTOBAHN") == "all":
         return [(None, BROKEN)]
-    return [(None, LARGE), (SOME_LARGE, [*BROKEN, "12.*.12", "13.*.12"])]
+    return [(None, LARGE), (SOME_LARGE, [*BROKEN, "13.*.12"])]
 
 
 @pytest.fixture(autouse=True)
@@ -76,23 +115,19 @@ def kosoku() -> None:
         pytest.skip(reason)
 
 
-def run(script: str, *arguments: Any) -> list[list[str]]:
-    """What the script prints, run while our side goes on."""
-    command = [sys.executable, "-c", script, json.dumps(arguments)]
-    with gevent.Timeout(SECONDS):
-        output = subprocess.check_output(command)
-    found: list[list[str]] = json.loads(output)
-    return found
+def command(script: str, *arguments: Any) -> list[str]:
+    return [sys.executable, "-c", REPORT + script, json.dumps(arguments)]
 
 
-def judge(results: list[list[str]]) -> None:
+def judge(results: list[list[str]], exceptions: str = "none") -> None:
     wrong = {
         case: (behavior, closing)
         for case, behavior, closing in results
         if (behavior, closing) != ("OK", "OK")
         and not (case in OPEN_QUESTIONS and behavior == closing == "INFORMATIONAL")
+        and not (re.match(exceptions, case) and (behavior, closing) == ("UNIMPLEMENTED", "OK"))
     }
-    assert wrong.keys() == EXCEPTIONS.keys() & {case for case, _, _ in results}, wrong
+    assert not wrong
 
 
 def test_as_a_server() -> None:
@@ -101,6 +136,41 @@ def test_as_a_server() -> None:
         results = []
         for cases, excluded in selections():
             url = listener.address.replace("http", "ws")  # type: ignore[union-attr]
-            results += run(TEST_A_SERVER, url, cases, excluded)
+            with gevent.Timeout(SECONDS):
+                output = subprocess.check_output(command(TEST_A_SERVER, url, cases, excluded))
+            results += json.loads(output)
     judge(results)
+    assert len(results) >= 247
+
+
+def drive(running: Flow) -> None:
+    """Have our client go through the cases of the server that it connects to."""
+
+    def visit(node: str, path: str, **query: list[str]) -> None:
+        asked = {"path": path, "query": {"agent": ["greenflow"], **query}}
+        running.call(node, asked, port="io")
+
+    def all_done() -> bool:
+        return not running.runtime.services.processes
+
+    visit("asks", "/getCaseCount")
+    until(all_done)
+    count = int(running.probes.of("told")[0]["data"])
+    for case in range(1, count + 1):  # side by side, for many of them only wait
+        visit("ws", "/runCase", case=[str(case)])
+    until(all_done)
+    visit("asks", "/updateReports")
+    until(all_done)
+
+
+def test_as_a_client() -> None:
+    results = []
+    for cases, excluded in selections():
+        suite = command(TEST_A_CLIENT, cases, excluded)
+        with subprocess.Popen(suite, stdout=subprocess.PIPE) as server, gevent.Timeout(SECONDS):
+            url = f"ws://127.0.0.1:{int(server.stdout.readline())}"
+            with flow(CLIENT.replace("URL", url)) as running:
+                drive(running)
+            results += json.loads(server.stdout.read())
+    judge(results, NOT_OFFERED)
     assert len(results) >= 247

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from gevent import socket
 
 from greenflow.net.message import Request, Respond, Response
 from greenflow.net.websocket.channel import Channel, Options
 from greenflow.net.websocket.frames import BINARY, CLOSE, TEXT, close_payload
-from greenflow.net.websocket.handshake import Offer, agree
-from tests.net.loopback import Client, Served
+from greenflow.net.websocket.handshake import Offer, accept_key, agree
+from tests.net.loopback import DEADLINE_SECONDS, Client, Served
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # for that key (RFC 6455 1.3)
@@ -144,3 +146,72 @@ def sockets(
         yield served
     finally:
         served.close()
+
+
+class Caller(Peer):
+    """The server's end of a connection that was opened to it, request line and headers read."""
+
+    masked = False
+
+    def __init__(self, accepted: Any) -> None:
+        self.socket, self.buffer = accepted, b""
+        accepted.settimeout(DEADLINE_SECONDS)
+        self.request, *lines = self._until(b"\r\n\r\n").decode("latin-1").split("\r\n")
+        self.headers = [tuple(line.split(": ", 1)) for line in lines]
+
+    def header(self, name: str) -> str | None:
+        """The value of a header, which has to be there once at most."""
+        found = [value for sent, value in self.headers if sent.lower() == name.lower()]
+        assert len(found) < 2, found
+        return found[0] if found else None
+
+    def accept(self, headers: str = "", *, key: str | None = None, ahead: bytes = b"") -> None:
+        """Agree to a WebSocket."""
+        key = accept_key(self.header("Sec-WebSocket-Key") or "") if key is None else key
+        head = (
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Accept: {key}\r\n{headers}\r\n"
+        )
+        self.send(head.encode() + ahead)
+
+
+class Listening:
+    """A server that does what the test does."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.listen()
+        self.url = f"ws://127.0.0.1:{self.port}"
+        self.callers: list[Caller] = []
+
+    def listen(self) -> None:
+        """Listen, again on the same port."""
+        self.socket = socket.socket()
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.settimeout(DEADLINE_SECONDS)
+        self.socket.bind(("127.0.0.1", self.port))
+        self.socket.listen()
+        self.port = self.socket.getsockname()[1]
+
+    def caller(self) -> Caller:
+        """The next one who connects and has sent its request."""
+        self.callers.append(Caller(self.socket.accept()[0]))
+        return self.callers[-1]
+
+    def accepted(self, headers: str = "") -> Caller:
+        """The next one, as a WebSocket."""
+        caller = self.caller()
+        caller.accept(headers)
+        return caller
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[Listening]:
+    """A server, and its connections; all closed at the end."""
+    found = Listening()
+    try:
+        yield found
+    finally:
+        for caller in found.callers:
+            caller.socket.close()
+        found.socket.close()

@@ -14,7 +14,7 @@ from gevent.event import Event
 from greenflow.errors import EncodeError, InvalidArgument, NotConnected, SpecInvalid
 from greenflow.net.websocket.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
 from greenflow.net.websocket.frames import close_payload as closing
-from greenflow.nodes.websocket import to_message
+from greenflow.nodes.websocket.peer import to_message
 from greenflow.process import Process
 from greenflow.scheme import Scheme
 from tests.flows import Flow, flow

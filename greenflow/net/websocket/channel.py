@@ -33,6 +33,7 @@ from greenflow.net.upgrade import Upgrade
 from greenflow.net.websocket.frames import (
     BINARY,
     CLOSE,
+    NORMAL_CLOSURE,
     PING,
     PONG,
     Failure,
@@ -72,6 +73,7 @@ STREAK = 64
 OPEN, CLOSING = 6, 7
 
 _NO_COUNT = bytes(4)
+_DONE = NORMAL_CLOSURE.to_bytes(2, "big")
 
 logger = logging.getLogger("greenflow.net")
 
@@ -118,6 +120,7 @@ class Channel:
         "_farewell",
         "_frames",
         "_has_heard",
+        "_has_left",
         "_home",
         "_hub",
         "_is_client",
@@ -178,8 +181,9 @@ class Channel:
         self._pong: bytes | None = None
         # Whether bytes came since the last look, and whether one waits for the answer to a ping.
         self._has_heard = self._pinged = False
-        # The payload of the Close that came first, from either side.
+        # The payload of the Close that came first, from either side, and whether it was ours.
         self._farewell: bytes | None = None
+        self._has_left = False
         # The owner goes: the next `receive` closes. The queue is the last to be sent.
         self._is_retired = self._ends_after_queue = False
         self._discarded = 0
@@ -221,6 +225,13 @@ class Channel:
     def is_open(self) -> bool:
         """Whether messages can be sent."""
         return self.state == OPEN
+
+    @property
+    def was_lost(self) -> bool:
+        """Whether it ended though we did not close it, and the peer gave a code that does not say
+        that all is done."""
+        code = None if self._farewell is None or self._has_left else self._farewell[:2]
+        return code not in (None, b"", _DONE)
 
     # -- for greenlets -------------------------------------------------------------------------
 
@@ -288,6 +299,7 @@ class Channel:
         """The same, with the payload of the Close frame."""
         if self.state != OPEN:
             return
+        self._has_left = True
         self._messages.clear()
         self._cost = 0
         self._part(payload)

@@ -36,6 +36,9 @@ _NUMBER_BYTES = 1024
 
 _TABLES = [bytes(byte ^ key for byte in range(256)) for key in range(256)]
 
+# The code of a Close after which all was said (RFC 6455 7.4.1).
+NORMAL_CLOSURE = 1000
+
 # Close codes that stand for the lack of a Close frame or a code, and are never sent (RFC 6455
 # 7.4.1): no code, no frame, no TLS.
 _UNSENT_CODES = frozenset((1005, 1006, 1015))

@@ -1,23 +1,18 @@
-"""`gateway` and `websocket`: connections whose messages are processes (BEHAVIOUR 12).
+"""What `gateway` and `websocket` have in common (BEHAVIOUR 12).
 
-Lives here: the kinds, what a message is as a payload and back, and whose child runs what. The
-protocol is net/websocket's.
+Lives here: what a message is as a payload and back, whose child runs what, and how connections
+outlive the version of a node that opened them. The protocol is net/websocket's.
 
-The request's process P, which upgraded it, is answered and settled like any other, but no response
-is written. The connection lives in a child C of the process that `io` ran in, and each message in a
-child of C; a message is taken up when P has settled, so what P committed is there for it, and when
-the message before is answered and its children have ended. If P fails, its commit included, the
-connection is closed with 1011. P is answered then and holds up no change and no shutdown, but it
-ends, and lets go of what hangs on its life (a session, a hook), only after its children: after C.
+A connection lives in a process C, a child of the process P in which `io` got its packet; each
+message runs in a child of C, and the next one is taken up when that is answered and its children
+have ended. A connection ends with a message of type 8. C exits when that is answered, the rest of
+the closing handshake is the channel's own. If C ends otherwise, as when P exits, the connection is
+closed with 1011. When the node is removed or becomes inactive its connections are closed with 1001,
+each after the message that it has in hand.
 
-A connection ends with a message of type 8. C exits when that is answered, the rest of the closing
-handshake is the channel's own. If C ends otherwise, as when P exits, the connection is closed with
-1011 too. When a gateway is removed or becomes inactive, and when its listener stops, connections
-are closed with 1001, each after the message that it has in hand.
-
-Connections belong to the name of a node and not to one version of it: `Connections` is shared by
-all versions, and the one that was started last serves them. Which connection `in` means is found
-in the data of its process, by the same object as key.
+Connections belong to the id of a node and not to one version of it: `Connections` is shared by all
+versions, and the one that was started last serves them. Which connection `in` means is found in the
+data of its process, by the same object as key.
 """
 
 from __future__ import annotations
@@ -34,12 +29,16 @@ from msgspec import Meta
 from greenflow.errors import Interrupt, InvalidArgument, NotConnected, SpecFault
 from greenflow.mime.json import dumps
 from greenflow.net.answer import TOKEN
-from greenflow.net.cors import ORIGIN
-from greenflow.net.upgrade import Upgrade
 from greenflow.net.websocket.channel import INTERNAL_ERROR, Channel, Options
-from greenflow.net.websocket.frames import BINARY, CLOSE, TEXT, checked_close, close_payload
-from greenflow.net.websocket.handshake import HandshakeRefused, Offer, agree, upgrade_required
-from greenflow.node import Compiler, Context, Handler, Services, describe, node
+from greenflow.net.websocket.frames import (
+    BINARY,
+    CLOSE,
+    NORMAL_CLOSURE,
+    TEXT,
+    checked_close,
+    close_payload,
+)
+from greenflow.node import Compiler, Context, Handler, Services, describe
 from greenflow.packet import NOTHING, Fault
 from greenflow.process import RUNNING, Process
 from greenflow.source import Run, Source, log_unhandled
@@ -48,9 +47,6 @@ from greenflow.spec import Duration, Spec
 # Seconds that `in` waits for a connection if the spec does not say: what a handshake over a bad
 # network takes.
 TIMEOUT = 10.0
-
-# The code of a Close whose payload is only a reason: all was said (RFC 6455 7.4.1).
-NORMAL_CLOSURE = 1000
 
 _DEFAULTS = Options()
 
@@ -101,14 +97,6 @@ class ConnectionSpec(Spec):
     limits: Annotated[LimitsSpec, Meta(description="what the peer may ask")] = LimitsSpec()
 
 
-class GatewaySpec(ConnectionSpec):
-    protocol: Annotated[str, Meta(pattern="^websocket$", description="websocket")] = "websocket"
-    origins: Annotated[
-        list[str],
-        Meta(description="such as https://app.example.com: whose pages may connect; none: all"),
-    ] = []
-
-
 C = TypeVar("C", bound=ConnectionSpec)
 
 
@@ -116,18 +104,20 @@ class Connections:
     """The open connections of one node, whatever its version, and who waits for one."""
 
     def __init__(self) -> None:
-        self.node: _Peer[Any] | None = None
+        self.node: Peer[Any] | None = None
         self.users = 0  # nodes that are open
         self.open: dict[Channel, Process] = {}
+        self.stopped = Event()  # nobody goes on with them
         self._next = Event()  # set when the next connection is there
 
-    def begin(self, ctx: Context, channel: Channel) -> Process:
-        """The process of a new connection, a child of the one that opened it."""
-        process = Process(ctx.process, ctx.packet.hops)
+    def begin(self, opener: Process, channel: Channel, parent: Process, hops: int) -> Process:
+        """The process of a new connection, a child of `parent`. `in` finds it from there, and from
+        the process that opened it."""
+        process = Process(parent, hops)
         self.open[channel] = process
         process.on_exit(partial(self._end, channel))
         process.data.set(self, channel)
-        ctx.process.data.set(self, channel)
+        opener.data.set(self, channel)
         there, self._next = self._next, Event()
         there.set()
         if self.node is not None and self.node.is_stopped:
@@ -174,7 +164,7 @@ class Connections:
             self.node.deliver(process, {"type": kind, "data": data})
 
 
-class _Peer(Source[C]):
+class Peer(Source[C]):
     """What the two kinds have in common."""
 
     connections: Connections
@@ -251,12 +241,14 @@ class _Peer(Source[C]):
     def start(self, run: Run) -> None:
         self.is_stopped = False
         self.connections.node = self
+        self.connections.stopped.clear()
         for channel in self.connections.open:
             channel.options = self.options
 
     def stop(self) -> None:
         if self.connections.node is self:  # else another version goes on with the connections
             self.is_stopped = True
+            self.connections.stopped.set()
             for channel in list(self.connections.open):
                 channel.retire()
 
@@ -268,54 +260,6 @@ class _Peer(Source[C]):
     def holds(self, process: Process) -> bool:
         ends = self.is_stopped and process in self.connections.open.values()
         return ends or super().holds(process)
-
-
-@node("gateway", inputs=("io", "in"), outputs=("out",), reads_only=True)
-class Gateway(_Peer[GatewaySpec]):
-    """`io` upgrades the HTTP request of its process to a WebSocket, and answers nothing.
-
-    Each message leaves by `out` as `{type, data}`, in a process of its own: 1 text, 2 binary, 8
-    close. `in` sends on the connection of its process. A request that cannot be upgraded gives a
-    response with status 400, 403 or 426 to `error`, else as answer.
-    """
-
-    def __init__(self, spec: GatewaySpec, services: Services) -> None:
-        super().__init__(spec, services)
-        self.offer = Offer(tuple(spec.subprotocols), spec.compression, tuple(spec.origins))
-
-    @classmethod
-    def check(cls, spec: GatewaySpec, compiler: Compiler) -> list[SpecFault]:
-        faults = super().check(spec, compiler)
-        for i, origin in enumerate(spec.origins):
-            if ORIGIN.fullmatch(origin) is None:
-                reason = f"{origin!r} is no origin: write scheme://host, with a port if it has one"
-                faults.append(SpecFault(f"$.origins[{i}]", reason))
-        return faults
-
-    def connect(self, ctx: Context, payload: Any) -> Any:
-        data = ctx.process.data
-        upgrade: Upgrade | None = data.get(Upgrade)
-        try:
-            if upgrade is None:
-                raise upgrade_required("this process has no request for a WebSocket to upgrade")
-            agreement = agree(upgrade.request, self.offer)
-        except HandshakeRefused as refused:
-            return ctx.to("error", _refusal(refused))
-        data.take(Upgrade)
-        channel = Channel.accept(upgrade, agreement, self.options)
-        process = self.connections.begin(ctx, channel)
-        upgrade.converse = partial(self._converse, process, channel)
-        return NOTHING
-
-    def _converse(self, process: Process, channel: Channel, error: BaseException | None) -> None:
-        if error is not None:
-            channel.leave(INTERNAL_ERROR)
-        self.connections.converse(process, channel)
-
-
-def _refusal(refused: HandshakeRefused) -> dict[str, Any]:
-    header = {name: [value] for name, value in refused.headers.items()}
-    return {"status": refused.status, "header": header, "body": str(refused)}
 
 
 def to_message(payload: Any) -> tuple[int, bytes]:
