@@ -79,8 +79,8 @@ class HttpSettings(Struct, frozen=True, forbid_unknown_fields=True):
         list[str],
         Meta(
             extra=_HOSTS,
-            description="what a payload or a redirect may name for an http or websocket node "
-            "though it is not public: hosts, addresses, networks, and private, loopback, link-local",
+            description="what a payload or a redirect may name for http and websocket nodes "
+            "though it is not public: hosts, addresses, networks; private, loopback, link-local",
         ),
     ] = []
 

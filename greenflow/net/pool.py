@@ -3,14 +3,17 @@
 Whoever wants to serve an address acquires a lease on it. The server of an address lives as long as
 it has leases; which lease answers is switched in one step, while connections stay open. Two
 holders at one time are only allowed while the older ones retire: two listeners of one address
-are a mistake of the second (BEHAVIOUR 6.8).
+are a mistake of the second (BEHAVIOUR 6.8). A server that nobody has a lease on any more ends in a
+greenlet of the pool, so that what is under way in it holds nobody up (6.12).
 """
 
 from __future__ import annotations
 
 from _socket import AF_UNIX
 from collections.abc import Container
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+import gevent
 
 from greenflow.errors import AddressInUse
 from greenflow.net.limits import Limits
@@ -19,6 +22,10 @@ from greenflow.net.server import Place, Server, resolve
 
 if TYPE_CHECKING:
     from greenflow.net.tls import Certificate
+
+
+Ending: TypeAlias = "gevent.Greenlet[[float], None]"
+"""The greenlet in which a server ends."""
 
 
 class Owner(Protocol):
@@ -79,20 +86,21 @@ class Lease:
         self._shared.serving = self
         server.start()
 
-    def release(self, grace: float) -> None:
-        """Gives the lease back; a second time does nothing. The last one stops the server: it
-        finishes what is under way for up to `grace` seconds. If another lease answers already,
-        clients notice nothing; if none does yet, their requests wait for it."""
+    def release(self, grace: float) -> Ending | None:
+        """Gives the lease back; a second time does nothing, and nothing is waited for. After the
+        last one the server stops: it finishes what is under way for up to `grace` seconds, in the
+        greenlet that is returned. If another lease answers already, clients notice nothing; if none
+        does yet, their requests wait for it."""
         shared = self._shared
         if self not in shared.leases:
-            return
+            return None
         shared.leases.remove(self)
         if not shared.leases:
-            self._servers.forget(shared)
-            shared.server.stop(grace)
-        elif shared.serving is self:
+            return self._servers.end(shared, grace)
+        if shared.serving is self:
             shared.serving = None
             shared.server.handler = None
+        return None
 
 
 class Servers:
@@ -100,6 +108,7 @@ class Servers:
 
     def __init__(self) -> None:
         self._shared: list[_Shared] = []
+        self._ending: set[Ending] = set()
 
     def acquire(self, host: str, port: int, owner: Owner, key: object = None) -> Lease:
         """A lease on the address, which is bound now if it was not. Port 0 binds a port of its own,
@@ -129,6 +138,15 @@ class Servers:
                 return shared
         return None
 
-    def forget(self, shared: _Shared) -> None:
-        """Called by the last lease."""
+    def end(self, shared: _Shared, grace: float) -> Ending:
+        """Called by the last lease. The address is free when this returns."""
         self._shared.remove(shared)
+        shared.server.retire()
+        ending = gevent.spawn(shared.server.stop, grace)
+        self._ending.add(ending)
+        ending.rawlink(self._ending.discard)
+        return ending
+
+    def close(self) -> None:
+        """Wait for the servers that are ending."""
+        gevent.joinall(list(self._ending))

@@ -222,11 +222,9 @@ class Server:
             self._acceptor.start(self._accept)
             self._sweeper.start(self._sweep)
 
-    def stop(self, grace: float) -> None:
-        """Ends: accepts no more, closes idle connections at once, lets requests under way finish
-        for up to `grace` seconds, then breaks them off. Afterwards no connection or greenlet is
-        left, save the caller's own if a handler calls this. A second call waits with the first.
-        """
+    def retire(self) -> None:
+        """Begins to end: accepts no more, has idle connections close, and waits for nothing. `stop`
+        has to follow."""
         if not self.stopping:
             self.stopping = True
             if self._started:
@@ -234,6 +232,13 @@ class Server:
             self._close_listener()
             for connection in self.connections:
                 get_hub().loop.run_callback(connection.retire)
+
+    def stop(self, grace: float) -> None:
+        """Ends: accepts no more, closes idle connections at once, lets requests under way finish
+        for up to `grace` seconds, then breaks them off. Afterwards no connection or greenlet is
+        left, save the caller's own if a handler calls this. A second call waits with the first.
+        """
+        self.retire()
         if not self._wait_until_gone(grace):
             self._break_off()
         self._close_sweeper()

@@ -22,7 +22,7 @@ from greenflow.net.cors import METHODS, ORIGIN, Cors
 from greenflow.net.forwarded import FIELDS, Proxies, origin
 from greenflow.net.limits import Limits
 from greenflow.net.message import ClientDisconnected, Request, Respond, Response, canonical_name
-from greenflow.net.pool import Lease, Servers
+from greenflow.net.pool import Ending, Lease, Servers
 from greenflow.net.server import UNIX
 from greenflow.net.upgrade import Upgrade
 from greenflow.node import Compiler, Services, describe, node
@@ -145,6 +145,7 @@ class Listener(Source[ListenerSpec]):
         super().__init__(spec, services)
         self.run = Run(self)
         self.lease: Lease | None = None
+        self.ending: Ending | None = None  # its server has to finish what is under way
         self.certificate: Certificate | None = None
         self.limits = Limits(**msgspec.structs.asdict(spec.limits))
         self.proxies = Proxies(spec.proxies) if spec.proxies else None
@@ -183,14 +184,29 @@ class Listener(Source[ListenerSpec]):
             from greenflow.net.tls import Certificate
 
             self.certificate = Certificate(self.spec.tls.cert, self.spec.tls.key)
-        servers = self.services.share("servers", Servers, lambda servers: None)
+        servers = self.services.share("servers", Servers, Servers.close)
         host = self.spec.host or self.services.settings.listener.host
         self.lease = servers.acquire(host, self.spec.port or 0, self, key=self.spec.id)
 
     def abandon(self) -> None:
         if self.lease is not None:
-            self.lease.release(self.services.settings.grace)
+            ending = self.lease.release(self.services.settings.grace)
             self.lease = None
+            if ending is not None:
+                self.ending = ending
+                ending.rawlink(self._ended)
+
+    def _ended(self, ending: Ending) -> None:
+        """In the hub: its server has ended."""
+        if self.ending is ending:
+            self.ending = None
+            if self.emptied is not None and not self.in_flight:
+                self.emptied()
+
+    @property
+    def in_flight(self) -> int:
+        """Also requests that a client of a server that ends has sent already."""
+        return super().in_flight + (self.ending is not None)
 
     def start(self, run: Run) -> None:
         assert self.lease is not None

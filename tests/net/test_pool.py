@@ -56,6 +56,7 @@ def pool() -> Iterator[Leases]:
         client.socket.close()
     for lease in pool.made:
         lease.release(0.0)
+    pool.servers.close()
 
 
 def test_a_lease_serves_and_its_release_ends_it(pool: Leases) -> None:
@@ -190,12 +191,14 @@ def test_an_address_can_be_taken_while_the_last_requests_finish(pool: Leases) ->
     client = pool.connect(lease)
     client.send(PING)
     assert under_way.wait(DEADLINE_SECONDS)
-    releasing = gevent.spawn(lease.release, DEADLINE_SECONDS)
-    until(lambda: lease._shared.server.stopping)
+    lease.release(DEADLINE_SECONDS)  # which waits for nothing
     again = pool.acquire(Listener(), lease.address[1])
     again.serve(saying("new"))
     assert pool.connect(again).ask().text == "new"
+    closing = gevent.spawn(pool.servers.close)
+    gevent.idle()
+    assert not closing.ready()
     release.set()
     assert client.answer().text == "old"
     client.socket.close()
-    releasing.get(timeout=DEADLINE_SECONDS)
+    closing.get(timeout=DEADLINE_SECONDS)

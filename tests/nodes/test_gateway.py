@@ -671,6 +671,19 @@ def test_a_gateway_that_is_removed_closes_its_connections_with_1001() -> None:
         assert not found.running.runtime.services.share("websockets", dict, lambda _: None)
 
 
+def test_a_client_that_does_not_close_delays_no_change() -> None:
+    text = GATEWAY + ECHO + "- {kind: snippet, name: other, code: old}\n"
+    with served(text) as found:
+        peer = found.peer()
+        found.running.runtime.operations.delete({"name": "http"})
+        assert peer.frame().code == 1001
+        (record,) = found.running.runtime.operations.update({"name": "other", "code": "new"})
+        found.running.followed(record.revision)
+        assert found.running.call("other") == "new"
+        peer.text("goes on as if nothing had been said")
+        peer.socket.close()
+
+
 def test_a_gateway_that_becomes_inactive_and_active_again() -> None:
     with served() as found:
         peer = found.peer()

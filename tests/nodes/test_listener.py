@@ -347,6 +347,33 @@ def test_at_the_end_requests_under_way_are_finished() -> None:
         assert client.closed()
 
 
+def test_a_listener_in_use_that_is_removed_delays_no_change() -> None:
+    text = ECHO + "\n- {kind: snippet, name: other, code: old}\n"
+    with served(text) as (running, client):
+        running.probes.gates["a"] = Event()
+        running.probes.reached["a"] = Event()
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        running.probes.reached["a"].wait()
+        running.runtime.operations.delete({"name": "http"})
+        (record,) = running.runtime.operations.update({"name": "other", "code": "new"})
+        running.followed(record.revision)
+        assert running.call("other") == "new"
+        with pytest.raises(ConnectionRefusedError):
+            Client(connect_address(client))
+        running.probes.gates["a"].set()
+        assert client.answer().text == "heard"
+
+
+def test_a_request_that_was_sent_before_the_end_is_answered_by_a_workflow_that_is_whole() -> None:
+    with served(ECHO) as (running, client):
+        assert client.ask().text == "heard"
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        stopping = gevent.spawn(running.runtime.stop)
+        assert client.answer().text == "heard"
+        client.socket.close()
+        stopping.get()
+
+
 @pytest.mark.parametrize(
     "fields", [{}, {"port": 70_000}, {"port": 1, "protocol": "gopher"}, {"port": 1, "tsl": {}}]
 )
