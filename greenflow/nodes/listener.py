@@ -257,7 +257,8 @@ class Listener(Source[ListenerSpec]):
             else:
                 self._hand_over(process, answer, upgrade)
         except ClientDisconnected as error:
-            process.exit(error)
+            # Another of its kind: the process keeps it, and this one the frames with the answer.
+            process.exit(ClientDisconnected(str(error)))
         except Interrupt as interrupt:  # while the answer was streamed
             if interrupt.process is not process:
                 raise

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -318,3 +320,19 @@ def test_another_branch_may_read_and_the_answer_ends_its_wait() -> None:
         gevent.joinall(greenlets, timeout=DEADLINE_SECONDS)
     assert seen[0] == b"01234"
     assert isinstance(seen[1], ClientDisconnected)
+
+
+def test_an_answer_that_was_broken_off_is_let_go_at_once() -> None:
+    """A thousand slow readers would else fill the memory until the garbage is collected."""
+    body = b"x" * 20_000_000
+    with served(lambda ctx, payload: body, limits={"write_timeout": 0.05}) as client:
+        before = sys.getrefcount(body)
+        gc.disable()
+        try:
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            until(lambda: sys.getrefcount(body) > before)
+            until(lambda: sys.getrefcount(body) == before)
+        finally:
+            gc.enable()
+        with pytest.raises(ConnectionResetError):
+            client.rest()
