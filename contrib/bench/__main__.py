@@ -26,6 +26,7 @@ NAMES = (
     "connections",
     "websocket",
     "reload",
+    "listener_edit",
     "leaks",
     "attacks",
     "mongo",

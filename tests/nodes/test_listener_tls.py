@@ -228,6 +228,32 @@ def test_a_change_of_the_spec_changes_new_connections(authority: trustme.CA, pai
             assert old.ask().text == "pong"
 
 
+def test_every_new_handshake_shows_the_certificate_of_the_present_spec(
+    authority: trustme.CA, pair: Pair, tmp_path: Path
+) -> None:
+    def shown(client: Client) -> bytes:
+        return bytes(client.socket.getpeercert(True))
+
+    with Runtime("memory://", specs=specs("self.path", "cel", port=0, tls=pair.files)) as flow:
+        at = address(flow)
+        (tmp_path / "other").mkdir()
+        other = Pair(authority, tmp_path / "other")
+        with connected(secure(authority, at)) as kept:
+            first = shown(kept)
+            seen = [first]
+            for turn, files in enumerate((pair.texts, other.files, other.texts, pair.files)):
+                before = flow.table.find("http").version
+                flow.operations.apply(specs("self.path", "cel", port=0, tls=files))
+                until(lambda before=before: flow.table.find("http").version is not before)
+                assert kept.ask(f"/{turn}").text == f"/{turn}"
+                with connected(secure(authority, at)) as new:
+                    assert new.ask().text == "/"
+                    seen.append(shown(new))
+            assert shown(kept) == first
+    assert seen[1] == seen[4] == first
+    assert seen[2] == seen[3] != first
+
+
 @pytest.mark.parametrize(
     ("part", "value", "reason"),
     [
