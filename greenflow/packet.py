@@ -105,7 +105,11 @@ class Packet:
 
     def answer(self, value: Any) -> None:
         """Fill the place, and every place above that is full by it."""
-        reply, place = self.take()
+        reply, place = self.reply, self.place  # as `take` does
+        if reply is None:
+            raise RuntimeError("a packet is answered once")
+        self.reply = None
+        self.process.open.remove(self)
         while True:
             reply.values[place] = value
             reply.missing -= 1

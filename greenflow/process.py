@@ -18,7 +18,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import copy_context
 from functools import partial
@@ -46,6 +46,7 @@ GRACE = 30.0  # seconds that exit waits for calls that must not be interrupted (
 
 _log = logging.getLogger("greenflow.process")
 _numbers = itertools.count(1)
+_NO_CHILDREN: frozenset[Process] = frozenset()  # of all that never had one: a set each costs time
 _shielded: set[Any] = set()  # greenlets inside `shield`; each adds and removes only itself
 
 
@@ -120,7 +121,7 @@ class Process:
         registry: set[Process] | None = None,
     ) -> None:
         self.parent, self.hops = parent, hops
-        self.children: set[Process] = set()
+        self.children: Set[Process] = _NO_CHILDREN
         self.ready: deque[Reader] = deque()
         self.readers: dict[InPort, Reader] = {}
         self.open: set[Packet] = set()  # exactly the unanswered packets
@@ -145,6 +146,8 @@ class Process:
             if parent.state is not RUNNING:
                 self.state, self.error = EXITED, parent.error
             else:
+                if not isinstance(parent.children, set):
+                    parent.children = set()
                 parent.children.add(self)
 
     @property
@@ -213,7 +216,10 @@ class Process:
         port.in_flight += 1
         if not reader.held:
             reader.held = True
-            self.push(reader)
+            ready = self.ready  # as `push` does
+            ready.append(reader)
+            if len(ready) > 1 or getcurrent() not in self._runners:
+                self._arm()
 
     def _refusal(self, packet: Packet) -> Exception:
         """Why a packet is not delivered."""
@@ -261,8 +267,7 @@ class Process:
 
     def _drain(self, reply: Reply | None = None) -> None:
         """Handle packets until there are none, or the reply is full."""
-        me, ready, steps = getcurrent(), self.ready, STEPS_A_TURN
-        self._runners.add(me)
+        me, ready, steps = getcurrent(), self.ready, STEPS_A_TURN  # me: one of the runners
         try:
             while ready and self.state is RUNNING and (reply is None or reply.missing):
                 reader = ready.popleft()
@@ -276,7 +281,10 @@ class Process:
                     if port.emptied is not None and not port.in_flight:
                         port.emptied()
                 if not released:
-                    reader.release()
+                    if reader.packets:
+                        self.push(reader)
+                    else:
+                        reader.held = False
                 steps -= 1
                 if not steps:
                     # Not blocked, only polite: nobody need step in. With 0 seconds gevent would let
@@ -291,7 +299,10 @@ class Process:
             self._leave_with(error)
             raise
         finally:
-            self._run_no_more(me)
+            if me in self._runners:  # as `_run_no_more` does
+                self._runners.remove(me)
+                if self._leaving is not None:
+                    self._leaving.one_less()
             if ready:
                 self._arm()
 
@@ -518,10 +529,12 @@ class Process:
         self.state = EXITED
         if self._registry is not None:
             self._registry.discard(self)
-        if self.parent is not None:
-            self.parent.children.discard(self)
-            if self.parent._childless is not None:
-                self.parent._childless.set()
+        parent = self.parent
+        if parent is not None:
+            if isinstance(parent.children, set):
+                parent.children.discard(self)
+            if parent._childless is not None:
+                parent._childless.set()
 
     def _exited(self) -> ProcessExited:
         """The error that stands for this process's end, with the reason as its cause."""

@@ -66,7 +66,10 @@ class Run:
 
     def end(self, process: Process) -> None:
         """The process was answered: it exits when its children have ended (BEHAVIOUR 4.7)."""
-        self.answered(process)
+        node = self.node  # as `answered` does
+        node.processes.discard(process)
+        if node.emptied is not None and not node.in_flight:
+            node.emptied()
         if process.children:
             process.spawn(process.finish)
         else:

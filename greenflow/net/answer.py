@@ -46,7 +46,7 @@ _OWNED = frozenset(
 _PHRASES = {413: "Content Too Large", 414: "URI Too Long", 422: "Unprocessable Content"}
 
 # Statuses whose answers have no body (RFC 9110 6.4.1), and 205, which must not (15.3.6).
-_NO_BODY = frozenset((204, 205, 304))
+NO_BODY = frozenset((204, 205, 304))
 
 _PASSED, _DROPPED, _CONNECTION, _DATE = range(4)
 
@@ -82,7 +82,7 @@ def _kind(name: str) -> int:
 
 def has_no_body(method: str, status: int) -> bool:
     """Whether the answer ends with its header section (RFC 9110 6.4.1)."""
-    return method == "HEAD" or status in _NO_BODY
+    return method == "HEAD" or status in NO_BODY
 
 
 def answer_head(
@@ -95,19 +95,19 @@ def answer_head(
     status, body = response.status, response.body
     headers = response.headers
     if type(headers) is tuple:
-        lines, close, dated = _remembered_lines(headers)
+        start, close, dated = _remembered_start(status, headers)
     else:
-        lines, close, dated = _header_lines(headers)
-    if not dated:
-        lines += date_line
+        start, close, dated = _start(status, headers)
+    if dated:
+        date_line = ""
     keep_alive = request.keep_alive and not close and not stopping
-    if status in (204, 304):
-        # RFC 9110 8.6: no length in a 204, and in a 304 only that of the 200 it stands for.
-        framing = ""
+    if isinstance(body, bytes) and status not in NO_BODY:
+        framing = f"Content-Length: {len(body)}\r\n"
     elif status == 205:
         framing = "Content-Length: 0\r\n"
-    elif isinstance(body, bytes):
-        framing = f"Content-Length: {len(body)}\r\n"
+    elif status in NO_BODY:
+        # RFC 9110 8.6: no length in a 204, and in a 304 only that of the 200 it stands for.
+        framing = ""
     elif isinstance(body, (str, bytearray, memoryview)):
         raise InvalidResponse(f"a body is bytes or an iterable of bytes, not {type(body).__name__}")
     elif request.version == "1.1":
@@ -122,18 +122,18 @@ def answer_head(
         framing += "Connection: close\r\n"
     elif request.version == "1.0":
         framing += "Connection: keep-alive\r\n"
-    head = f"{status_line(status)}{lines}{framing}\r\n"
     try:
-        return head.encode("latin-1"), keep_alive
+        return f"{start}{date_line}{framing}\r\n".encode("latin-1"), keep_alive
     except UnicodeEncodeError as error:
         raise InvalidResponse(
             "a header value has characters outside ISO-8859-1 (RFC 9110 5.5)"
         ) from error
 
 
-def _header_lines(headers: Iterable[tuple[str, str]]) -> tuple[str, bool, bool]:
-    """The lines of a response's own headers, whether they ask for a close, and have a date."""
-    lines = ""
+def _start(status: int, headers: Iterable[tuple[str, str]]) -> tuple[str, bool, bool]:
+    """The status line and a response's own headers, whether they ask for a close, and have a
+    date."""
+    lines = status_line(status)
     close = dated = False
     for name, value in headers:
         kind = _kind(name)
@@ -151,7 +151,7 @@ def _header_lines(headers: Iterable[tuple[str, str]]) -> tuple[str, bool, bool]:
     return lines, close, dated
 
 
-_remembered_lines = lru_cache(maxsize=HEADER_SECTIONS)(_header_lines)
+_remembered_start = lru_cache(maxsize=HEADER_SECTIONS)(_start)
 
 
 def date_line(seconds: float) -> str:

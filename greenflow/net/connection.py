@@ -20,7 +20,7 @@ import gevent
 from gevent import Greenlet, getcurrent
 
 from greenflow.errors import BodyTooLarge, InvalidArgument
-from greenflow.net.answer import answer_head, has_no_body, refusal
+from greenflow.net.answer import NO_BODY, answer_head, has_no_body, refusal
 from greenflow.net.chunked import ChunkedDecoder
 from greenflow.net.head import Refused, check_start
 from greenflow.net.limits import Limits
@@ -237,13 +237,13 @@ class Connection(Wire):
                 self._buffer = _EMPTY_LINES.sub(b"", buffer, count=1)
                 scanned = 0
                 continue
-            end = buffer.find(b"\r\n\r\n", max(0, scanned - 3))
+            end = buffer.find(b"\r\n\r\n", scanned)
             if end >= 0:
                 self._buffer = buffer[end + 4 :]
                 return buffer[: end + 4]
             limits = self._server.limits
             check_start(buffer, scanned, limits)
-            scanned = len(buffer)
+            scanned = max(0, len(buffer) - 3)  # the end may have begun
             deadline = deadline or monotonic() + limits.header_timeout
             self._read_more(deadline, "header section")
 
@@ -389,7 +389,7 @@ class Connection(Wire):
         if not isinstance(body, bytes):
             self._send(head)
             self._stream(request, response.status, body)
-        elif has_no_body(request.method, response.status):
+        elif request.method == "HEAD" or response.status in NO_BODY:
             self._send(head)
         elif len(body) <= JOIN_BYTES:
             self._send(head + body)

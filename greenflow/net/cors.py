@@ -42,8 +42,11 @@ class Cors:
 
     def preflight(self, request: Request) -> Response | None:
         """The answer to a preflight; None if the request is none."""
-        asked = request.header("access-control-request-method")
-        if request.method != "OPTIONS" or asked is None or request.header("origin") is None:
+        if (
+            request.method != "OPTIONS"
+            or request.header("access-control-request-method") is None
+            or request.header("origin") is None
+        ):
             return None
         headers = self._common(request)
         if headers:

@@ -1,9 +1,10 @@
-"""From the bytes of a header section to a Request: httptools parses, this module judges.
+"""From the bytes of a header section to a Request: httptools checks, this module judges.
 
 llhttp reads the header section in its strict mode: method, field names and values, obs-fold, bare
-CR and LF, Content-Length and Transfer-Encoding against each other. What RFC 9112 and 9110 ask for
-beyond that is judged here: the protocol's name and version, the forms of the target, Host,
-Expect, transfer codings. Whoever is refused gets no second reading: `Refused` carries the status.
+CR and LF, Content-Length and Transfer-Encoding against each other. Only then are the lines cut into
+names and values. What RFC 9112 and 9110 ask for beyond that is judged here: the protocol's name and
+version, the forms of the target, Host, Expect, transfer codings. Whoever is refused gets no second
+reading: `Refused` carries the status.
 
 Nothing here does I/O or switches greenlets. A parser is shared by all connections of a server,
 since each header section is fed whole, from its first byte to its empty line; bodies are framed by
@@ -32,12 +33,12 @@ FIELD_NAMES = 1024
 # overflow being tried.
 LENGTH_DIGITS = 18
 
-_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 
 # RFC 9112 3: three words, one space between. The target is visible ASCII; browsers send some of it
 # that RFC 3986 does not have, such as | and ", and mean no harm.
-_REQUEST_LINE = re.compile(rb"(%s) ([\x21-\x7e]+) HTTP/1\.([01])\r\n" % _TOKEN)
-_ANY_VERSION = re.compile(rb"%s [\x21-\x7e]+ HTTP/[0-9]\.[0-9]\r\n" % _TOKEN)
+_REQUEST_LINE = re.compile(rf"({_TOKEN}) ([\x21-\x7e]+) HTTP/(1\.[01])\r\n")
+_ANY_VERSION = re.compile(rf"{_TOKEN} [\x21-\x7e]+ HTTP/[0-9]\.[0-9]\r\n")
 
 # A line feed without its carriage return (RFC 9112 2.2 lets a server refuse it), and what can begin
 # no request: found in a header section that is not whole yet, they end the wait.
@@ -74,11 +75,10 @@ class Refused(Exception):
 
 
 @lru_cache(maxsize=FIELD_NAMES)
-def _field(name: bytes) -> tuple[str, str]:
-    """The field's name as text, and in lower case if it is one of _FRAMING, else empty."""
-    text = name.decode("latin-1")
-    lower = text.lower()
-    return text, lower if lower in _FRAMING else ""
+def _framing(name: str) -> str:
+    """The field's name in lower case if it is one of _FRAMING, else empty."""
+    lower = name.lower()
+    return lower if lower in _FRAMING else ""
 
 
 @lru_cache(maxsize=FIELD_NAMES)
@@ -105,8 +105,6 @@ class HeadParser:
     """Turns header sections into requests. One for each server: it is used by one thread."""
 
     def __init__(self) -> None:
-        self._headers: list[tuple[str, str]] = []
-        self._framing: list[tuple[str, str]] = []
         self._has_upgrade = False
         self._renew()
 
@@ -115,16 +113,8 @@ class HeadParser:
         self._parser = HttpRequestParser(self)
         self._reusable = False
 
-    # Called by httptools.
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        text, framing = _field(name)
-        content = value.decode("latin-1").strip(" \t")
-        self._headers.append((text, content))
-        if framing:
-            self._framing.append((framing, content))
-
     def on_message_complete(self) -> None:
+        """Called by httptools."""
         self._reusable = self._parser.should_keep_alive()
 
     def parse(self, head: bytes, limits: Limits) -> Request:
@@ -132,29 +122,23 @@ class HeadParser:
 
         Raises Refused with 400, 414, 417, 431, 501 or 505.
         """
-        match = _REQUEST_LINE.match(head)
+        text = head.decode("latin-1")
+        match = _REQUEST_LINE.match(text)
         if match is None:
-            raise _bad_request_line(head, limits)
-        method, target, minor = match.groups()
+            raise _bad_request_line(text, limits)
+        method, target, version = match.groups()
         if len(head) > limits.request_line and match.end() - 2 > limits.request_line:
             raise Refused(414, f"request line over {limits.request_line} bytes")
         if len(head) > limits.header_size:
             raise Refused(431, f"header section over {limits.header_size} bytes")
-        headers = self._headers = []
-        framing = self._framing = []
         self._feed(head)
+        headers, framing = _fields(text[match.end() : -4])
         if len(headers) > limits.header_count:
             raise Refused(431, f"more than {limits.header_count} header fields")
-        request = _judge(
-            method.decode("ascii"),
-            target.decode("ascii"),
-            "1.1" if minor == b"1" else "1.0",
-            headers,
-            framing,
-        )
+        request = _judge(method, target, version, headers, framing)
         if self._has_upgrade:  # which HTTP/1.0 does not have (RFC 9110 7.8)
             self._has_upgrade = False
-            request.wants_upgrade = minor == b"1"
+            request.wants_upgrade = version == "1.1"
         return request
 
     def _feed(self, head: bytes) -> None:
@@ -178,8 +162,25 @@ class HeadParser:
                 self._renew()
 
 
-def _bad_request_line(head: bytes, limits: Limits) -> Refused:
-    if head.find(b"\r\n") > limits.request_line:
+def _fields(lines: str) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """The header fields, and those of _FRAMING, of lines that llhttp found sound: each has a name
+    and a colon, and none goes on in the next one. (Its own callbacks for each field would take
+    twice as long.)"""
+    headers: list[tuple[str, str]] = []
+    framing: list[tuple[str, str]] = []
+    if lines:
+        for line in lines.split("\r\n"):
+            name, _, value = line.partition(":")
+            value = value.strip(" \t")
+            headers.append((name, value))
+            kind = _framing(name)
+            if kind:
+                framing.append((kind, value))
+    return headers, framing
+
+
+def _bad_request_line(head: str, limits: Limits) -> Refused:
+    if head.find("\r\n") > limits.request_line:
         return Refused(414, f"request line over {limits.request_line} bytes")
     if _ANY_VERSION.match(head):
         return Refused(505, "the version is neither HTTP/1.0 nor HTTP/1.1 (RFC 9110 15.6.6)")
@@ -222,7 +223,9 @@ def _judge(
         raise Refused(400, "Host is no authority (RFC 9112 3.2)")
     scheme = "http"
     if target[0] == "/" and method != "CONNECT":
-        path, _, query = target.partition("?")
+        path, query = target, ""
+        if "?" in target:
+            path, _, query = target.partition("?")
     else:
         scheme, host, path, query = _other_form(method, target, host)
     if "#" in target:

@@ -54,7 +54,6 @@ class Request:
     """
 
     __slots__ = (
-        "_fields",
         "_on_disconnect",
         "body",
         "chunked",
@@ -116,21 +115,19 @@ class Request:
         self.upgrade: Upgrade | None = None
         # Whether the client is known to be gone.
         self.disconnected = False
-        self._fields: dict[str, str] | None = None
         self._on_disconnect: Callable[[], None] | None = None
 
     def header(self, name: str) -> str | None:
         """The header's value, its repetitions joined as RFC 9110 5.3 and RFC 6265 5.4 say; None if
         it was not sent. Any case will do."""
-        fields = self._fields
-        if fields is None:
-            fields = self._fields = {}
-            for sent, value in self.headers:
-                key = sent.lower()
-                if key in fields:
-                    value = f"{fields[key]}{'; ' if key == 'cookie' else ', '}{value}"
-                fields[key] = value
-        return fields.get(name.lower())
+        name, length = name.lower(), len(name)
+        found = None
+        for sent, value in self.headers:
+            if len(sent) == length and sent.lower() == name:
+                if found is not None:
+                    value = f"{found}{'; ' if name == 'cookie' else ', '}{value}"
+                found = value
+        return found
 
     def header_lists(self) -> dict[str, list[str]]:
         """The headers as BEHAVIOUR 8.2 has them: name in canonical case to the list of values."""

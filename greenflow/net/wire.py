@@ -223,7 +223,8 @@ class Wire:
         else:
             self._buffer = data
         if state in (IDLE, READING):
-            self._wake()
+            self.state = RUNNING  # as `_wake` does
+            self._waiter.switch()
         elif not data:
             self._tell_ended()
         elif len(self._buffer) > AHEAD_BYTES:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import http
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import gevent
@@ -35,12 +36,15 @@ from greenflow.stream import Stream
 if TYPE_CHECKING:
     from greenflow.net.tls import Certificate
 
+# Content-Types remembered with the headers of answers that have no others.
+ALONE = 256
+
 # Seconds that a request whose client has left may still take (BEHAVIOUR 8.12): enough for a short
 # commit to end, too short to be worth an attack.
 AFTER_DISCONNECT = 0.5
 
 # What makes a map a response, and the keys it may then have (BEHAVIOUR 8.3).
-_RESPONSE_MARKS = ("status", "body", "header")
+_RESPONSE_MARKS = frozenset(("status", "body", "header"))
 _RESPONSE_KEYS = frozenset(
     ("method", "scheme", "host", "path", "query", "protocol", "header", "body", "status", "params")
 )
@@ -245,7 +249,7 @@ class Listener(Source[ListenerSpec]):
             return
         run = self.run
         process = run.begin()
-        request.on_disconnect = lambda: self._leave(process)
+        request.on_disconnect = partial(_leave, process)
         upgrade = request.upgrade
         if upgrade is not None:
             process.data.set(Upgrade, upgrade)  # for a node that knows the other protocol
@@ -268,25 +272,25 @@ class Listener(Source[ListenerSpec]):
 
     def _respond(self, process: Process, request: Request, answer: Any, respond: Respond) -> None:
         """Settle, then send: a commit precedes the answer it belongs to."""
+        reason: BaseException | None = None
         unhandled: BaseException | None = None
         if type(answer) is Fault:
             unhandled = answer.error
             if self.error.links:
                 answer = process.ask(self.error, answer.error)[0]
                 unhandled = answer.error if type(answer) is Fault else None
-        if unhandled is not None:
-            response = plain(500)
-        else:
+        if unhandled is None:
             try:
                 response = to_response(answer, request)
             except Exception as error:
-                unhandled, response = error, plain(500)
-        if unhandled is not None and request.refusal is not None:
-            response = plain(request.refusal.status)
-        reason = unhandled
-        if reason is None and response.status >= 400:
-            reason = _Failed(response.status)
-        if isinstance(response.body, Stream):
+                unhandled = error
+            else:
+                if response.status >= 400:
+                    reason = _Failed(response.status)
+        if unhandled is not None:
+            response = plain(500 if request.refusal is None else request.refusal.status)
+            reason = unhandled
+        if type(response.body) is Stream:
             if has_no_body(request.method, response.status):
                 response.body.close()
                 response.body = ()
@@ -344,20 +348,21 @@ class Listener(Source[ListenerSpec]):
         finally:
             self.run.end(process)
 
-    def _leave(self, process: Process) -> None:
-        """In the hub: the client has gone, so its process has little time left."""
-        timer = gevent.get_hub().loop.timer(AFTER_DISCONNECT)
 
-        def close() -> None:
-            timer.stop()
-            timer.close()
+def _leave(process: Process) -> None:
+    """In the hub: the client has gone, so its process has little time left."""
+    timer = gevent.get_hub().loop.timer(AFTER_DISCONNECT)
 
-        def end() -> None:
-            close()
-            process.spawn(process.exit, ClientDisconnected("the client has left"))
+    def close() -> None:
+        timer.stop()
+        timer.close()
 
-        timer.start(end)
-        process.on_exit(close)
+    def end() -> None:
+        close()
+        process.spawn(process.exit, ClientDisconnected("the client has left"))
+
+    timer.start(end)
+    process.on_exit(close)
 
 
 def _cors_faults(cors: CorsSpec) -> Iterator[SpecFault]:
@@ -421,13 +426,18 @@ def to_payload(request: Request, most: int) -> dict[str, Any]:
 
 def to_response(answer: Any, request: Request) -> Response:
     """An answer as a response (BEHAVIOUR 8.3 to 8.5). Raises what the encoding of its body does."""
-    status, header, body = 200, None, answer
-    if type(answer) is dict and is_response(answer):
-        body = answer.get("body", NOTHING)
-        header = answer.get("header")
-        status = answer.get("status") or 200
-        if type(status) is not int or not 200 <= status <= 599:
-            raise ValueError(f"{status!r} is no HTTP status from 200 to 599")
+    if type(answer) is not dict or not is_response(answer):
+        if answer is NOTHING or answer is None or type(answer) is Stream:
+            return _response(200, None, answer, request)
+        return _encoded(200, [], answer, None, None, request)
+    status = answer.get("status") or 200
+    if type(status) is not int or not 200 <= status <= 599:
+        raise ValueError(f"{status!r} is no HTTP status from 200 to 599")
+    return _response(status, answer.get("header"), answer.get("body", NOTHING), request)
+
+
+def _response(status: int, header: Any, body: Any, request: Request) -> Response:
+    """A response with headers of the workflow's own, or without a body to encode."""
     headers: list[tuple[str, str]] = []
     content_type = coding = None
     for name, value in _fields(header):
@@ -447,6 +457,18 @@ def to_response(answer: Any, request: Request) -> Response:
         if content_type is not None:
             headers.append(("Content-Type", content_type))
         return Response(status, headers, b"")
+    return _encoded(status, headers, body, content_type, coding, request)
+
+
+def _encoded(
+    status: int,
+    headers: list[tuple[str, str]],
+    body: Any,
+    content_type: str | None,
+    coding: str | None,
+    request: Request,
+) -> Response:
+    """A response whose body is written as its Content-Type, or the client, wants it."""
     content_type, encoded, negotiated = mime.encode(body, content_type, request.header("accept"))
     coded = False
     if coding is not None:  # the workflow's own word is carried out (BEHAVIOUR 10.4)
@@ -458,7 +480,7 @@ def to_response(answer: Any, request: Request) -> Response:
             headers = [_weakened(*field) for field in headers]
     if not headers and not coded and coding is None:
         # The same for every answer of its type, and so remembered by the server.
-        return Response(status, _VARYING[negotiated](content_type), encoded)
+        return Response(status, _alone(content_type, negotiated), encoded)
     headers.append(("Content-Type", content_type))
     if coding is not None:
         headers.append(("Content-Encoding", coding))
@@ -468,10 +490,11 @@ def to_response(answer: Any, request: Request) -> Response:
     return Response(status, headers, encoded)
 
 
-_VARYING: dict[bool, Callable[[str], tuple[tuple[str, str], ...]]] = {
-    False: lambda content_type: (("Content-Type", content_type),),
-    True: lambda content_type: (("Content-Type", content_type), ("Vary", "Accept")),
-}
+@lru_cache(maxsize=ALONE)
+def _alone(content_type: str, negotiated: bool) -> tuple[tuple[str, str], ...]:
+    """The headers of an answer that has none of its own but this."""
+    varying = (("Vary", "Accept"),) if negotiated else ()
+    return (("Content-Type", content_type), *varying)
 
 
 def _is_part(status: int, headers: list[tuple[str, str]]) -> bool:
@@ -488,8 +511,7 @@ def _weakened(name: str, value: str) -> tuple[str, str]:
 
 def is_response(answer: dict[str, Any]) -> bool:
     """Whether a map is a response; any other is the body of a 200."""
-    marked = any(key in answer for key in _RESPONSE_MARKS)
-    return marked and answer.keys() <= _RESPONSE_KEYS
+    return not _RESPONSE_MARKS.isdisjoint(answer) and answer.keys() <= _RESPONSE_KEYS
 
 
 def _fields(header: Any) -> Iterable[tuple[str, str]]:
@@ -499,7 +521,7 @@ def _fields(header: Any) -> Iterable[tuple[str, str]]:
         raise ValueError("the header of a response is a map")
     for name, values in header.items():
         for value in values if type(values) is list else [values]:
-            if not isinstance(value, str | int | float):
+            if not isinstance(value, (str, int, float)):
                 raise ValueError(f"the header {name} is no string")
             yield name, value if isinstance(value, str) else str(value)
 

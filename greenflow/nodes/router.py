@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Meta
 
 from greenflow.errors import InvalidArgument, SpecFault
-from greenflow.node import Compiler, Context, Node, Send, Services, node
+from greenflow.node import Compiler, Context, Node, Services, new_send, node
 from greenflow.port import canonical, parse
 from greenflow.spec import Spec
 
@@ -207,9 +207,11 @@ class Router(Node[RouterSpec]):
 
     def __init__(self, spec: RouterSpec, services: Services) -> None:
         self.routes = Routes()
-        for route in spec.routes:
-            self.routes.add(msgspec.structs.replace(route, port=canonical(route.port)))
         super().__init__(spec, services)
+        for route in spec.routes:
+            port = canonical(route.port)
+            self.routes.add(msgspec.structs.replace(route, port=port))
+            self.output(port)
 
     def handle(self, ctx: Context, payload: Any) -> Any:
         if type(payload) is not dict:
@@ -220,7 +222,7 @@ class Router(Node[RouterSpec]):
             return ctx.to("error", unrouted(method, found))
         leaf, texts = found
         params = dict(zip(leaf.names, texts, strict=True)) if texts else {}
-        return Send(self.output(leaf.port), {**payload, "params": params})
+        return new_send((self.out_ports[leaf.port], payload | {"params": params}))
 
 
 def unrouted(method: str, methods: set[str]) -> dict[str, Any]:

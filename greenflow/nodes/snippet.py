@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import Meta
 
 from greenflow import lang
 from greenflow.errors import CompileFailed, SpecFault
-from greenflow.node import Compiler, Context, Node, Services, node
+from greenflow.node import Compiler, Handler, Node, Services, node
 from greenflow.spec import Duration, Spec
 
 
@@ -36,5 +36,6 @@ class Snippet(Node[SnippetSpec]):
         self.program = lang.compile(spec.language, spec.code)
         super().__init__(spec, services)
 
-    def handle(self, ctx: Context, payload: Any) -> Any:
-        return self.program(payload, timeout=self.spec.timeout, log=ctx.log_line)
+    def handler(self, port: str) -> Handler:
+        program, timeout = self.program, self.spec.timeout
+        return lambda ctx, payload: program(payload, timeout=timeout, log=ctx.log_line)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -317,3 +318,40 @@ def test_no_bytes_make_it_fail(head: bytes) -> None:
         return
     for text in (got.target, got.host, *(part for field in got.headers for part in field)):
         assert not set(text) & set("\r\n\0")
+
+
+class Told:
+    """What httptools says of the header fields of a request."""
+
+    def __init__(self) -> None:
+        self.headers: list[tuple[str, str]] = []
+
+    def on_header(self, name: bytes, value: bytes | None) -> None:
+        self.headers.append((name.decode("latin-1"), (value or b"").decode("latin-1").strip(" \t")))
+
+
+# What is nearly a header field, of bytes that a parser may take for an end, a fold or a blank.
+NEARLY = st.text(
+    st.sampled_from('aB-:: \t\r\n\0\x0b\x0c\x1f\x7f\x85\xa0\xff,;"='), max_size=12
+) | st.sampled_from(["Host: a", "X:", "X: ", "x:\ty\t", "Content-Length: 3", "Te: a: b"])
+
+
+@given(st.lists(NEARLY, max_size=4), st.sampled_from(["GET", "POST"]))
+def test_fields_are_those_that_llhttp_sees(lines: list[str], method: str) -> None:
+    head = "\r\n".join([f"{method} / HTTP/1.0", *lines, "", ""]).encode("latin-1")
+    if head.index(b"\r\n\r\n") + 4 != len(head):
+        return  # the section ends before
+    told = Told()
+    try:
+        HttpRequestParser(told).feed_data(head)
+    except HttpParserUpgrade:
+        pass
+    except HttpParserError:
+        with pytest.raises(Refused):
+            HeadParser().parse(head, LIMITS)
+        return
+    try:
+        got = HeadParser().parse(head, LIMITS)
+    except Refused:
+        return  # judged by us
+    assert got.headers == told.headers
