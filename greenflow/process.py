@@ -454,12 +454,17 @@ class Process:
     # -- ending --------------------------------------------------------------------------------
 
     def finish(self) -> None:
-        """For a source, after its answer: wait for the children, then exit (BEHAVIOUR 4.7)."""
-        while self.children:
+        """For a source, after its answer: wait for the children, then exit (BEHAVIOUR 4.7).
+
+        Not for those that others begin meanwhile, as a session does: there might always be one.
+        """
+        if self.children:
+            own = self.children.copy()
             if self._childless is None:
                 self._childless = Event()
-            self._childless.clear()
-            self._childless.wait()
+            while not own.isdisjoint(self.children):
+                self._childless.clear()
+                self._childless.wait()
         self.exit()
 
     def exit(self, error: BaseException | None = None) -> None:

@@ -28,8 +28,8 @@ def examples() -> Iterator[tuple[str, str]]:
             yield command, output
 
 
-def blocks(kind: str) -> Iterator[str]:
-    for page in sorted(DOCS.glob("*.md")):
+def blocks(kind: str, pages: str = "*.md") -> Iterator[str]:
+    for page in sorted(DOCS.glob(pages)):
         yield from re.findall(rf"^```{kind}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
 
 

@@ -496,6 +496,10 @@ def test_context_variables_follow_the_process_and_stay_in_it() -> None:
     assert seen[0] == "request 1"
     assert variable.get() == "request 1"
     process.exit()
+    process = Process()
+    variable.set("request 2")
+    assert process.run(variable.get) == "request 1"
+    process.exit()
 
 
 @pytest.mark.parametrize("thrown", [gevent.Timeout, gevent.GreenletExit, KeyboardInterrupt])
@@ -571,6 +575,19 @@ def test_finish_waits_for_the_children() -> None:
     order.append("process")
     assert order == ["child", "process"]
     assert process.state == EXITED
+
+
+def test_finish_does_not_wait_for_children_that_others_begin_meanwhile() -> None:
+    process = Process()
+    child = Process(process)
+    finishing = gevent.spawn(process.finish)
+    gevent.idle()
+    late = Process(process)
+    gevent.idle()
+    assert process.state == late.state == RUNNING
+    child.exit()
+    finishing.get()
+    assert process.state == late.state == EXITED
 
 
 def test_an_error_in_a_greenlet_of_the_process_is_logged_and_ends_it(

@@ -51,7 +51,7 @@ def measure(folder: Path) -> dict[str, Any]:
         ours, library_ = (found[name]["echo"]["messages_per_second"] for name in servers)
         found["ratio"] = ours / library_
     else:
-        found["websockets"] = {"skipped": "the package websockets is not installed"}
+        found["websockets"] = {"skipped": "websockets is not installed (the extra bench has it)"}
     return found
 
 

@@ -14,6 +14,10 @@ from greenflow.process import RUNNING, Process
 from greenflow.source import Run
 from greenflow.spec import Spec
 
+# Sessions that one packet is in at a time. Each takes some KiB, and where each of 1,000 sessions
+# tells all others something, they would be a million; but those that block hold up the rest.
+AT_ONCE = 256
+
 
 @node("session", inputs=("io", "in"), reads_only=True)
 class Session(Node[Spec]):
@@ -40,22 +44,26 @@ class Session(Node[Spec]):
     def reach(self, ctx: Context, payload: Any) -> Any:
         live = [(p, kept) for p, kept in self.sessions.values() if p.state == RUNNING]
         answers: list[Any] = [NOTHING] * len(live)
-        left, all_in = len(live), Event()
+        under_way, one_ended = 0, Event()
 
         def one_less() -> None:
-            nonlocal left
-            left -= 1
-            if not left:
-                all_in.set()
+            nonlocal under_way
+            under_way -= 1
+            one_ended.set()
 
         run = Run(self)
         for place, (process, kept) in enumerate(live):
+            while under_way == AT_ONCE:
+                one_ended.clear()
+                one_ended.wait()
+            under_way += 1
             child = run.begin(process, ctx.packet.hops)
             child.on_exit(partial(run.answered, child))
             child.on_exit(one_less)
             child.spawn(self._reach_one, run, child, [kept, payload], answers, place)
-        if live:
-            all_in.wait()
+        while under_way:
+            one_ended.clear()
+            one_ended.wait()
         return Answer(merge(answers))
 
     def _reach_one(

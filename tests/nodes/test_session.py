@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gevent
+import pytest
 from gevent.event import Event
 
+from greenflow.nodes import session
 from tests.flows import flow
+from tests.net.loopback import until
 
 SESSION = """
 - {kind: probe, name: open, links: {out: [{name: s, port: io}, {name: hold}]}}
@@ -28,6 +31,23 @@ def test_a_session_is_reached_from_every_process_while_its_own_lives() -> None:
         running.probes.gates["hold"].set()
         gevent.joinall(opened, raise_error=True)
         assert running.call("s", "gone") is None
+
+
+def test_many_sessions_are_reached_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "AT_ONCE", 3)
+    with flow(SESSION) as running:
+        hold, each = running.probes.gates, running.probes.gates
+        hold["hold"], each["each"] = Event(), Event()
+        opened = [gevent.spawn(running.call, "open", i) for i in range(10)]
+        until(lambda: len(running.probes.of("hold")) == 10)
+        reaching = gevent.spawn(running.call, "s", "hello")
+        until(lambda: len(running.probes.of("each")) == 3)
+        gevent.idle()
+        assert len(running.probes.of("each")) == 3
+        each["each"].set()
+        assert reaching.get() == [[i, "hello"] for i in range(10)]
+        hold["hold"].set()
+        gevent.joinall(opened, raise_error=True)
 
 
 def test_a_session_whose_process_ends_meanwhile_answers_nothing() -> None:

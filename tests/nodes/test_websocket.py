@@ -423,6 +423,15 @@ def test_a_connection_that_breaks_is_a_close_with_1006() -> None:
         assert last["data"][:2] == closing(1006)
 
 
+def test_a_server_that_is_silently_gone_is_found_out() -> None:
+    with outgoing(", ping: {interval: 1ms, timeout: 1ms}", HEARD) as found:
+        caller = found.open()
+        assert caller.frame() == Frame(PING, b"")
+        until(lambda: not found.processes)
+        assert found.heard()[-1]["data"][:2] == closing(1006)
+        assert caller.closed()
+
+
 def test_a_message_over_the_limit_closes_with_1009() -> None:
     with outgoing(", limits: {message: 10}", HEARD) as found:
         caller = found.open()
