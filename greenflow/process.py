@@ -459,7 +459,7 @@ class Process:
         Not for those that others begin meanwhile, as a session does: there might always be one.
         """
         if self.children:
-            own = self.children.copy()
+            own = frozenset(self.children)
             if self._childless is None:
                 self._childless = Event()
             while not own.isdisjoint(self.children):
