@@ -14,9 +14,10 @@ from greenflow.process import RUNNING, Process
 from greenflow.source import Run
 from greenflow.spec import Spec
 
-# Sessions that one packet is in at a time. Each takes some KiB, and where each of 1,000 sessions
-# tells all others something, they would be a million; but those that block hold up the rest.
-AT_ONCE = 256
+# Children of one node at a time, for all packets that it reaches sessions with; each takes 12 KiB.
+# Where each of 1,000 sessions tells all others something, they would be a million. Beyond it a
+# packet is in one session at a time, so that one always goes on.
+AT_ONCE = 10_000
 
 
 @node("session", inputs=("io", "in"), reads_only=True)
@@ -31,6 +32,7 @@ class Session(Node[Spec]):
     def __init__(self, spec: Spec, services: Services) -> None:
         super().__init__(spec, services)
         self.sessions: dict[object, tuple[Process, Any]] = {}
+        self.under_way = 0  # children that have not ended
 
     def handler(self, port: str) -> Handler:
         return self.keep if port == "io" else self.reach
@@ -49,14 +51,16 @@ class Session(Node[Spec]):
         def one_less() -> None:
             nonlocal under_way
             under_way -= 1
+            self.under_way -= 1
             one_ended.set()
 
         run = Run(self)
         for place, (process, kept) in enumerate(live):
-            while under_way == AT_ONCE:
+            while under_way and self.under_way >= AT_ONCE:
                 one_ended.clear()
                 one_ended.wait()
             under_way += 1
+            self.under_way += 1
             child = run.begin(process, ctx.packet.hops)
             child.on_exit(partial(run.answered, child))
             child.on_exit(one_less)

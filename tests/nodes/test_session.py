@@ -44,8 +44,13 @@ def test_many_sessions_are_reached_some_at_a_time(monkeypatch: pytest.MonkeyPatc
         until(lambda: len(running.probes.of("each")) == 3)
         gevent.idle()
         assert len(running.probes.of("each")) == 3
+        another = gevent.spawn(running.call, "s", "again")
+        until(lambda: len(running.probes.of("each")) == 4)
+        gevent.idle()
+        assert len(running.probes.of("each")) == 4  # full, but one of each packet goes on
         each["each"].set()
         assert reaching.get() == [[i, "hello"] for i in range(10)]
+        assert another.get() == [[i, "again"] for i in range(10)]
         hold["hold"].set()
         gevent.joinall(opened, raise_error=True)
 
