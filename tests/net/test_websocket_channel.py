@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from time import monotonic
 from typing import Any
 
 import gevent
@@ -24,6 +25,7 @@ from greenflow.net.websocket.frames import (
     close_payload,
 )
 from greenflow.net.websocket.handshake import Offer
+from greenflow.net.websocket.sending import QUEUE_BYTES
 from greenflow.net.wire import CLOSED, LINGERING
 from tests.net.loopback import DEADLINE_SECONDS, until
 from tests.net.websockets import HANDSHAKE, Frame, Peer, echo, frame, sockets
@@ -345,7 +347,7 @@ def test_senders_wait_for_a_slow_reader_and_come_in_order() -> None:
         (channel,) = served.channels
         until(lambda: bool(channel._senders))
         assert len(flood.outcome) + len(channel._senders) == 10
-        assert channel._queued <= channel_module.QUEUE_BYTES + 2_000_010
+        assert channel._queued <= QUEUE_BYTES + 2_000_010
         for i in range(10):
             assert peer.frame().payload == bytes([i]) * 2_000_000
         assert flood.outcome == list(range(10))
@@ -376,15 +378,15 @@ def test_a_sender_that_is_interrupted_when_it_has_its_turn_passes_it_on(
         (channel,) = served.channels
         until(lambda: len(channel._senders) >= 2)
         first = next(i for i in range(10) if i not in flood.outcome)
-        admit, killed = Channel._admit, []
+        admit, killed = Channel._admit_next, []
 
         def kill_and_admit(channel: Channel) -> None:
-            if not killed:
+            if not killed and channel._queued <= QUEUE_BYTES:
                 killed.append(first)
                 flood.senders[first].kill(block=False)
             admit(channel)
 
-        monkeypatch.setattr(Channel, "_admit", kill_and_admit)
+        monkeypatch.setattr(Channel, "_admit_next", kill_and_admit)
         got = {peer.frame().payload[0] for _ in range(9)}
         assert got == set(range(10)) - {first}
         peer.end_with(1000)
@@ -398,6 +400,17 @@ def test_a_reader_that_takes_nothing_is_cut_off_and_the_senders_are_told() -> No
         assert NotConnected in flood.outcome
         until(lambda: not served.server.connections)
         peer.socket.close()
+
+
+def test_a_slow_reader_has_its_time_whatever_the_pings() -> None:
+    flood = Flood()
+    with sockets(flood, Options(ping_interval=0.01, write_timeout=60.0)) as served:
+        peer = served.peer()
+        (channel,) = served.channels
+        until(lambda: bool(channel._senders))
+        assert channel.deadline > monotonic() + 50.0
+        peer.end_with(1000)
+        peer.rest()
 
 
 def test_senders_are_told_that_the_peer_has_closed() -> None:

@@ -451,6 +451,16 @@ def test_a_process_without_a_connection_waits_for_it_and_then_fails() -> None:
             found.running.call("ws", "hello")
 
 
+def test_a_message_that_is_sent_where_no_connection_is_is_an_error_of_the_workflow(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    text = "- {kind: gateway, name: other, timeout: 1ms}\n"
+    with served(GATEWAY.replace("heard", "other") + text) as found:
+        found.peer().text("x")
+        until(lambda: "unhandled" in caplog.text)
+        assert "opened no WebSocket connection here" in caplog.text
+
+
 def test_sessions_and_a_gateway_are_a_broadcast() -> None:
     text = """
 - {kind: listener, name: http, port: 0, links: {out: [{name: ws, port: io}, {name: who}]}}
@@ -669,6 +679,37 @@ def test_a_gateway_that_is_removed_closes_its_connections_with_1001() -> None:
         until(lambda: not found.processes)
         until(lambda: not found.running.runtime.table._retired)
         assert not found.running.runtime.services.share("websockets", dict, lambda _: None)
+
+
+def test_a_gateway_that_is_made_anew_while_the_old_one_still_ends() -> None:
+    with served() as found:
+        found.probes.gates["heard"] = Event()
+        found.probes.reached["heard"] = Event()
+        old = found.peer()
+        old.text("takes its time")
+        found.probes.reached["heard"].wait()
+        gate = found.probes.gates.pop("heard")
+        document = dict(found.running.runtime.operations.read({"name": "ws"})[0].document)
+        old_node = found.running.runtime.table.find("ws").version.node
+        found.edit(name="http", links={"out": []})
+        found.edit(name="heard", links={"out": []})
+        found.running.runtime.operations.delete({"name": "ws"})
+        until(lambda: "ws" not in found.running.runtime.table.names)
+        (record,) = found.running.runtime.operations.create(document)
+        found.running.followed(record.revision)
+        found.edit(name="heard", links={"out": [{"name": "ws", "port": "in"}]})
+        found.edit(name="http", links={"out": [{"name": "ws", "port": "io"}]})
+        new = found.peer()
+        new.text("goes on")
+        assert new.heard() == "goes on"
+        assert old_node is not None
+        assert old_node.in_flight == 1  # the message, and no connection
+        gate.set()
+        until(lambda: not found.running.runtime.table._retired)
+        assert old.heard() == "takes its time"
+        assert old.frame().code == 1001
+        new.text("still goes on")
+        assert new.heard() == "still goes on"
 
 
 def test_a_client_that_does_not_close_delays_no_change() -> None:

@@ -2,9 +2,8 @@
 
 A channel belongs to the hub. Its watcher reads as bytes come, answers pings, and keeps messages
 that are sent ahead, up to a bound; so a client that asks whether we are there is answered while a
-message is handled, and one that leaves is noticed. What is sent goes to the kernel at once, or
-waits in a queue that the hub empties: a frame is never cut by the end of the greenlet that sent it.
-While too much waits, senders do. Closing is the hub's work too, so `leave` returns at once.
+message is handled, and one that leaves is noticed. Sending is sending.py's. Closing is the hub's
+work too, so `leave` returns at once.
 
 One greenlet receives; any number may send. Time-outs are a deadline that a sweep looks at, that
 of the server or of the clients (wire.py). Both ends of a connection are the same here, but for who
@@ -14,19 +13,15 @@ ends TCP: the server does (RFC 6455 7.1.1).
 from __future__ import annotations
 
 import logging
-import sys
 from _socket import SHUT_WR, SO_LINGER, SOL_SOCKET
 from collections import deque
 from dataclasses import dataclass
-from fcntl import ioctl
 from math import inf
-from termios import TIOCOUTQ
 from time import monotonic
 from typing import Any, Protocol
 
 import gevent
-from gevent import Greenlet, get_hub, getcurrent
-from gevent.hub import Waiter
+from gevent import Greenlet, getcurrent
 
 from greenflow.errors import NotConnected
 from greenflow.net.upgrade import Upgrade
@@ -42,6 +37,7 @@ from greenflow.net.websocket.frames import (
     close_payload,
 )
 from greenflow.net.websocket.handshake import Agreement
+from greenflow.net.websocket.sending import Sender
 from greenflow.net.wire import (
     CLOSED,
     LINGER_BYTES,
@@ -50,7 +46,6 @@ from greenflow.net.wire import (
     READABLE,
     RECV_BYTES,
     RESET,
-    WRITABLE,
     Member,
 )
 
@@ -59,9 +54,6 @@ GOING_AWAY, ABNORMAL, INTERNAL_ERROR = 1001, 1006, 1011
 
 # Seconds that the peer has for its own Close once it was sent ours: it may have a queue to empty.
 CLOSE_SECONDS = 5.0
-
-# Bytes that may wait to be sent before senders do: enough to keep a connection busy.
-QUEUE_BYTES = 64 * 1024
 
 # What a message that was sent ahead costs beyond its bytes.
 MESSAGE_BYTES = 128
@@ -72,7 +64,6 @@ STREAK = 64
 # What a channel does, besides LINGERING and CLOSED: all, or wait for the peer's Close.
 OPEN, CLOSING = 6, 7
 
-_NO_COUNT = bytes(4)
 _DONE = NORMAL_CLOSURE.to_bytes(2, "big")
 
 logger = logging.getLogger("greenflow.net")
@@ -110,7 +101,7 @@ class Home(Protocol):
         """The connection has closed."""
 
 
-class Channel:
+class Channel(Sender):
     """One connection, from the end of its handshake on."""
 
     __slots__ = (
@@ -122,7 +113,6 @@ class Channel:
         "_has_heard",
         "_has_left",
         "_home",
-        "_hub",
         "_is_client",
         "_is_paused",
         "_is_retired",
@@ -130,17 +120,9 @@ class Channel:
         "_options",
         "_pinged",
         "_pong",
-        "_queue",
-        "_queued",
         "_reader",
         "_receiver",
-        "_senders",
-        "_socket",
         "_streak",
-        "_taken_before",
-        "_writer",
-        "_written",
-        "deadline",
         "greenlet",
         "state",
     )
@@ -156,13 +138,11 @@ class Channel:
         received: bytes = b"",
         greenlet: Greenlet[[], None] | None = None,
     ) -> None:
+        super().__init__(socket)
         self._home = home
-        self._socket = socket
         self._frames = frames
         self._is_client = is_client
-        self._hub = get_hub()
         self._reader: Any = self._hub.loop.io(socket.fileno(), READABLE)
-        self._writer: Any = None
         # Messages that were sent ahead, what they cost, and whether reading pauses for it.
         self._messages: deque[Message] = deque()
         self._cost = 0
@@ -170,13 +150,6 @@ class Channel:
         # The greenlet in `receive`, and how many messages it got without waiting for one.
         self._receiver: Any = None
         self._streak = 0
-        # Frames that the kernel had no room for, their bytes, and who waits to add some.
-        self._queue: deque[bytes | memoryview] = deque()
-        self._queued = 0
-        self._senders: deque[Waiter[None]] = deque()
-        # Bytes that were handed over since the queue began, and what the peer had taken of what
-        # there was to send when that was last looked at.
-        self._written = self._taken_before = 0
         # The pong that is owed; of several pings the last one is answered (RFC 6455 5.5.3).
         self._pong: bytes | None = None
         # Whether bytes came since the last look, and whether one waits for the answer to a ping.
@@ -188,7 +161,6 @@ class Channel:
         self._is_retired = self._ends_after_queue = False
         self._discarded = 0
         self.state = OPEN
-        self.deadline = inf
         # Who sees to the connection, if its end is to be waited for.
         self.greenlet = greenlet
         if greenlet is not None:
@@ -267,26 +239,14 @@ class Channel:
     def send(self, type: int, payload: bytes) -> None:
         """Send a TEXT or BINARY message; waits while too much waits already. Raises
         NotConnected."""
-        if self._queued > QUEUE_BYTES or self._senders:
+        if self._is_full:
             self._wait_for_room()
         if self.state == OPEN:
             self._put(self._frames.encode(type, payload))
         if self.state != OPEN:
             raise NotConnected("the WebSocket connection is closed")
-        if self._senders and self._queued <= QUEUE_BYTES:
-            self._admit()
-
-    def _wait_for_room(self) -> None:
-        waiter: Waiter[None] = Waiter()
-        self._senders.append(waiter)
-        try:
-            waiter.get()
-        except BaseException:
-            if waiter in self._senders:
-                self._senders.remove(waiter)
-            else:  # it had its turn already, which is the next one's now
-                self._admit()
-            raise
+        if self._senders:
+            self._admit_next()
 
     # -- for anybody: nothing here waits -------------------------------------------------------
 
@@ -317,9 +277,7 @@ class Channel:
         self.state = CLOSED
         self._reader.stop()
         self._reader.close()
-        self._stop_writing()
-        self._queue.clear()
-        self._queued = 0
+        self._drop_queue()
         self._socket.close()
         if self.greenlet is None:
             self._home.forget(self)
@@ -453,8 +411,7 @@ class Channel:
         """From now on no message is sent, and none is received but those that are here; why."""
         if self._farewell is None:
             self._farewell = payload
-        while self._senders:
-            self._admit()
+        self._admit_all()
         if self._receiver is not None:
             self._hub.loop.run_callback(self._wake)
 
@@ -489,73 +446,17 @@ class Channel:
             self._socket.setsockopt(SOL_SOCKET, SO_LINGER, RESET)
         self.close()
 
-    def _put(self, frame: bytes) -> None:
-        """Sends the frame, or queues what the kernel has no room for."""
-        rest: bytes | memoryview = frame
-        if not self._queue:
-            try:
-                sent = self._socket.send(frame)
-            except BlockingIOError:
-                sent = 0
-            except OSError as error:
-                self._lose(str(error))
-                return
-            if sent == len(frame):
-                return
-            rest = memoryview(frame)[sent:]
-            self._writer = self._hub.loop.io(self._socket.fileno(), WRITABLE)
-            self._writer.start(self._writable)
-            self._written = 0
-            self._taken_before = self._taken()
-            self.deadline = min(self.deadline, monotonic() + self._options.write_timeout)
-        self._queue.append(rest)
-        self._queued += len(rest)
-        self._written += len(rest)
+    def _begin_queue(self) -> None:
+        super()._begin_queue()
+        if self.state == OPEN:
+            self.deadline = monotonic() + self._options.write_timeout
 
-    def _writable(self) -> None:
-        """Sends what is queued as far as there is room."""
-        queue = self._queue
-        try:
-            while queue:
-                first = queue[0]
-                sent = self._socket.send(first)
-                self._queued -= sent
-                if sent == len(first):
-                    queue.popleft()
-                else:
-                    queue[0] = memoryview(first)[sent:]
-        except BlockingIOError:
-            pass
-        except OSError as error:
-            self._lose(str(error))
-            return
-        if not queue:
-            self._stop_writing()
-            if self._pong is not None:
-                pong, self._pong = self._pong, None
-                self._answer_ping(pong)
-            if self._ends_after_queue and self.state == LINGERING:
-                self._shut()
-        if self._senders and self._queued <= QUEUE_BYTES:
-            self._admit()
-
-    def _stop_writing(self) -> None:
-        if self._writer is not None:
-            self._writer.stop()
-            self._writer.close()
-            self._writer = None
-
-    def _admit(self) -> None:
-        """The first that waits may send; it then lets the next one in."""
-        if self._senders:
-            self._hub.loop.run_callback(self._senders.popleft().switch, None)
-
-    def _taken(self) -> int:
-        """Bytes that the peer has acknowledged, less a number that is the same until the queue
-        begins anew. The kernel says that it has room only when much of its buffer is free, for
-        which a slow peer may need minutes."""
-        in_kernel = ioctl(self._socket.fileno(), TIOCOUTQ, _NO_COUNT)
-        return self._written - self._queued - int.from_bytes(in_kernel, sys.byteorder)
+    def _queue_sent(self) -> None:
+        if self._pong is not None:
+            pong, self._pong = self._pong, None
+            self._answer_ping(pong)
+        if self._ends_after_queue and self.state == LINGERING:
+            self._shut()
 
     def _released(self, greenlet: Greenlet[[], None]) -> None:
         """The greenlet that saw to the connection has ended."""

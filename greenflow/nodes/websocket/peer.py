@@ -161,7 +161,7 @@ class Connections:
         while kind != CLOSE and process.state == RUNNING:
             kind, data = channel.receive()
             assert self.node is not None
-            self.node.deliver(process, {"type": kind, "data": data})
+            self.node.deliver(process, channel, {"type": kind, "data": data})
 
 
 class Peer(Source[C]):
@@ -206,7 +206,7 @@ class Peer(Source[C]):
             channel.send(kind, data)
         return NOTHING
 
-    def deliver(self, connection: Process, payload: dict[str, Any]) -> None:
+    def deliver(self, connection: Process, channel: Channel, payload: dict[str, Any]) -> None:
         """Run a message in a child process, and return when it has ended with its children."""
         run = self.run
         process = run.begin(connection, connection.hops)
@@ -216,9 +216,10 @@ class Peer(Source[C]):
             if type(answer) is Fault and self.error.links and process.state == RUNNING:
                 answer = process.ask(self.error, answer.error)[0]
             failure = process.settle(answer.error if type(answer) is Fault else None)
-            if isinstance(failure, NotConnected):
+            if isinstance(failure, NotConnected) and not channel.is_open:
                 # Nobody waits for what it wanted to say, and that is no error of the workflow.
-                _log.info("the peer left before its message was answered", extra=describe(self))
+                extra = describe(self, process)
+                _log.info("the peer left before its message was answered", extra=extra)
             elif failure is not None:
                 log_unhandled(self, process, failure)
         finally:
@@ -255,10 +256,15 @@ class Peer(Source[C]):
     @property
     def in_flight(self) -> int:
         """Open connections delay no change; but once stopped the node waits for their ends."""
-        return super().in_flight + (len(self.connections.open) if self.is_stopped else 0)
+        return super().in_flight + (len(self.connections.open) if self._has_last_word else 0)
+
+    @property
+    def _has_last_word(self) -> bool:
+        """Whether it is stopped, and no other version goes on with the connections."""
+        return self.is_stopped and self.connections.node is self
 
     def holds(self, process: Process) -> bool:
-        ends = self.is_stopped and process in self.connections.open.values()
+        ends = self._has_last_word and process in self.connections.open.values()
         return ends or super().holds(process)
 
 
