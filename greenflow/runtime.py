@@ -5,19 +5,29 @@ order, and calls nodes. What they do is theirs.
 
 Stopping goes sources, work, resources: the sources stop, what is under way gets the grace, then
 nodes, shared things and the store are closed.
+
+A runtime lives on one hub. In a program that is monkey-patched, or uses gevent in the thread that
+starts it, that is this thread's; in any other program it is that of an OS thread of its own. Every
+public method may be called from any thread: it is run on the runtime's hub (`Runtime.run`).
 """
 
 from __future__ import annotations
 
+import atexit
 import functools
 import logging
+import os
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
+from weakref import WeakSet
 
 import gevent
 from gevent.event import Event
+from gevent.lock import RLock
+from gevent.monkey import get_original
 
 from greenflow.config import Settings
 from greenflow.errors import GreenflowError, Inactive
@@ -29,18 +39,37 @@ from greenflow.packet import NOTHING, Fault
 from greenflow.port import OutPort
 from greenflow.process import Process
 from greenflow.scheme import Scheme
-from greenflow.store.base import Store, open_store
+from greenflow.source import Source
+from greenflow.store.base import Record, Store, open_store
 from greenflow.table import Table
+from greenflow.thread import Home, has_hub
 from greenflow.value import adopt, copy
 
+T = TypeVar("T")
+
+# Why calls are refused.
+DRAINING = "the runtime drains: it takes no more calls"
+STOPPED = "the runtime is stopped; start it again with start()"
+FORKED = (
+    "the runtime ran when this OS process was forked, and does not run here: have it start after "
+    "the fork, which the first call does, or make another Runtime"
+)
+
 _log = logging.getLogger("greenflow.runtime")
+_known: WeakSet[Runtime] = WeakSet()
+
+# What runtimes held when this OS process was forked: nothing of it is closed here.
+_left_to_the_parent: list[dict[str, Any]] = []
 
 
 class Runtime:
-    """Runs the specs of one namespace of a store. A context manager that starts and stops it.
+    """Runs the specs of one namespace of a store. A context manager that starts and stops it; the
+    first `call` or `run` starts it, too.
 
-    `store` is a URL or an open store; a store that is handed in stays open. `specs` are applied
-    before the start. It belongs to the hub, and so to the thread, that starts it.
+    `store` is a URL or an open store; a store that is handed in stays open, and must be of the hub
+    that the runtime lives on. `specs` are applied before the start. `own_thread` says whether it
+    lives in an OS thread of its own; by default it does unless the program is monkey-patched or the
+    thread that starts it has a hub.
     """
 
     def __init__(
@@ -51,6 +80,7 @@ class Runtime:
         specs: Any = None,
         settings: Settings | None = None,
         scheme: Scheme | None = None,
+        own_thread: bool | None = None,
     ) -> None:
         self.settings = settings or Settings()
         self.namespace = namespace or self.settings.namespace
@@ -62,35 +92,111 @@ class Runtime:
         self._table: Table | None = None
         self._loader: Loader | None = None
         self._holds_javascript = False
+        self._own_thread = own_thread
+        self._home: Home | None = None
+        self._settling_in = get_original("_thread", "allocate_lock")()  # OS threads that start it
+        self._changing = RLock()  # greenlets that start, drain or stop it
+        self._refusal = ""  # why calls are refused, once it has run
+        _known.add(self)
 
     # -- starting and stopping -----------------------------------------------------------------
 
     def start(self) -> None:
         """Open the store, load every spec, and run. A bad spec stops no other; `status` tells.
 
-        Raises StoreUnavailable; SpecInvalid for the specs handed in.
+        Raises StoreUnavailable; SpecInvalid for the specs handed in; Inactive in an OS process that
+        was forked while it ran.
         """
-        if self._loader is not None:
-            return
+        self._start_on(self._settled(again=True))
+
+    def _start_on(self, home: Home) -> None:
+        try:
+            home.run(self._start)
+        except BaseException:
+            if self._home is not home:
+                home.join()
+            raise
+
+    def _settled(self, again: bool = False) -> Home:
+        """The hub to live on, chosen at first. Raises Inactive once it has stopped."""
+        home = self._home
+        if home is None or self._refusal:
+            with self._settling_in:
+                if self._refusal and not (again and self._refusal == STOPPED):
+                    raise Inactive(self._refusal)
+                if self._home is None:
+                    own = not has_hub() if self._own_thread is None else self._own_thread
+                    self._home, self._refusal = Home(own), ""
+                home = self._home
+        return home
+
+    def _start(self) -> None:
+        with self._changing:
+            if self._loader is None and self._services is None:
+                self._open()
+
+    def _open(self) -> None:
         self._opened = open_store(self._store) if isinstance(self._store, str) else self._store
         try:
             self._services = Services(self.namespace, self.settings, self.scheme)
             limits = self.settings.javascript
             javascript.hold(javascript.Limits(limits.workers, limits.timeout, limits.memory_mib))
             self._holds_javascript = True
-            self._services.operations.update({**self.operations.opcodes(), **self._registered})
+            self._services.operations.update({**self._operations().opcodes(), **self._registered})
             self._table = Table(self._services)
             if self._specs is not None:
-                self.operations.apply(self._specs)
+                self._operations().apply(self._specs)
             loader = Loader(self._table, self._opened.specs, self.namespace)
             loader.start()
             self._loader = loader
         except BaseException:
-            self.stop()
+            self._close()
+            self._leave("")
             raise
 
+    def drain(self) -> None:
+        """Stop the sources, refuse calls, and wait for what is under way, up to the grace. What the
+        nodes hold stays open until `stop`."""
+        home = self._home
+        if home is not None:
+            home.run(self._drain)
+
+    def _drain(self) -> None:
+        with self._changing:
+            if self._loader is None or self._table is None or self._services is None:
+                return
+            self._refusal = DRAINING
+            self._loader.stop()
+            symbols = self._table.symbols
+            sources = [i for i, s in symbols.items() if isinstance(s.version.node, Source)]
+            self._table.change(dict.fromkeys(sources))
+            self._await_processes(self._services)
+
     def stop(self) -> None:
-        """Stop the sources, give what is under way the grace, close everything."""
+        """Stop the sources, give what is under way the grace, close everything. A second stop does
+        nothing. In a signal handler that gevent runs it only begins to stop."""
+        home = self._home
+        if home is None:
+            return
+        if gevent.getcurrent() is home.hub:
+            gevent.spawn(self.stop)
+            return
+        with suppress(Inactive):  # another thread has stopped it meanwhile
+            home.run(self._stop)
+        home.join()
+
+    def _stop(self) -> None:
+        with self._changing:
+            if self._home is not None:
+                self._close()
+                self._leave(STOPPED)
+
+    def _leave(self, refusal: str) -> None:
+        home, self._home, self._refusal = self._home, None, refusal
+        if home is not None:
+            home.close()
+
+    def _close(self) -> None:
         if self._loader is not None:
             self._loader.stop()
             self._loader = None
@@ -110,15 +216,18 @@ class Runtime:
             self._opened = None
 
     def _finish(self, services: Services) -> None:
-        """Wait for what no node holds any more: processes whose children go on, calls."""
+        """End what no node holds any more: processes whose children go on, calls."""
+        self._await_processes(services)
+        for process in list(services.processes):
+            process.exit(GreenflowError("the runtime stopped, and the grace is over"))
+
+    def _await_processes(self, services: Services) -> None:
         one_less, end = Event(), monotonic() + self.settings.grace
         for process in services.processes:
             process.on_exit(one_less.set)
         while services.processes and (left := end - monotonic()) > 0:
             one_less.clear()
             one_less.wait(left)
-        for process in list(services.processes):
-            process.exit(GreenflowError("the runtime stopped, and the grace is over"))
 
     def __enter__(self) -> Self:
         self.start()
@@ -142,6 +251,19 @@ class Runtime:
 
     # -- using it ------------------------------------------------------------------------------
 
+    def run(self, function: Callable[..., T], *args: Any) -> T:
+        """What the function returns or raises, run on the runtime's hub, from any OS thread. Starts
+        the runtime if it has not run yet.
+
+        On the runtime's thread it is simply called. Elsewhere it runs in a greenlet of its own with
+        the caller's context variables; who stops waiting, as by an interrupt, has it killed. Raises
+        what `start` does, and Inactive once the runtime drains or is stopped.
+        """
+        home = self._settled()
+        if self._loader is None:
+            self._start_on(home)
+        return home.run(function, *args)
+
     def call(
         self, node: str, payload: Any = None, *, port: str = "in", timeout: float | None = None
     ) -> Any:
@@ -150,6 +272,9 @@ class Runtime:
         NOTHING is returned as None. Raises the error that the workflow answers, Inactive for a node
         that is not running, TimeoutError after `timeout` seconds: the process is exited then.
         """
+        return self.run(self._call, node, payload, port, timeout)
+
+    def _call(self, node: str, payload: Any, port: str, timeout: float | None) -> Any:
         table, services = self._running()
         entry = OutPort()
         entry.links = (table.input(node, port),)
@@ -174,6 +299,12 @@ class Runtime:
     @property
     def operations(self) -> Operations:
         """What may be asked of the stored specs."""
+        home = self._home
+        if home is None:
+            raise Inactive("the runtime is not started")
+        return _Operations(home, self._operations())
+
+    def _operations(self) -> Operations:
         if self._opened is None:
             raise Inactive("the runtime is not started")
         scope = self.settings.syscall.namespace
@@ -196,6 +327,12 @@ class Runtime:
 
     def status(self) -> list[dict[str, Any]]:
         """Every symbol: id, name, kind, whether it is active, and what is wrong; ordered by id."""
+        home = self._home
+        if home is None:
+            raise Inactive("the runtime is not started")
+        return home.run(self._status)
+
+    def _status(self) -> list[dict[str, Any]]:
         symbols = sorted(self.table.symbols.values(), key=lambda symbol: symbol.id)
         return [
             {
@@ -208,10 +345,63 @@ class Runtime:
             for symbol in symbols
         ]
 
+    def _forked(self) -> None:
+        """In the child of a fork: what has not started yet may start, what ran does not run."""
+        self._settling_in = get_original("_thread", "allocate_lock")()
+        if self._home is not None:
+            _left_to_the_parent.append(self.__dict__.copy())
+            self._home = self._opened = self._services = self._table = self._loader = None
+            self._holds_javascript = False
+            self._changing = RLock()
+            self._refusal = FORKED
+
     def _running(self) -> tuple[Table, Services]:
         if self._table is None or self._services is None:
             raise Inactive("the runtime is not started")
         return self._table, self._services
+
+
+class _Operations(Operations):
+    """The operations of a runtime, for any OS thread."""
+
+    def __init__(self, home: Home, inner: Operations) -> None:
+        super().__init__(inner.collection, inner.scheme, inner.namespace, inner.scope)
+        self._home = home
+
+    def create(self, documents: Any) -> list[Record]:
+        return self._home.run(super().create, documents)
+
+    def apply(self, documents: Any) -> list[Record]:
+        return self._home.run(super().apply, documents)
+
+    def update(self, patches: Any) -> list[Record]:
+        return self._home.run(super().update, patches)
+
+    def read(self, filter: Any = None) -> list[Record]:
+        return self._home.run(super().read, filter)
+
+    def delete(self, filter: Any = None) -> list[Record]:
+        return self._home.run(super().delete, filter)
+
+
+def _forked() -> None:
+    """Threads, connections and sockets of a runtime are its parent's: none of them is touched."""
+    for runtime in list(_known):
+        runtime._forked()
+
+
+def _at_exit() -> None:
+    for runtime in list(_known):
+        if runtime._loader is not None:
+            _log.warning(
+                "the program ends while the runtime of namespace %r runs, and what is under way in "
+                "it is lost: call stop(), or use it as a context manager",
+                runtime.namespace,
+            )
+
+
+os.register_at_fork(after_in_child=_forked)
+atexit.register(_at_exit)
 
 
 def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:

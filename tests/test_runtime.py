@@ -64,12 +64,18 @@ def test_what_a_caller_gets_is_its_own() -> None:
 
 
 def test_before_the_start_and_after_the_stop_it_says_so() -> None:
-    flow = Runtime("memory://")
+    flow = Runtime("memory://", specs=snippet("a"))
+    flow.stop()
     with pytest.raises(Inactive, match="not started"):
-        flow.call("a")
-    flow.start()
+        flow.status()
+    assert flow.call("a") == "x"
     flow.start()
     flow.stop()
+    flow.stop()
+    with pytest.raises(Inactive, match=r"stopped; start it again with start\(\)"):
+        flow.call("a")
+    flow.start()
+    assert flow.call("a") == "x"
     flow.stop()
     with pytest.raises(Inactive, match="not started"):
         flow.status()
