@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from greenflow.config import Settings
     from greenflow.errors import GreenflowError
+    from greenflow.local import Local, enter
     from greenflow.node import Context, Node
     from greenflow.packet import NOTHING, Fault
+    from greenflow.process import current
     from greenflow.runtime import Runtime
     from greenflow.scheme import Scheme
     from greenflow.source import Source
@@ -24,12 +26,15 @@ __all__ = [
     "Context",
     "Fault",
     "GreenflowError",
+    "Local",
     "Node",
     "Runtime",
     "Scheme",
     "Settings",
     "Source",
     "Spec",
+    "current",
+    "enter",
 ]
 
 _MODULES = {
@@ -37,12 +42,15 @@ _MODULES = {
     "Context": "node",
     "Fault": "packet",
     "GreenflowError": "errors",
+    "Local": "local",
     "Node": "node",
     "Runtime": "runtime",
     "Scheme": "scheme",
     "Settings": "config",
     "Source": "source",
     "Spec": "spec",
+    "current": "process",
+    "enter": "local",
 }
 
 

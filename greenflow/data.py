@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 _log = logging.getLogger("greenflow.process")
+_MISSING = object()
 
 
 class Data:
@@ -35,9 +36,9 @@ class Data:
         """Write at this level."""
         self._items[key] = value
 
-    def delete(self, key: Any) -> None:
-        """Remove from this level, if it is there."""
-        self._items.pop(key, None)
+    def delete(self, key: Any) -> bool:
+        """Remove from this level; whether it was there."""
+        return self._items.pop(key, _MISSING) is not _MISSING
 
     def take(self, key: Any, default: Any = None) -> Any:
         """Read and remove at the nearest level that has the key: one taker gets the value."""

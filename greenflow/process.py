@@ -20,7 +20,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Set
 from contextlib import AbstractContextManager, contextmanager
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
 from functools import partial
 from time import monotonic
 from typing import Any, TypeVar
@@ -47,7 +47,13 @@ GRACE = 30.0  # seconds that exit waits for calls that must not be interrupted (
 _log = logging.getLogger("greenflow.process")
 _numbers = itertools.count(1)
 _NO_CHILDREN: frozenset[Process] = frozenset()  # of all that never had one: a set each costs time
+_current: ContextVar[Process | None] = ContextVar("greenflow.process", default=None)
 _shielded: set[Any] = set()  # greenlets inside `shield`; each adds and removes only itself
+
+
+def current() -> Process | None:
+    """The process that the calling code runs in, for code without a Context; None outside."""
+    return _current.get()
 
 
 class Reader:
@@ -248,6 +254,14 @@ class Process:
         return context.run(self._ask, port, values)
 
     def _ask(self, port: OutPort, values: tuple[Any, ...]) -> list[Any]:
+        # Not for longer: the process has this context, and would hold itself.
+        before = _current.set(self)
+        try:
+            return self._ask_inside(port, values)
+        finally:
+            _current.reset(before)
+
+    def _ask_inside(self, port: OutPort, values: tuple[Any, ...]) -> list[Any]:
         me = getcurrent()
         if me in self._runners:  # a handler asks its own process: a helper runs what is ready
             reply = self.write(port, values, self.hops + 1)
@@ -341,6 +355,7 @@ class Process:
     def _help(self, function: Callable[..., object], args: tuple[Any, ...]) -> None:
         me = getcurrent()
         self._runners.add(me)
+        _current.set(self)
         try:
             function(*args)
         except (Interrupt, GreenletExit):
@@ -364,7 +379,9 @@ class Process:
         inside = me in self._runners
         self._runners.add(me)
         try:
-            return self._context.copy().run(function, *args)
+            context = self._context.copy()
+            context.run(_current.set, self)
+            return context.run(function, *args)
         finally:
             if not inside:
                 self._run_no_more(me)
@@ -439,7 +456,7 @@ class Process:
         self._runners.add(me)  # an exit meanwhile waits for it
         _shielded.add(me)
         try:
-            error = self._resources.release(error, hooks=False)
+            error = self._release(self._resources, error, hooks=False)
         finally:
             if not shielded:
                 _shielded.discard(me)
@@ -450,6 +467,14 @@ class Process:
                 self._leaving.outermost[me]
             )  # a handler of the parent settles its child
         return error
+
+    def _release(
+        self, resources: Resources, error: BaseException | None, *, hooks: bool
+    ) -> BaseException | None:
+        """Release as a part of the process: what commits may use its Local, too."""
+        context = self._context.copy()
+        context.run(_current.set, self)
+        return context.run(resources.release, error, hooks=hooks)
 
     # -- ending --------------------------------------------------------------------------------
 
@@ -530,7 +555,7 @@ class Process:
             self.ready.clear()
         self.readers.clear()
         if self._resources is not None:
-            self.error = self._resources.release(self.error, hooks=True)
+            self.error = self._release(self._resources, self.error, hooks=True)
         self.state = EXITED
         if self._registry is not None:
             self._registry.discard(self)
