@@ -144,6 +144,14 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
             description="time that what is under way has to end before it is ended, as 30 or 1m30s",
         ),
     ] = 30.0
+    hub_guard: Annotated[
+        float,
+        Meta(
+            extra=_DURATION,
+            description="how long a node may block all others before the log names it, as 100ms; "
+            "0 for never",
+        ),
+    ] = 0.1
     output: Annotated[
         Literal["table", "json", "yaml"], Meta(description="form of data on standard output")
     ] = "table"

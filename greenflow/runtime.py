@@ -26,9 +26,11 @@ from weakref import WeakSet
 
 import gevent
 from gevent.event import Event
+from gevent.hub import Hub
 from gevent.lock import RLock
 from gevent.monkey import get_original
 
+from greenflow import guard
 from greenflow.config import Settings
 from greenflow.errors import GreenflowError, Inactive
 from greenflow.lang import javascript
@@ -92,6 +94,7 @@ class Runtime:
         self._table: Table | None = None
         self._loader: Loader | None = None
         self._holds_javascript = False
+        self._guarded: Hub | None = None
         self._own_thread = own_thread
         self._home: Home | None = None
         self._settling_in = get_original("_thread", "allocate_lock")()  # OS threads that start it
@@ -149,6 +152,9 @@ class Runtime:
             loader = Loader(self._table, self._opened.specs, self.namespace)
             loader.start()
             self._loader = loader
+            if self.settings.hub_guard:
+                self._guarded = gevent.get_hub()
+                guard.hold(self._guarded, self.settings.hub_guard)
         except BaseException:
             self._close()
             self._leave("")
@@ -207,6 +213,9 @@ class Runtime:
             self._finish(self._services)
             self._services.close()
             self._services = None
+        if self._guarded is not None:
+            guard.release(self._guarded)
+            self._guarded = None
         if self._holds_javascript:
             javascript.release()
             self._holds_javascript = False
@@ -351,7 +360,7 @@ class Runtime:
         if self._home is not None:
             _left_to_the_parent.append(self.__dict__.copy())
             self._home = self._opened = self._services = self._table = self._loader = None
-            self._holds_javascript = False
+            self._holds_javascript, self._guarded = False, None
             self._changing = RLock()
             self._refusal = FORKED
 

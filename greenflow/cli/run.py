@@ -34,21 +34,26 @@ logger = logging.getLogger("greenflow.cli.run")
 @click.command("run", short_help="Run specs of files or of a store.")
 @click.argument("files", nargs=-1, metavar="[FILE]...")
 @click.option("--wait", is_flag=True, help="Wait for a store that is away at the start.")
+@click.option("--no-hub-guard", is_flag=True, help="Do not say which nodes block all others.")
 @with_settings(
     ("grace", "--grace"),
+    ("hub_guard", "--hub-guard"),
     ("environment", "--environment"),
     ("listener.host", "--listener-host"),
     ("http.allow", "--http-allow"),
 )
-def command(settings: Settings, files: tuple[str, ...], wait: bool) -> None:
+def command(settings: Settings, files: tuple[str, ...], wait: bool, no_hub_guard: bool) -> None:
     """Runs the specs of files (or folders, or - for standard input), or without FILE those of the
     store.
 
     Files are followed: saving one applies what changed. A faulty save changes nothing. SIGTERM and
     SIGINT drain what is under way within the grace; a second one ends at once.
     """
+    import msgspec
     from gevent.event import Event
 
+    if no_hub_guard:
+        settings = msgspec.structs.replace(settings, hub_guard=0.0)
     stopping = Event()
     _stop_at_signals(stopping)
     _allow_many_files()
