@@ -18,6 +18,7 @@ from functools import partial
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar, get_args
 
+from greenflow.clock import Clock
 from greenflow.errors import SpecFault
 from greenflow.packet import NOTHING, Fault, Packet, Reply, echo
 from greenflow.port import ERROR, InPort, OutPort, canonical, parse
@@ -51,10 +52,20 @@ class Compiler(Protocol):
 
 
 class Services:
-    """What a runtime hands to its nodes. One for each runtime."""
+    """What a runtime hands to its nodes. One for each runtime.
 
-    def __init__(self, namespace: str, settings: Settings, compiler: Compiler) -> None:
+    A node that waits, or asks what time it is, does so by `clock`: a test sets it.
+    """
+
+    def __init__(
+        self,
+        namespace: str,
+        settings: Settings,
+        compiler: Compiler,
+        clock: Clock = Clock(),  # noqa: B008 - has no state
+    ) -> None:
         self.namespace, self.settings, self.compiler = namespace, settings, compiler
+        self.clock = clock
         self.processes: set[Process] = set()  # every live process without a parent
         self.operations: dict[str, Callable[..., Any]] = {}  # what `syscall` may call, by opcode
         self._shared: dict[object, tuple[Any, Callable[[Any], object]]] = {}
@@ -271,6 +282,14 @@ class Node(Generic[S]):
         else:
             packet.answer(echo(value, self))
 
+    def write(self, process: Process, port: OutPort, values: tuple[Any, ...], hops: int) -> Reply:
+        """Write values that the node will wait for."""
+        return process.write(port, values, hops, self)
+
+    def ask(self, process: Process, port: OutPort, payload: Any) -> Any:
+        """Write a payload that begins a workflow, and wait for its answer."""
+        return process.ask(port, payload)[0]
+
     def receiver(self, handle: Handler) -> Receive:
         """Turn a handler into what a port calls for each packet."""
         node, reads_only, send, out = self, self.reads_only, self.send, self.out
@@ -413,7 +432,7 @@ class Context:
             self.released = True
             self.reader.release()
         sent = values if node.reads_only else tuple(map(adopt, values))
-        reply = process.write(node.output(port), sent, self.packet.hops + 1, node)
+        reply = node.write(process, node.output(port), sent, self.packet.hops + 1)
         process.wait_in_turn(reply)
         return reply.values if node.reads_only else [copy(answer) for answer in reply.values]
 

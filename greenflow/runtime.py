@@ -31,6 +31,7 @@ from gevent.lock import RLock
 from gevent.monkey import get_original
 
 from greenflow import guard
+from greenflow.clock import Clock
 from greenflow.config import Settings
 from greenflow.errors import GreenflowError, Inactive
 from greenflow.lang import javascript
@@ -71,7 +72,7 @@ class Runtime:
     `store` is a URL or an open store; a store that is handed in stays open, and must be of the hub
     that the runtime lives on. `specs` are applied before the start. `own_thread` says whether it
     lives in an OS thread of its own; by default it does unless the program is monkey-patched or the
-    thread that starts it has a hub.
+    thread that starts it has a hub. `clock` is what its nodes wait by, the system's by default.
     """
 
     def __init__(
@@ -83,11 +84,13 @@ class Runtime:
         settings: Settings | None = None,
         scheme: Scheme | None = None,
         own_thread: bool | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.settings = settings or Settings()
         self.namespace = namespace or self.settings.namespace
         self.scheme = scheme or Scheme.installed()
         self._store, self._specs = store, specs
+        self._clock = clock or Clock()
         self._registered: dict[str, Callable[..., Any]] = {}
         self._opened: Store | None = None
         self._services: Services | None = None
@@ -141,7 +144,7 @@ class Runtime:
     def _open(self) -> None:
         self._opened = open_store(self._store) if isinstance(self._store, str) else self._store
         try:
-            self._services = Services(self.namespace, self.settings, self.scheme)
+            self._services = Services(self.namespace, self.settings, self.scheme, self._clock)
             limits = self.settings.javascript
             javascript.hold(javascript.Limits(limits.workers, limits.timeout, limits.memory_mib))
             self._holds_javascript = True

@@ -55,7 +55,7 @@ class Run:
     def ask(self, process: Process, port: OutPort, payload: Any) -> Any:
         """Write to the port and wait for the answer; without links it is NOTHING (BEHAVIOUR
         3.5)."""
-        return process.ask(port, payload)[0] if port.links else NOTHING
+        return self.node.ask(process, port, payload) if port.links else NOTHING
 
     def answered(self, process: Process) -> None:
         """The process is no longer in flight at this source."""
@@ -98,7 +98,7 @@ class Run:
 def conclude(node: Node[Any], process: Process, answer: Any) -> BaseException | None:
     """Give an error answer to the node's `error` link, settle, and log what nobody took."""
     if isinstance(answer, Fault) and node.error.links and process.state == RUNNING:
-        answer = process.ask(node.error, answer.error)[0]
+        answer = node.ask(process, node.error, answer.error)
     failure = process.settle(answer.error if isinstance(answer, Fault) else None)
     if failure is not None:
         log_unhandled(node, process, failure)

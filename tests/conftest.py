@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import gc
-import itertools
-import os
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from time import monotonic
 
-import gevent
 import pytest
-from greenlet import greenlet
 
+from greenflow.testing.leaks import Held
 from tests import mongo
-
-SECONDS = 3.0  # that what a test started may take to go away
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,59 +34,13 @@ def pytest_unconfigure() -> None:
     mongo.close()
 
 
-def _greenlets() -> set[int]:
-    return {
-        id(thing)
-        for thing in gc.get_objects()
-        if issubclass(type(thing), greenlet)  # a weak proxy would be asked for its referent's class
-        and not thing.dead
-        and not isinstance(thing, gevent.hub.Hub)
-        and thing.parent is not None
-        and bool(thing)
-    }
-
-
-def _descriptors() -> dict[str, str]:
-    found = {}
-    for number in os.listdir("/proc/self/fd"):
-        try:
-            found[number] = os.readlink(f"/proc/self/fd/{number}")
-        except FileNotFoundError:
-            continue  # the descriptor of the listing itself
-    return {number: target for number, target in found.items() if "/proc/" not in target}
-
-
-def _threads() -> set[str]:
-    # Python code in a native thread of gevent's leaves a dummy behind, which goes with nothing;
-    # such threads are looked for where they may be (tests/store/conftest.py).
-    return {
-        f"{thread.name} {thread.ident}"
-        for thread in threading.enumerate()
-        if not isinstance(thread, threading._DummyThread)
-    }
-
-
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
     """Fails the test that leaves a greenlet, a thread or a descriptor behind."""
-    gevent.get_hub().loop  # noqa: B018 - the hub's own descriptors are not the test's
-    before = _greenlets(), _descriptors(), _threads()
+    before = Held.now()
     yield
-    end, turns = monotonic() + SECONDS, itertools.count()
-    while True:
-        left = (
-            _greenlets() - before[0],
-            {n: t for n, t in _descriptors().items() if before[1].get(n) != t},
-            _threads() - before[2],
-        )
-        if not any(left):
-            return
-        if monotonic() > end:
-            break
-        if next(turns) % 100 == 0:
-            gc.collect()
-        gevent.sleep(0)
-    pytest.fail(f"left behind: {len(left[0])} greenlets, descriptors {left[1]}, threads {left[2]}")
+    if (more := before.left()) is not None:
+        pytest.fail(f"left behind: {more}")
 
 
 @pytest.fixture

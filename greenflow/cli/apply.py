@@ -30,7 +30,7 @@ def command(settings: Settings, what: str, files: tuple[str, ...]) -> None:
 
     Everything is checked first; with one fault nothing is stored. Nothing is deleted.
     """
-    from greenflow.cli.batch import check, read_files
+    from greenflow.batch import check, read_files
     from greenflow.cli.collections import collection_of, validator_of
     from greenflow.cli.output import print_data, print_table
     from greenflow.store.base import open_store

@@ -13,7 +13,7 @@ from greenflow.errors import UnknownSpec
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from greenflow.cli.batch import Validator
+    from greenflow.batch import Validator
     from greenflow.store.base import Collection, Record, Store
 
 

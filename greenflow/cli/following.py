@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 
-from greenflow.cli.batch import Entry, Faulty, check, read_files
+from greenflow.batch import Entry, Faulty, check, read_files
 from greenflow.document import STANDARD_INPUT, Document, read_file
 from greenflow.errors import GreenflowError
 from greenflow.files import Watcher, follow

@@ -6,7 +6,6 @@ import json
 import random
 from typing import Annotated, Any
 
-import gevent
 import msgspec
 from msgspec import Meta
 
@@ -95,6 +94,6 @@ class Retry(Node[RetrySpec]):
             if type(answer) is not Fault:
                 return Answer(answer)
             if left:
-                gevent.sleep(seconds * (1 - backoff.jitter * random.random()))
+                self.services.clock.sleep(seconds * (1 - backoff.jitter * random.random()))
                 seconds = min(seconds * backoff.factor, backoff.max)
         return answer

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Annotated, Any
 
-import gevent
 from msgspec import Meta
 
 from greenflow.node import Answer, Context, Handler, Node, Send, node
@@ -130,7 +129,7 @@ class Sleep(Node[SleepSpec]):
     """Passes its input on after an interval."""
 
     def handle(self, ctx: Context, payload: Any) -> Any:
-        gevent.sleep(self.spec.interval)
+        self.services.clock.sleep(self.spec.interval)
         return payload
 
 

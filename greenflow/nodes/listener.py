@@ -277,7 +277,7 @@ class Listener(Source[ListenerSpec]):
         if type(answer) is Fault:
             unhandled = answer.error
             if self.error.links:
-                answer = process.ask(self.error, answer.error)[0]
+                answer = self.ask(process, self.error, answer.error)
                 unhandled = answer.error if type(answer) is Fault else None
         if unhandled is None:
             try:

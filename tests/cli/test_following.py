@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from greenflow.batch import Faulty
 from greenflow.cli import following
-from greenflow.cli.batch import Faulty
 from greenflow.cli.following import Followed
 from greenflow.config import Settings
 from greenflow.document import Document, read_file

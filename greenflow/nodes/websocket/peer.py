@@ -214,7 +214,7 @@ class Peer(Source[C]):
             assert self.out is not None
             answer = run.ask(process, self.out, payload)
             if type(answer) is Fault and self.error.links and process.state == RUNNING:
-                answer = process.ask(self.error, answer.error)[0]
+                answer = self.ask(process, self.error, answer.error)
             failure = process.settle(answer.error if type(answer) is Fault else None)
             if isinstance(failure, NotConnected) and not channel.is_open:
                 # Nobody waits for what it wanted to say, and that is no error of the workflow.

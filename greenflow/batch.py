@@ -1,6 +1,6 @@
-"""From files on the command line to a batch that may be stored: all of it is sound, or none.
+"""From files to a batch that may be stored: all of it is sound, or none.
 
-Lives here: reading, checking and the report of what is wrong, for every command that takes files.
+Lives here: reading, checking and the report of what is wrong, for whatever takes spec files.
 Every faulty spec is reported, each fault as `file:line:column: path: reason` (BEHAVIOUR 17.3).
 Only the faults of the texts and specs themselves are found here; what is taken in the store is the
 store's to say.

@@ -1,0 +1,306 @@
+"""`*.flow.yaml`: cases for a workflow, written as data.
+
+Lives here: the format, its strict reading, and the running of one case; pytest and the command line
+do it for their users. A file is one map, Suite; a case calls a node or asks a listener, and says
+what is answered and what passed which node. Each case has a flow of its own.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, NamedTuple
+
+from msgspec import Meta, Struct
+
+from greenflow import spec
+from greenflow.batch import Faulty
+from greenflow.document import Document, DocumentError, read_file
+from greenflow.errors import SpecFault, SpecInvalid, WorkflowError
+from greenflow.spec import Duration
+from greenflow.testing.clock import ManualClock
+from greenflow.testing.observing import sequence
+from greenflow.testing.running import Flow, flow
+
+SUFFIX = ".flow.yaml"
+
+MAX_SHOWN = 2000  # characters of a line of JSON in a report; a megabyte helps nobody
+
+
+class Step(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a replaced node does with a packet."""
+
+    answer: Annotated[Any, Meta(description="what it sends on, or answers")] = None
+    error: Annotated[str | None, Meta(description="what it raises instead")] = None
+
+
+class Request(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a listener is asked."""
+
+    method: Annotated[str, Meta(min_length=1)] = "GET"
+    path: Annotated[str, Meta(pattern="^/")] = "/"
+    header: dict[str, str] = {}
+    body: Annotated[Any, Meta(description="text as it is, anything else as JSON")] = None
+    listener: Annotated[str | None, Meta(description="its name, if there are several")] = None
+
+
+class Expected(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a listener answers; what is left out may be anything."""
+
+    status: int = 200
+    header: Annotated[dict[str, str], Meta(description="those that must be there")] = {}
+    body: Annotated[Any, Meta(description="as its Content-Type decodes")] = None
+
+
+class CaseSpec(Struct, frozen=True, forbid_unknown_fields=True):
+    """One case: `call` or `request`, and what comes of it."""
+
+    name: Annotated[str, Meta(min_length=1, description="what the case shows")]
+    call: Annotated[str | None, Meta(description="the node that gets the payload")] = None
+    port: Annotated[str, Meta(description="its in port")] = "in"
+    payload: Any = None
+    request: Annotated[Request | None, Meta(description="what the listener is asked")] = None
+    answer: Annotated[Any, Meta(description="what is answered, exactly")] = None
+    error: Annotated[
+        str | None, Meta(description="message of the error answered, or of one of its causes")
+    ] = None
+    response: Annotated[Expected | None, Meta(description="what the listener answers")] = None
+    passed: Annotated[
+        dict[str, dict[str, list[Any]]],
+        Meta(description="node to port to the payloads that passed, all of them, in order"),
+    ] = {}
+    timeout: Annotated[Duration, Meta(description="real time that the case may take")] = 10.0
+
+
+class Suite(Struct, frozen=True, forbid_unknown_fields=True):
+    """A whole file."""
+
+    specs: Annotated[
+        list[Any], Meta(min_length=1, description="files, from this file's folder, or specs")
+    ]
+    cases: Annotated[list[CaseSpec], Meta(min_length=1)]
+    replace: Annotated[
+        dict[str, list[Step]],
+        Meta(description="node to what it does instead: with each packet the next, the last stays"),
+    ] = {}
+    clock: Annotated[
+        Literal["real", "jump"], Meta(description="jump: what nodes sleep takes no time")
+    ] = "real"
+
+
+class CaseFailed(AssertionError):
+    """A workflow does not do what a case says. The message begins with `file:line:column:`."""
+
+
+class Case(NamedTuple):
+    """One case of a file; `run` runs it."""
+
+    suite: Suite
+    spec: CaseSpec
+    document: Document
+    path: str  # in the document, such as $.cases[0]
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return self.spec.name
+
+    @property
+    def line(self) -> int:
+        """Where it begins, from 1."""
+        return self.document.position(self.path)[0]
+
+    def run(self) -> None:
+        """Run it in a flow of its own.
+
+        Raises CaseFailed; Faulty, Inactive and LookupError for specs that cannot run; LeftBehind.
+        """
+        clock = ManualClock(jump=True) if self.suite.clock == "jump" else None
+        replace = {node: sequence(*map(_act, steps)) for node, steps in self.suite.replace.items()}
+        with flow(self._specs(), replace, clock=clock) as running:
+            self._look_at(running)
+
+    def _specs(self) -> Any:
+        """The specs under test, each file's with its own positions."""
+        folder = os.path.dirname(self.document.source)
+        return [
+            os.path.join(folder, one) if isinstance(one, str) else one for one in self.suite.specs
+        ]
+
+    def _look_at(self, running: Flow) -> None:
+        case = self.spec
+        if case.request is not None:
+            self._ask(running, case.request)
+        else:
+            self._call(running)
+        running.settle(case.timeout)
+        for node, ports in case.passed.items():
+            for port, wanted in ports.items():
+                at = f"passed.{node}.{port}"
+                try:
+                    found = running.passed(node, port)
+                except (LookupError, ValueError) as error:
+                    raise self._failed(at, str(error)) from None
+                self._same(at, wanted, found, f"what passed {node!r} by {port!r}")
+
+    def _call(self, running: Flow) -> None:
+        case = self.spec
+        try:
+            answer = running.call(
+                case.call or "", case.payload, port=case.port, timeout=case.timeout
+            )
+        except Exception as error:
+            if case.error is None:
+                raise self._failed("call", f"it raised {type(error).__name__}: {error}") from error
+            messages = list(_messages(error))
+            if case.error not in messages:
+                found = ", because of ".join(map(repr, messages))
+                raise self._failed("error", f"the error is {found}") from error
+            return
+        if case.error is not None:
+            raise self._failed("error", f"no error, but the answer {_text(answer)}")
+        if "answer" in self._written:
+            self._same("answer", case.answer, answer, "the answer")
+
+    def _ask(self, running: Flow, request: Request) -> None:
+        case, wanted = self.spec, self.spec.response or Expected()
+        response = running.request(
+            request.method,
+            request.path,
+            request.body,
+            request.header,
+            listener=request.listener,
+            timeout=case.timeout,
+        )
+        if response.status != wanted.status:
+            reason = f"status {response.status}, and the body {_text(response.body)}"
+            raise self._failed("response.status" if case.response else "request", reason)
+        for name, value in wanted.header.items():
+            self._same(f"response.header.{name}", value, response.header.get(name), name)
+        if "body" in (self._written.get("response") or {}):
+            self._same("response.body", wanted.body, response.body, "the body")
+
+    @property
+    def _written(self) -> dict[str, Any]:
+        """The case as it stands in the file: an expected null is not the same as nothing said."""
+        cases = self.document.data["cases"]
+        number = int(self.path.removeprefix("$.cases[").removesuffix("]"))
+        written: dict[str, Any] = cases[number] if isinstance(cases, list) else cases
+        return written
+
+    def _same(self, at: str, wanted: Any, found: Any, what: str) -> None:
+        if not _equal(wanted, found):
+            lines = difflib.ndiff(_lines(wanted), _lines(found))
+            diff = "\n".join(line for line in lines if not line.startswith("?"))
+            raise self._failed(at, f"{what} is not as expected (- expected, + found)\n{diff}")
+
+    def _failed(self, at: str, reason: str) -> CaseFailed:
+        line, column = self.document.position(f"{self.path}.{at}")
+        return CaseFailed(f"{self.document.source}:{line}:{column}: {self.name}: {reason}")
+
+
+def read_cases(path: str) -> list[Case]:
+    """The cases of a file. Raises Faulty with every fault as `file:line:column: path: reason`, and
+    OSError."""
+    try:
+        documents = read_file(path)
+    except DocumentError as error:
+        raise Faulty([str(error)]) from None
+    if len(documents) != 1:
+        raise Faulty([f"{path}: one map is wanted, with `specs` and `cases`"])
+    (document,) = documents
+    try:
+        suite = spec.decode(Suite, document.data, "$", _no_specs)
+        faults = list(_faults(suite))
+    except SpecInvalid as error:
+        faults = list(error.faults)
+    if faults:
+        raise Faulty(
+            f"{path}:{line}:{column}: {fault}"
+            for fault in faults
+            for line, column in [document.position(fault.path)]
+        )
+    return [Case(suite, case, document, f"$.cases[{i}]") for i, case in enumerate(suite.cases)]
+
+
+def _no_specs(document: Any, path: str) -> Any:
+    raise SpecInvalid([SpecFault(path, "no spec is expected here")])
+
+
+def _faults(suite: Suite) -> Iterator[SpecFault]:
+    """What types do not say."""
+    names: set[str] = set()
+    for i, one in enumerate(suite.specs):
+        if not isinstance(one, str | dict):
+            yield SpecFault(f"$.specs[{i}]", "the name of a file, or a spec")
+    for i, case in enumerate(suite.cases):
+        path = f"$.cases[{i}]"
+        if case.name in names:
+            yield SpecFault(f"{path}.name", "there is a case of this name already")
+        names.add(case.name)
+        if (case.call is None) == (case.request is None):
+            yield SpecFault(path, "a case has either `call` or `request`")
+        if case.call is None and (case.error is not None or case.answer is not None):
+            yield SpecFault(path, "`answer` and `error` are for `call`; a request has `response`")
+        if case.request is None and case.response is not None:
+            yield SpecFault(f"{path}.response", "for `request`; a call has `answer` or `error`")
+        if case.error is not None and case.answer is not None:
+            yield SpecFault(f"{path}.error", "either `answer` or `error`")
+    for node, steps in suite.replace.items():
+        if not steps:
+            yield SpecFault(f"$.replace.{node}", "at least one step")
+        for i, step in enumerate(steps):
+            if step.error is not None and step.answer is not None:
+                yield SpecFault(f"$.replace.{node}[{i}]", "either `answer` or `error`")
+
+
+def _act(step: Step) -> Any:
+    return step.answer if step.error is None else WorkflowError(step.error)
+
+
+def _messages(error: BaseException) -> Iterator[str]:
+    """The messages of an error, its causes and what groups hold (BEHAVIOUR 5.8)."""
+    seen: set[int] = set()
+    waiting: list[BaseException] = [error]
+    while waiting:
+        one = waiting.pop(0)
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield str(one.message if isinstance(one, BaseExceptionGroup) else one)
+        if isinstance(one, BaseExceptionGroup):
+            waiting.extend(one.exceptions)
+        if one.__cause__ is not None:
+            waiting.append(one.__cause__)
+
+
+def _equal(wanted: Any, found: Any) -> bool:
+    """Equal as values of a workflow: true is not 1, an error is its message, bytes their text."""
+    if isinstance(found, Exception):
+        return isinstance(wanted, str) and wanted in _messages(found)
+    if isinstance(found, bytes) and isinstance(wanted, str):
+        return found == wanted.encode()
+    if isinstance(wanted, dict) and isinstance(found, dict):
+        return wanted.keys() == found.keys() and all(_equal(wanted[k], found[k]) for k in wanted)
+    if isinstance(wanted, list) and isinstance(found, list):
+        return len(wanted) == len(found) and all(map(_equal, wanted, found))
+    if isinstance(wanted, bool) or isinstance(found, bool):
+        return wanted is found
+    return bool(wanted == found)
+
+
+def _lines(value: Any) -> list[str]:
+    text = json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True, default=_shown)
+    return [line[:MAX_SHOWN] for line in text.splitlines()]
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=_shown)[:MAX_SHOWN]
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    return str(value)

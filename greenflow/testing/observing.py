@@ -1,0 +1,195 @@
+"""Nodes under test: what passes their ports is noted, and some are replaced.
+
+Lives here: the scheme that makes such nodes, the record, and what takes the place of a node. A node
+under test is of a sub-class of its kind that looks at its own doors; it handles packets as ever, in
+the same order, and the packets of other runtimes pay nothing for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from time import monotonic
+from typing import Any, NamedTuple
+
+import msgspec
+from gevent.event import Event
+
+from greenflow.net.server import UNIX
+from greenflow.node import Answer, Context, Node, Send, Services
+from greenflow.nodes.listener import ListenerSpec
+from greenflow.packet import Packet, Reply
+from greenflow.port import InPort, OutPort, canonical
+from greenflow.process import Process, Reader
+from greenflow.scheme import Scheme
+from greenflow.spec import Spec
+from greenflow.value import copy
+
+LOOPBACK = "127.0.0.1"
+
+
+class Passed(NamedTuple):
+    """A packet that entered or left a node by one of its ports."""
+
+    node: str
+    port: str
+    payload: Any
+    process: int  # the number of the process, as the log has it
+
+
+class sequence:
+    """What a replaced node does with the first packet, the second, and so on: each a function, an
+    error or an answer. The last one stays."""
+
+    def __init__(self, *steps: Any) -> None:
+        if not steps:
+            raise ValueError("a sequence has at least one step")
+        self.steps = steps
+
+
+class Record:
+    """What passed the nodes of one flow, in order. Nodes without a name go by their kind."""
+
+    def __init__(self) -> None:
+        self.passed: list[Passed] = []
+        self.names: set[str] = set()  # of all nodes that were made
+        self.ports: dict[OutPort, dict[tuple[str, str], None]] = {}
+        self._more = Event()
+
+    def note(self, node: str, port: str, payload: Any, process: Process) -> None:
+        self.passed.append(Passed(node, port, payload, process.id))
+        self._more.set()
+
+    def left(self, port: OutPort, payload: Any, process: Process) -> None:
+        """A payload leaves by a port, which a block and its last node may have in common."""
+        for node, name in self.ports.get(port, ()):
+            self.note(node, name, payload, process)
+
+    def of(self, node: str, port: str) -> list[Any]:
+        """Copies of the payloads that passed a port so far. Raises LookupError for an unknown
+        node."""
+        if node not in self.names:
+            raise LookupError(f"no node {node!r}; there are {', '.join(sorted(self.names))}")
+        port = canonical(port)
+        return [copy(p.payload) for p in self.passed if p.node == node and p.port == port]
+
+    def wait(self, node: str, port: str, count: int, seconds: float) -> list[Any]:
+        """`of`, when at least so many payloads have passed. Raises AssertionError after so many
+        real seconds, with what has."""
+        end = monotonic() + seconds
+        while len(found := self.of(node, port)) < count and (left := end - monotonic()) > 0:
+            self._more.clear()
+            self._more.wait(left)
+        if len(found) < count:
+            raise AssertionError(
+                f"{len(found)} of {count} packets passed {node!r} by {port!r} in {seconds:g} s: "
+                f"{found!r}"
+            )
+        return found
+
+
+class Observed(Node[Any]):
+    """Mixed into the kind of a node under test."""
+
+    record: Record
+
+    @property
+    def label(self) -> str:
+        """What the node is called in the record."""
+        return str(self.spec.name or self.spec.kind)
+
+    def input(self, name: str) -> InPort | None:
+        known = canonical(name) in self.in_ports
+        port = super().input(name)
+        if port is not None and not known:
+            port.receive = self._entering(canonical(name), port.receive)
+        return port
+
+    def _entering(
+        self, port: str, receive: Callable[[Reader, Packet], bool]
+    ) -> Callable[[Reader, Packet], bool]:
+        def enter(reader: Reader, packet: Packet) -> bool:
+            self.record.note(self.label, port, packet.payload, packet.process)
+            return receive(reader, packet)
+
+        return enter
+
+    def output(self, name: str) -> OutPort:
+        port = super().output(name)
+        self.record.ports.setdefault(port, {})[self.label, canonical(name)] = None
+        return port
+
+    def send(self, packet: Packet, port: OutPort, value: Any) -> None:
+        self.record.left(port, value, packet.process)
+        super().send(packet, port, value)
+
+    def send_all(self, packet: Packet, sends: list[Send]) -> None:
+        if len(sends) != 1:  # one is sent by `send`
+            for port, value in sends:
+                self.record.left(port, value, packet.process)
+        super().send_all(packet, sends)
+
+    def write(self, process: Process, port: OutPort, values: tuple[Any, ...], hops: int) -> Reply:
+        for value in values:
+            self.record.left(port, value, process)
+        return super().write(process, port, values, hops)
+
+    def ask(self, process: Process, port: OutPort, payload: Any) -> Any:
+        self.record.left(port, payload, process)
+        return super().ask(process, port, payload)
+
+
+class Replacement(Node[Any]):
+    """Stands in for a node of any kind: it has its ports and links, and does what a test says."""
+
+    steps: tuple[Any, ...] = ()
+
+    def __init__(self, spec: Spec, services: Services) -> None:
+        super().__init__(spec, services)
+        self.done = 0
+
+    def handle(self, ctx: Context, payload: Any) -> Any:
+        step = self.steps[min(self.done, len(self.steps) - 1)]
+        self.done += 1
+        if isinstance(step, Exception):
+            raise step
+        result = step(payload) if callable(step) else step
+        return result if self.out is not None else Answer(result)
+
+
+class ObservingScheme(Scheme):
+    """The kinds of another scheme, whose nodes are under test.
+
+    `replace` maps the name of a node, also of one in a block, to a function of the payload, an
+    error, an answer, or a `sequence` of them. Listeners open a free port of the loopback address.
+    """
+
+    def __init__(self, scheme: Scheme, record: Record, replace: Mapping[str, Any]) -> None:
+        super().__init__(scheme._known)
+        self._record, self._replace = record, dict(replace)
+        self._made: dict[object, type[Node[Any]]] = {}
+
+    def class_for(self, spec: Spec) -> type[Node[Any]]:
+        kind = super().class_for(spec)
+        replaced = spec.name if spec.name in self._replace else None
+        key = kind, replaced
+        if key not in self._made:
+            made: type[Node[Any]] = kind
+            body: dict[str, Any] = {"record": self._record}
+            if replaced is not None:
+                step = self._replace[replaced]
+                made = Replacement
+                body["steps"] = step.steps if isinstance(step, sequence) else (step,)
+                body["ports"] = classmethod(lambda _, spec, compiler: kind.ports(spec, compiler))
+            body |= {"kind": kind.kind, "spec_type": kind.spec_type}
+            self._made[key] = type(kind.__name__, (Observed, made), body)
+        return self._made[key]
+
+    def compile(self, spec: Spec, services: Services) -> Node[Any]:
+        self._record.names.add(spec.name or spec.kind)
+        if isinstance(spec, ListenerSpec) and not (spec.host or "").startswith(UNIX):
+            spec = msgspec.structs.replace(spec, host=LOOPBACK, port=0)
+        return super().compile(spec, services)
+
+    def missing(self) -> list[str]:
+        """The nodes to be replaced that there are none of."""
+        return [name for name in self._replace if name not in self._record.names]

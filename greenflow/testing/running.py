@@ -1,0 +1,213 @@
+"""Workflows under test: specs of files or lists, run in memory and asked.
+
+Lives here: `flow` and Flow. The nodes are real, the listeners are real and answer over real
+sockets; only what a test names is replaced. What a flow started has to be gone when it ends.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPMessage
+from os import PathLike
+from typing import Any, NamedTuple
+
+import gevent
+import gevent.event
+import gevent.socket
+import gevent.ssl
+
+from greenflow import mime
+from greenflow.batch import check, read_files
+from greenflow.clock import Clock
+from greenflow.config import Settings
+from greenflow.document import Document, read
+from greenflow.errors import Inactive
+from greenflow.net.url import parse_url
+from greenflow.nodes.listener import Listener
+from greenflow.process import Process
+from greenflow.runtime import Runtime
+from greenflow.scheme import Scheme
+from greenflow.testing.leaks import Held, LeftBehind
+from greenflow.testing.observing import ObservingScheme, Passed, Record
+
+SECONDS = 10.0  # after which what a test waits for has failed
+GRACE = 5.0  # seconds, for a flow whose settings say nothing: a test that blocks should end soon
+
+Specs = str | PathLike[str] | Mapping[str, Any] | list[Any]
+
+
+class Response(NamedTuple):
+    """What a listener answered; `body` is decoded by its Content-Type, as a node would see it."""
+
+    status: int
+    header: HTTPMessage
+    body: Any
+
+
+class Flow:
+    """A workflow that runs, and what passed its nodes."""
+
+    def __init__(self, runtime: Runtime, record: Record) -> None:
+        self.runtime, self._record = runtime, record
+
+    def call(
+        self, node: str, payload: Any = None, *, port: str = "in", timeout: float = SECONDS
+    ) -> Any:
+        """Send a payload to a node and return its answer, as `Runtime.call` does."""
+        return self.runtime.call(node, payload, port=port, timeout=timeout)
+
+    def start(
+        self, node: str, payload: Any = None, *, port: str = "in"
+    ) -> gevent.Greenlet[..., Any]:
+        """`call` in a greenlet of its own; its `get` returns the answer."""
+        return gevent.spawn(self.call, node, payload, port=port)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        header: Mapping[str, str] | None = None,
+        *,
+        listener: str | None = None,
+        timeout: float = SECONDS,
+    ) -> Response:
+        """Ask a listener over its socket: the one of that name, or the only one there is.
+
+        A body of bytes or text is sent as it is, any other as JSON. Redirects are not followed, and
+        certificates not checked. Raises LookupError for no such listener, OSError and HTTPException
+        for what a client may meet, TimeoutError.
+        """
+        headers = dict(header or {})
+        if body is not None and not isinstance(body, bytes):
+            kind, body, _ = mime.encode(body, None if isinstance(body, str) else mime.JSON)
+            headers.setdefault("Content-Type", kind)
+        with gevent.Timeout(timeout, TimeoutError(f"no answer within {timeout:g} s")):
+            connection = self._connect(self._listener(listener))
+            try:
+                connection.request(method, path, body, headers)
+                response = connection.getresponse()
+                content = response.read()
+            finally:
+                connection.close()
+        decoded = mime.decode(response.headers.get("Content-Type"), content) if content else None
+        return Response(response.status, response.headers, decoded)
+
+    def passed(self, node: str, port: str = "in", *, count: int = 0) -> list[Any]:
+        """The payloads that entered or left a node by a port, in order; `out`, `error` and the like
+        are out ports. Waits until there are `count`, or raises AssertionError.
+
+        A node without a name goes by its kind. Raises LookupError for an unknown node.
+        """
+        return self._record.wait(node, port, count, SECONDS)
+
+    @property
+    def record(self) -> list[Passed]:
+        """Everything that passed, in order: node, port, payload, process."""
+        return list(self._record.passed)
+
+    def settle(self, timeout: float = SECONDS) -> None:
+        """Wait until no process runs, also none that `fork` left behind. Raises AssertionError."""
+        processes = self.runtime.services.processes
+        with gevent.Timeout(timeout, AssertionError(f"processes still run: {processes}")):
+            while processes:
+                one_less = gevent.event.Event()
+                for process in list(processes):
+                    process.on_exit(one_less.set)
+                one_less.wait()
+
+    def _listener(self, name: str | None) -> Listener:
+        found = {
+            symbol.name or symbol.id: symbol.version.node
+            for symbol in self.runtime.table.symbols.values()
+            if isinstance(symbol.version.node, Listener)
+        }
+        if name is None and len(found) == 1:
+            return next(iter(found.values()))
+        if name not in found:
+            raise LookupError(f"which listener? There are {', '.join(found) or 'none'}")
+        return found[name]
+
+    def _connect(self, listener: Listener) -> HTTPConnection:
+        url = parse_url(listener.address)
+        connection = HTTPConnection(url.host, url.port)
+        sock: Any = gevent.socket.create_connection((url.host, url.port))
+        if url.scheme == "https":
+            context = gevent.ssl.SSLContext(gevent.ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname, context.verify_mode = False, gevent.ssl.CERT_NONE
+            sock = context.wrap_socket(sock)
+        connection.sock = sock
+        return connection
+
+
+@contextmanager
+def flow(
+    specs: Specs,
+    replace: Mapping[str, Any] | None = None,
+    *,
+    settings: Settings | None = None,
+    clock: Clock | None = None,
+    scheme: Scheme | None = None,
+    leaks: bool = True,
+) -> Iterator[Flow]:
+    """Run specs in memory until the block ends.
+
+    `specs` is the path of a file or folder, a YAML text (of several lines), a spec, or a list of
+    those. `replace` maps names of nodes, also in blocks, to what they do instead: a function of the
+    payload, an error to raise, an answer, or a `sequence` of those; they keep their ports and
+    links. `clock` is what the nodes wait by. Listeners open a free port of 127.0.0.1.
+
+    Raises Faulty with every fault of the specs, Inactive when a node cannot run, LookupError for a
+    replaced node that is not there. With `leaks`, LeftBehind when greenlets, descriptors, threads
+    or processes of the block are there after its end.
+    """
+    before = Held.now() if leaks else None
+    record = Record()
+    chosen = ObservingScheme(scheme or Scheme.installed(), record, replace or {})
+    settings = settings or Settings(grace=GRACE)
+    documents = _documents(specs, chosen, settings.namespace)
+    runtime = Runtime("memory://", specs=documents, settings=settings, scheme=chosen, clock=clock)
+    with runtime:
+        _require(runtime, chosen)
+        running = Flow(runtime, record)
+        yield running
+        live = list(runtime.services.processes)
+    if before is not None:
+        _look_for_leaks(before, live)
+
+
+def _look_for_leaks(before: Held, processes: list[Process]) -> None:
+    """Raises LeftBehind for what is there after the end, and for processes that had to be ended."""
+    ended = sum(process.error is not None for process in processes)
+    found = [f"{ended} processes did not end within the grace"] if ended else []
+    if (more := before.left()) is not None:
+        found.append(f"left behind: {more}")
+    if found:
+        raise LeftBehind("the flow is over, but " + "; ".join(found))
+
+
+def _documents(specs: Specs, scheme: Scheme, namespace: str) -> list[dict[str, Any]]:
+    documents: list[Document] = []
+    data: list[dict[str, Any]] = []
+    for one in specs if isinstance(specs, list) else [specs]:
+        if isinstance(one, str) and "\n" in one:
+            documents += read(one, "specs")
+        elif isinstance(one, str | PathLike):
+            documents += read_files([os.fspath(one)])
+        else:
+            data.append(scheme.validate(one, namespace))
+    return [entry.data for entry in check(documents, scheme, namespace, named=False)] + data
+
+
+def _require(runtime: Runtime, scheme: ObservingScheme) -> None:
+    inactive = [
+        f"{status['name'] or status['id']}: {status['reason']}"
+        for status in runtime.status()
+        if not status["active"]
+    ]
+    if inactive:
+        raise Inactive("not every node is active: " + "; ".join(inactive))
+    if missing := scheme.missing():
+        raise LookupError(f"no node to replace is called {', '.join(map(repr, missing))}")
