@@ -27,6 +27,9 @@ STANDARD_INPUT = "-"
 #: Endings of the files that are taken from a folder.
 SUFFIXES = (".yaml", ".yml", ".json")
 
+#: The ending of files with cases for specs (greenflow.testing.cases), which may lie beside them.
+CASES_SUFFIX = ".flow.yaml"
+
 #: Bytes that are read from standard input at once: what a pipe of Linux holds.
 _PIECE = 65536
 
@@ -110,7 +113,7 @@ def read(text: str | bytes, source: str) -> list[Document]:
 
 def read_path(path: str) -> list[Document]:
     """The documents of a file, of all spec files below a folder (`*.yaml *.yml *.json`, sorted,
-    hidden ones skipped), or of standard input (`-`).
+    hidden ones and `*.flow.yaml` skipped), or of standard input (`-`).
 
     Raises OSError when something cannot be opened, and DocumentError as `read` does, also for a
     folder without any spec file.
@@ -151,7 +154,7 @@ def _walk(folder: str, above: frozenset[str]) -> Iterator[str]:
             continue
         if os.path.isdir(path):
             yield from _walk(path, above | {here})
-        elif name.endswith(SUFFIXES):
+        elif name.endswith(SUFFIXES) and not name.endswith(CASES_SUFFIX):
             yield path
 
 

@@ -17,14 +17,14 @@ from msgspec import Meta, Struct
 
 from greenflow import spec
 from greenflow.batch import Faulty
+from greenflow.config import Settings
 from greenflow.document import Document, DocumentError, read_file
 from greenflow.errors import SpecFault, SpecInvalid, WorkflowError
+from greenflow.scheme import Scheme
 from greenflow.spec import Duration
 from greenflow.testing.clock import ManualClock
 from greenflow.testing.observing import sequence
 from greenflow.testing.running import Flow, flow
-
-SUFFIX = ".flow.yaml"
 
 MAX_SHOWN = 2000  # characters of a line of JSON in a report; a megabyte helps nobody
 
@@ -122,12 +122,25 @@ class Case(NamedTuple):
         with flow(self._specs(), replace, clock=clock) as running:
             self._look_at(running)
 
-    def _specs(self) -> Any:
-        """The specs under test, each file's with its own positions."""
-        folder = os.path.dirname(self.document.source)
-        return [
-            os.path.join(folder, one) if isinstance(one, str) else one for one in self.suite.specs
-        ]
+    def _specs(self) -> list[Any]:
+        """The specs under test. Raises Faulty for those in this file, with their place in it."""
+        scheme = Scheme.installed()
+        specs: list[Any] = []
+        lines: list[str] = []
+        for i, one in enumerate(self.suite.specs):
+            if isinstance(one, str):
+                specs.append(os.path.join(os.path.dirname(self.document.source), one))
+                continue
+            try:
+                specs.append(scheme.validate(one, Settings().namespace))
+            except SpecInvalid as error:
+                faults = [
+                    fault._replace(path=f"$.specs[{i}]{fault.path[1:]}") for fault in error.faults
+                ]
+                lines += _placed(self.document, faults)
+        if lines:
+            raise Faulty(lines)
+        return specs
 
     def _look_at(self, running: Flow) -> None:
         case = self.spec
@@ -217,12 +230,17 @@ def read_cases(path: str) -> list[Case]:
     except SpecInvalid as error:
         faults = list(error.faults)
     if faults:
-        raise Faulty(
-            f"{path}:{line}:{column}: {fault}"
-            for fault in faults
-            for line, column in [document.position(fault.path)]
-        )
+        raise Faulty(_placed(document, faults))
     return [Case(suite, case, document, f"$.cases[{i}]") for i, case in enumerate(suite.cases)]
+
+
+def _placed(document: Document, faults: list[SpecFault]) -> list[str]:
+    """A line for each fault, `file:line:column: path: reason`."""
+    places = [document.position(fault.path) for fault in faults]
+    return [
+        f"{document.source}:{line}:{column}: {fault}"
+        for (line, column), fault in zip(places, faults, strict=True)
+    ]
 
 
 def _no_specs(document: Any, path: str) -> Any:

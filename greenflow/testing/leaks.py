@@ -38,9 +38,9 @@ class Held(NamedTuple):
         gevent.get_hub().loop  # noqa: B018 - the hub's own descriptors are made at first use
         return cls(_greenlets(), _descriptors(), _threads())
 
-    def left(self, seconds: float = SECONDS) -> Self | None:
-        """What is held beyond this; waits for it to go away, so long at most. None: nothing."""
-        end, turns = monotonic() + seconds, itertools.count(1)
+    def left(self) -> Self | None:
+        """What is held beyond this; waits for it to go away, SECONDS at most. None: nothing."""
+        end, turns = monotonic() + SECONDS, itertools.count(1)
         while any(more := self._more()):
             if monotonic() > end:
                 return more

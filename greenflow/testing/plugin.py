@@ -16,7 +16,7 @@ import pytest
 if TYPE_CHECKING:
     from greenflow.testing.cases import Case
 
-SUFFIX = ".flow.yaml"  # that of greenflow.testing.cases, which is not imported yet
+SUFFIX = ".flow.yaml"  # document.CASES_SUFFIX, whose module is not imported yet
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:

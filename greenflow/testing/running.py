@@ -174,6 +174,8 @@ def flow(
         running = Flow(runtime, record)
         yield running
         live = list(runtime.services.processes)
+        for process in live:
+            live.extend(process.children)
     if before is not None:
         _look_for_leaks(before, live)
 
@@ -181,7 +183,7 @@ def flow(
 def _look_for_leaks(before: Held, processes: list[Process]) -> None:
     """Raises LeftBehind for what is there after the end, and for processes that had to be ended."""
     ended = sum(process.error is not None for process in processes)
-    found = [f"{ended} processes did not end within the grace"] if ended else []
+    found = [f"{ended} process(es) did not end within the grace"] if ended else []
     if (more := before.left()) is not None:
         found.append(f"left behind: {more}")
     if found:

@@ -1,0 +1,74 @@
+"""A clock that a test moves."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import gevent
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenflow.testing import ManualClock, flow, sequence
+
+RETRY = """
+- {kind: retry, name: a, threshold: 3, backoff: {initial: 10s, max: 1h}, links: {out: {name: b}}}
+- {kind: nop, name: b}
+"""
+FAILS = {"b": sequence(ValueError("1"), ValueError("2"), ValueError("3"), "fine")}
+
+
+def test_time_stands_still_until_it_is_moved() -> None:
+    clock = ManualClock()
+    with flow(RETRY, replace=FAILS, clock=clock) as running:
+        call = running.start("a", 5)
+        clock.wait_for_sleepers()
+        clock.advance(9.9)
+        assert len(running.passed("b")) == 1
+        clock.advance(0.1)
+        assert len(running.passed("b")) == 2
+        clock.advance(3600)
+        assert call.get() == "fine"
+        assert (clock.monotonic(), clock.sleepers) == (3610.0, 0)
+
+
+def test_a_clock_that_jumps_makes_every_sleep_short() -> None:
+    clock = ManualClock(jump=True)
+    with flow(RETRY, replace=FAILS, clock=clock) as running:
+        assert running.call("a", 5) == "fine"
+        assert clock.monotonic() == 10 + 20 + 40
+
+
+@given(st.lists(st.integers(0, 50), max_size=8), st.booleans())
+def test_sleepers_wake_in_the_order_of_their_moments(seconds: list[int], jump: bool) -> None:
+    clock, woken = ManualClock(jump), []
+
+    def sleep(long: int) -> None:
+        clock.sleep(long)
+        woken.append(clock.monotonic())
+        clock.sleep(long)
+        woken.append(clock.monotonic())
+
+    sleepers = [gevent.spawn(sleep, long) for long in seconds]
+    if not jump:
+        clock.advance(1000)
+    gevent.joinall(sleepers)
+    assert woken == sorted([*seconds, *(2 * long for long in seconds)])
+    assert all(earlier <= later for earlier, later in pairwise(woken))
+
+
+def test_a_sleeper_that_is_ended_is_forgotten() -> None:
+    clock = ManualClock()
+    with flow({"kind": "sleep", "name": "a", "interval": "1h"}, clock=clock) as running:
+        with pytest.raises(TimeoutError):
+            running.call("a", timeout=0.01)
+        assert clock.sleepers == 0
+        clock.advance(7200)
+
+
+def test_it_does_not_go_back_nor_wait_for_ever() -> None:
+    clock = ManualClock()
+    with pytest.raises(ValueError, match="does not go back"):
+        clock.advance(-1)
+    with pytest.raises(AssertionError, match="2 greenlets should sleep"):
+        clock.wait_for_sleepers(2, timeout=0.01)
