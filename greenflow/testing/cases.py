@@ -18,7 +18,7 @@ from msgspec import Meta, Struct
 from greenflow import spec
 from greenflow.batch import Faulty
 from greenflow.config import Settings
-from greenflow.document import Document, DocumentError, read_file
+from greenflow.document import Document, DocumentError, read
 from greenflow.errors import SpecFault, SpecInvalid, WorkflowError
 from greenflow.scheme import Scheme
 from greenflow.spec import Duration
@@ -101,6 +101,7 @@ class Case(NamedTuple):
     spec: CaseSpec
     document: Document
     path: str  # in the document, such as $.cases[0]
+    folder: str  # of the file
 
     @property
     def name(self) -> str:
@@ -129,7 +130,7 @@ class Case(NamedTuple):
         lines: list[str] = []
         for i, one in enumerate(self.suite.specs):
             if isinstance(one, str):
-                specs.append(os.path.join(os.path.dirname(self.document.source), one))
+                specs.append(os.path.join(self.folder, one))
                 continue
             try:
                 specs.append(scheme.validate(one, Settings().namespace))
@@ -214,15 +215,17 @@ class Case(NamedTuple):
         return CaseFailed(f"{self.document.source}:{line}:{column}: {self.name}: {reason}")
 
 
-def read_cases(path: str) -> list[Case]:
-    """The cases of a file. Raises Faulty with every fault as `file:line:column: path: reason`, and
-    OSError."""
+def read_cases(path: str, source: str | None = None) -> list[Case]:
+    """The cases of a file, which people call `source`. Raises Faulty with every fault as
+    `file:line:column: path: reason`, and OSError."""
+    source = source or path
     try:
-        documents = read_file(path)
+        with open(path, "rb") as file:
+            documents = read(file.read(), source)
     except DocumentError as error:
         raise Faulty([str(error)]) from None
     if len(documents) != 1:
-        raise Faulty([f"{path}: one map is wanted, with `specs` and `cases`"])
+        raise Faulty([f"{source}: one map is wanted, with `specs` and `cases`"])
     (document,) = documents
     try:
         suite = spec.decode(Suite, document.data, "$", _no_specs)
@@ -231,7 +234,10 @@ def read_cases(path: str) -> list[Case]:
         faults = list(error.faults)
     if faults:
         raise Faulty(_placed(document, faults))
-    return [Case(suite, case, document, f"$.cases[{i}]") for i, case in enumerate(suite.cases)]
+    folder = os.path.dirname(os.path.abspath(path))
+    return [
+        Case(suite, case, document, f"$.cases[{i}]", folder) for i, case in enumerate(suite.cases)
+    ]
 
 
 def _placed(document: Document, faults: list[SpecFault]) -> list[str]:

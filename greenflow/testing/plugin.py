@@ -7,6 +7,7 @@ patched.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,7 +35,8 @@ class FlowFile(pytest.File):
         from greenflow.testing.cases import read_cases
 
         try:
-            cases = read_cases(str(self.path))
+            shown = os.path.relpath(self.path, self.config.invocation_params.dir)
+            cases = read_cases(str(self.path), shown)
         except Faulty as error:
             raise self.CollectError(str(error)) from None
         for case in cases:

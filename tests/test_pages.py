@@ -1,0 +1,119 @@
+"""The pages of contrib/docs that are read from top to bottom: every block is done in its turn, in
+one folder, and says what the page says.
+
+A block behind `<!-- file: NAME -->` is a file. Python runs as a script. A command that begins with
+`greenflow run` goes on until the end of the page, on a port of its own; what comes after an edit is
+asked for until it is there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from tests.test_docs import DOCS, SESSIONS
+from tests.test_extension import EXTENSION
+
+SECONDS = 20.0  # until something that was waited for has failed
+BLOCK = re.compile(r"^(?:<!-- file: (\S+) -->\n)?```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+OURS = shlex.join([sys.executable, "-m"])
+
+
+class Session:
+    """Somebody who does what a page says."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.port = folder, 0
+        self.server: subprocess.Popen[str] | None = None
+
+    def do(self, file: str, language: str, text: str) -> None:
+        if file:
+            (self.folder / file).write_text(text.replace("port: 8000", "port: 0"))
+        elif language == "console":
+            for example in text.split("$ ")[1:]:
+                command, _, output = example.partition("\n")
+                self.command(command, output)
+        elif language == "python":
+            self.python(text)
+        else:
+            assert text in (EXTENSION / "pyproject.toml").read_text()
+
+    def python(self, text: str) -> None:
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", text],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+
+    def command(self, command: str, output: str) -> None:
+        if command.startswith("greenflow run"):
+            self.serve(command)
+            return
+        command = command.replace(":8000", f":{self.port}")
+        command = re.sub(r"^(greenflow|pytest)", rf"{OURS} \1", command)
+        end = monotonic() + SECONDS
+        while (found := plain(self.shell(command))) != plain(output):
+            assert "curl" in command, found
+            assert monotonic() < end, found
+
+    def shell(self, command: str) -> str:
+        return subprocess.run(
+            ["bash", "-uc", command],
+            cwd=self.folder,
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "PYTEST_ADDOPTS": "-p no:cacheprovider", "COLUMNS": "80"},
+        ).stdout
+
+    def serve(self, command: str) -> None:
+        self.server = subprocess.Popen(
+            ["bash", "-uc", f"exec {OURS} {command}"],
+            cwd=self.folder,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "GREENFLOW_LOG_FORMAT": "json"},
+        )
+        assert self.server.stderr is not None
+        messages = (json.loads(line)["message"] for line in self.server.stderr)
+        said = next(message for message in messages if "listening on" in message)
+        self.port = int(said.rsplit(":", 1)[1])
+
+    def close(self) -> None:
+        if self.server is not None:
+            self.server.send_signal(signal.SIGTERM)
+            assert self.server.stderr is not None
+            self.server.stderr.read()
+            assert self.server.wait(SECONDS) == 0
+            self.server.stderr.close()
+
+
+def plain(output: str) -> str:
+    """Without what differs from run to run: the width of a terminal, the time it took."""
+    output = re.sub(r"in \d+\.\d+s", "in 0.5s", output)
+    return re.sub(r"(?m)^([=_]+) | ([=_]+)$|(?<=\S) +(?=\[)|\A\s+|\s+\Z", " ", output).strip()
+
+
+@pytest.mark.parametrize("page", sorted(SESSIONS))
+def test_a_page_can_be_followed(page: str, tmp_path: Path) -> None:
+    text = (DOCS / page).read_text()
+    session = Session(tmp_path)
+    try:
+        blocks = BLOCK.findall(text)
+        assert len(blocks) == text.count("\n```") // 2
+        for block in blocks:
+            session.do(*block)
+    finally:
+        session.close()
