@@ -411,6 +411,7 @@ def test_a_file_or_folder_is_read_sorted_without_what_is_hidden(tmp_path: Path) 
     write(tmp_path / ".hidden.yaml", "hidden")
     write(tmp_path / ".git" / "x.yaml", "hidden")
     write(tmp_path / "notes.txt", "notes")
+    (tmp_path / "b.flow.yaml").write_text("specs: b.yaml")  # cases for them (greenflow.testing)
     documents = read_path(str(tmp_path))
     assert names(documents) == ["a/z", "b", "c/deep/x", "d"]
     assert documents[0].source == os.path.join(str(tmp_path), "a", "z.yml")

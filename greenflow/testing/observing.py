@@ -150,7 +150,7 @@ class Replacement(Node[Any]):
     def handle(self, ctx: Context, payload: Any) -> Any:
         step = self.steps[min(self.done, len(self.steps) - 1)]
         self.done += 1
-        if isinstance(step, Exception):
+        if isinstance(step, Exception) or (isinstance(step, type) and issubclass(step, Exception)):
             raise step
         result = step(payload) if callable(step) else step
         return result if self.out is not None else Answer(result)

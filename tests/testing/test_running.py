@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gevent
 import pytest
+import trustme
 from gevent.event import Event
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from greenflow import Fault, Scheme
+from greenflow import Fault, Runtime, Scheme
 from greenflow.batch import Faulty
 from greenflow.config import Settings
 from greenflow.errors import GreenflowError, Inactive, SpecInvalid
@@ -109,8 +113,9 @@ def test_a_replaced_node_keeps_its_ports_and_links() -> None:
 """
     with flow(specs, replace={"a": lambda payload: payload}) as running:
         assert running.call("a", False) == "yes it is"
-    with flow(specs, replace={"a": ValueError()}) as running:
-        assert running.call("a", True) == "an error"
+    for error in (ValueError, ValueError("no")):
+        with flow(specs, replace={"a": error}) as running:
+            assert running.call("a", True) == "an error"
     unknown = pytest.raises(LookupError, match="no node to replace is called 'z'")
     with unknown, flow(specs, replace={"z": 1}):
         pass
@@ -153,6 +158,18 @@ def test_a_listener_is_asked_over_its_socket() -> None:
             shop.request("GET", "/", listener="other")
 
 
+def test_a_listener_with_a_certificate_is_asked_too() -> None:
+    pair = trustme.CA().issue_cert("127.0.0.1")
+    cert = b"".join(blob.bytes() for blob in pair.cert_chain_pems).decode()
+    tls = {"cert": cert, "key": pair.private_key_pem.bytes().decode()}
+    specs = [
+        {"kind": "listener", "port": 8443, "tls": tls, "links": {"out": {"name": "pong"}}},
+        {"kind": "snippet", "name": "pong", "code": "pong"},
+    ]
+    with flow(specs) as running:
+        assert running.request("GET", "/").body == "pong"
+
+
 def test_what_comes_later_is_waited_for() -> None:
     gate = Event()
 
@@ -180,6 +197,39 @@ def test_what_never_comes_is_an_error_that_says_what_came(monkeypatch: pytest.Mo
         running.call("a", "x")
         with pytest.raises(AssertionError, match=r"1 of 2 packets passed 'a' by 'in'.*\['x'\]"):
             running.passed("a", count=2)
+
+
+KINDS = ("call", "fork", "loop", "nop", "snippet", "throw", "try")
+
+
+@given(st.data())
+@settings(max_examples=30)
+def test_a_graph_answers_as_it_does_elsewhere(data: st.DataObject) -> None:
+    count = data.draw(st.integers(1, 6))
+    specs: list[dict[str, Any]] = []
+    for i in range(count):
+        later = (
+            st.lists(st.integers(i + 1, count - 1), max_size=3) if i + 1 < count else st.just([])
+        )
+        links = [{"name": f"n{target}"} for target in data.draw(later)]
+        kind = data.draw(
+            st.sampled_from(["call", "fork", "loop", "nop", "snippet", "throw", "try"])
+        )
+        code = {"language": "cel", "code": "[self, 1]"} if kind == "snippet" else {}
+        out = {} if kind in ("nop", "throw") else {"out": links}
+        specs.append({"kind": kind, "name": f"n{i}", "links": out, **code})
+
+    def answer(call: Callable[[str, Any], Any]) -> Any:
+        try:
+            return call("n0", "x")
+        except Exception as error:
+            return type(error), str(error)
+
+    with Runtime("memory://", specs=specs) as runtime:
+        wanted = answer(runtime.call)
+    with flow(specs, leaks=False) as running:
+        assert answer(running.call) == wanted
+        assert running.passed("n0") == ["x"]
 
 
 NOP = {"kind": "nop", "name": "a"}
