@@ -1,13 +1,16 @@
 """A clock that stands still until a test moves it.
 
 Lives here: ManualClock. Nodes that wait do so by the clock of their runtime (greenflow.clock), so a
-back-off of an hour takes no time. What waits for the network, or a language, waits in real time.
+back-off of an hour takes no time. What servers, clients and languages wait for is real time.
 """
 
 from __future__ import annotations
 
 import heapq
 import itertools
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
 
 import gevent
 from gevent.event import Event
@@ -19,7 +22,8 @@ SECONDS = 10.0  # real ones, after which something that a test waits for has fai
 
 class ManualClock(Clock):
     """Time that passes when a test says so: by `advance`, or with `jump` whenever every greenlet
-    waits and a node sleeps: then it jumps to the end of the shortest sleep.
+    waits and a node sleeps: then it jumps to the end of the shortest sleep. Time-outs that are over
+    by then end what they limit; by themselves they make no time pass.
 
     Used from one thread, that of the flow.
     """
@@ -27,8 +31,9 @@ class ManualClock(Clock):
     def __init__(self, jump: bool = False) -> None:
         self.jump = jump
         self._now = 0.0
+        self._sleepers = 0
         self._order = itertools.count()
-        self._sleepers: list[tuple[float, int, Event]] = []  # a heap
+        self._alarms: list[_Alarm] = []  # a heap
         self._changed = Event()
         self._jumper: gevent.Greenlet[[], None] | None = None
 
@@ -39,21 +44,31 @@ class ManualClock(Clock):
     @property
     def sleepers(self) -> int:
         """How many greenlets sleep by this clock."""
-        return len(self._sleepers)
+        return self._sleepers
 
     def sleep(self, seconds: float) -> None:
         """Block the calling greenlet until the clock was moved so far."""
-        sleeper = self._now + seconds, next(self._order), Event()
-        heapq.heappush(self._sleepers, sleeper)
+        over = Event()
+
+        def wake() -> None:
+            self._sleepers -= 1
+            over.set()
+
+        alarm = self.set(seconds, wake)
+        self._sleepers += 1
         self._changed.set()
         if self.jump and not self._jumper:
             self._jumper = gevent.spawn(self._jump)
         try:
-            sleeper[2].wait()
+            over.wait()
         finally:
-            if not sleeper[2].is_set():
-                self._sleepers.remove(sleeper)
-                heapq.heapify(self._sleepers)
+            if not over.is_set():
+                self._sleepers -= 1
+                self.unset(alarm)
+
+    def timeout(self, seconds: float) -> gevent.Timeout:
+        """A time-out by this clock."""
+        return _Timeout(self, seconds)
 
     def advance(self, seconds: float) -> None:
         """Move the clock. Who sleeps until a moment on the way is woken at that moment, and goes on
@@ -63,8 +78,8 @@ class ManualClock(Clock):
             raise ValueError("a clock does not go back")
         end = self._now + seconds
         gevent.idle()
-        while self._sleepers and self._sleepers[0][0] <= end:
-            self._wake()
+        while self._alarms and self._alarms[0].moment <= end:
+            self._ring()
             gevent.idle()
         self._now = end
 
@@ -72,17 +87,64 @@ class ManualClock(Clock):
         """Wait until so many greenlets sleep; after `timeout` real seconds raise AssertionError."""
         late = AssertionError(f"{count} greenlets should sleep; after {timeout:g} s they do not")
         with gevent.Timeout(timeout, late):
-            while len(self._sleepers) < count:
+            while self._sleepers < count:
                 self._changed.clear()
                 self._changed.wait()
 
-    def _wake(self) -> None:
-        """Go to the end of the shortest sleep, and end it."""
-        self._now, _, over = heapq.heappop(self._sleepers)
-        over.set()
+    def set(self, seconds: float, ring: Callable[[], object]) -> _Alarm:
+        """Have something called when the clock was moved so far."""
+        alarm = _Alarm(self._now + seconds, next(self._order), ring)
+        heapq.heappush(self._alarms, alarm)
+        return alarm
+
+    def unset(self, alarm: _Alarm) -> None:
+        """It need not ring any more."""
+        if alarm in self._alarms:
+            self._alarms.remove(alarm)
+            heapq.heapify(self._alarms)
+
+    def _ring(self) -> None:
+        """Go to the moment of the next alarm."""
+        alarm = heapq.heappop(self._alarms)
+        self._now = max(self._now, alarm.moment)
+        alarm.ring()
 
     def _jump(self) -> None:
         while self._sleepers:
             gevent.idle()
             if self._sleepers:
-                self._wake()
+                self._ring()
+
+
+class _Alarm(NamedTuple):
+    """What happens at a moment; those of one moment in the order in which they were set."""
+
+    moment: float
+    number: int
+    ring: Callable[[], object]
+
+
+class _Timeout(gevent.Timeout):
+    """A time-out by a clock that a test moves."""
+
+    def __init__(self, clock: ManualClock, seconds: float) -> None:
+        super().__init__()  # without seconds gevent sets no timer
+        self.clock, self.seconds = clock, seconds
+        self.alarm: _Alarm | None = None
+
+    def start(self) -> None:
+        """Begin, in the greenlet that is limited."""
+        throw = partial(self._throw, gevent.getcurrent())
+        ring = partial(gevent.get_hub().loop.run_callback, throw)
+        self.alarm = self.clock.set(self.seconds or 0.0, ring)
+
+    def _throw(self, limited: Any) -> None:
+        # In the hub; the block may have ended since it rang.
+        if self.alarm is not None:
+            limited.throw(self)
+
+    def close(self) -> None:
+        """End: nothing is limited any more."""
+        if self.alarm is not None:
+            self.clock.unset(self.alarm)
+            self.alarm = None

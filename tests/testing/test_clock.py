@@ -6,9 +6,11 @@ from itertools import pairwise
 
 import gevent
 import pytest
+from gevent.event import Event
 from hypothesis import given
 from hypothesis import strategies as st
 
+from greenflow.errors import NotConnected
 from greenflow.testing import ManualClock, flow, sequence
 
 RETRY = """
@@ -72,3 +74,49 @@ def test_it_does_not_go_back_nor_wait_for_ever() -> None:
         clock.advance(-1)
     with pytest.raises(AssertionError, match="2 greenlets should sleep"):
         clock.wait_for_sleepers(2, timeout=0.01)
+
+
+def limited(clock: ManualClock, limit: float, sleep: float) -> str:
+    try:
+        with clock.timeout(limit) as expired:
+            clock.sleep(sleep)
+    except gevent.Timeout as timeout:
+        return f"{'over' if timeout is expired else 'of others'} at {clock.monotonic():g}"
+    return f"done at {clock.monotonic():g}"
+
+
+@pytest.mark.parametrize("jump", [True, False])
+def test_time_outs_are_over_in_their_turn(jump: bool) -> None:
+    clock = ManualClock(jump)
+    both = [gevent.spawn(limited, clock, *times) for times in ((5, 9), (9, 5), (3, 3))]
+    if not jump:
+        clock.advance(100)
+    assert [one.get() for one in both] == ["over at 5", "done at 5", "over at 3"]
+
+
+def test_a_time_out_alone_makes_no_time_pass() -> None:
+    clock, never = ManualClock(jump=True), Event()
+
+    def wait() -> None:
+        with clock.timeout(5):
+            never.wait()
+
+    waiting = gevent.spawn(wait)
+    gevent.idle()
+    assert clock.monotonic() == 0
+    assert not waiting.ready()
+    clock.advance(5)
+    with pytest.raises(gevent.Timeout):
+        waiting.get()
+
+
+def test_a_gateway_waits_for_its_connection_by_the_clock() -> None:
+    clock = ManualClock()
+    with flow({"kind": "gateway", "name": "a", "timeout": "1h"}, clock=clock) as running:
+        sending = running.start("a", "hello")
+        running.passed("a", count=1)
+        clock.advance(3599)
+        assert not sending.ready()
+        clock.advance(1)
+        with pytest.raises(NotConnected):
+            sending.get()

@@ -26,6 +26,7 @@ import msgspec
 from gevent.event import Event
 from msgspec import Meta
 
+from greenflow.clock import Clock
 from greenflow.errors import Interrupt, InvalidArgument, NotConnected, SpecFault
 from greenflow.mime.json import dumps
 from greenflow.net.answer import TOKEN
@@ -130,13 +131,13 @@ class Connections:
         if self.node is not None and self.node.emptied is not None and not self.node.in_flight:
             self.node.emptied()
 
-    def of(self, process: Process, seconds: float) -> Channel:
+    def of(self, process: Process, seconds: float, clock: Clock) -> Channel:
         """The connection of the process or its nearest ancestor that has one. Raises NotConnected
         when there is none for so long."""
         channel: Channel | None = process.data.get(self)
         if channel is None:
             try:
-                with gevent.Timeout(seconds) as limit:
+                with clock.timeout(seconds) as limit:
                     while (channel := process.data.get(self)) is None:
                         self._next.wait()
             except gevent.Timeout as expired:
@@ -199,7 +200,7 @@ class Peer(Source[C]):
     def send_message(self, ctx: Context, payload: Any) -> Any:
         """Handle a packet on `in`."""
         kind, data = to_message(payload)
-        channel = self.connections.of(ctx.process, self.spec.timeout)
+        channel = self.connections.of(ctx.process, self.spec.timeout, self.services.clock)
         if kind == CLOSE:
             channel.leave_with(data)
         else:
