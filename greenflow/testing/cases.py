@@ -11,6 +11,7 @@ import difflib
 import json
 import os
 from collections.abc import Iterator
+from http.client import HTTPException
 from typing import Annotated, Any, Literal, NamedTuple
 
 from msgspec import Meta, Struct
@@ -19,7 +20,7 @@ from greenflow import spec
 from greenflow.batch import Faulty
 from greenflow.config import Settings
 from greenflow.document import Document, DocumentError, read
-from greenflow.errors import SpecFault, SpecInvalid, WorkflowError
+from greenflow.errors import GreenflowError, SpecFault, SpecInvalid, WorkflowError
 from greenflow.scheme import Scheme
 from greenflow.spec import Duration
 from greenflow.testing.clock import ManualClock
@@ -116,12 +117,18 @@ class Case(NamedTuple):
     def run(self) -> None:
         """Run it in a flow of its own.
 
-        Raises CaseFailed; Faulty, Inactive and LookupError for specs that cannot run; LeftBehind.
+        Raises CaseFailed, and Faulty for faults of the specs.
         """
         clock = ManualClock(jump=True) if self.suite.clock == "jump" else None
         replace = {node: sequence(*map(_act, steps)) for node, steps in self.suite.replace.items()}
-        with flow(self._specs(), replace, clock=clock) as running:
-            self._look_at(running)
+        specs = self._specs()
+        try:
+            with flow(specs, replace, clock=clock) as running:
+                self._look_at(running)
+        except (CaseFailed, Faulty):
+            raise
+        except (AssertionError, GreenflowError, LookupError, OSError, HTTPException) as error:
+            raise self._failed("name", str(error)) from error
 
     def _specs(self) -> list[Any]:
         """The specs under test. Raises Faulty for those in this file, with their place in it."""

@@ -55,9 +55,10 @@ class FlowItem(pytest.Item):
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """What a workflow did wrong needs no traceback of ours."""
-        from greenflow.errors import GreenflowError
+        from greenflow.batch import Faulty
+        from greenflow.testing.cases import CaseFailed
 
-        if isinstance(excinfo.value, AssertionError | GreenflowError | LookupError):
+        if isinstance(excinfo.value, CaseFailed | Faulty):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style="short")
 

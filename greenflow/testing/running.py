@@ -111,7 +111,8 @@ class Flow:
     def settle(self, timeout: float = SECONDS) -> None:
         """Wait until no process runs, also none that `fork` left behind. Raises AssertionError."""
         processes = self.runtime.services.processes
-        with gevent.Timeout(timeout, AssertionError(f"processes still run: {processes}")):
+        late = AssertionError(f"processes still run after {timeout:g} s: {processes}")
+        with gevent.Timeout(timeout, late):
             while processes:
                 one_less = gevent.event.Event()
                 for process in list(processes):

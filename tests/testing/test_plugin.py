@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from greenflow.batch import Faulty
-from greenflow.testing.cases import read_cases
+from greenflow.testing.cases import CaseFailed, read_cases
 
 SHOP = """\
 - {kind: listener, name: web, port: 8000, links: {out: {name: checkout}}}
@@ -146,6 +146,39 @@ def test_faults_of_specs_in_the_file_have_their_places(tmp_path: Path) -> None:
     file.write_text("specs:\n  - {kind: nop}\n  - {kind: nopp}\ncases:\n  - {name: a, call: nop}\n")
     (case,) = read_cases(str(file))
     with pytest.raises(Faulty, match=rf"^{file}:3:6: \$\.specs\[1\]\.kind: unknown kind 'nopp'"):
+        case.run()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("specs: lost.yaml\ncases: {name: a, call: b}\n", "lost.yaml: no such file"),
+        (
+            "specs: {kind: fork, name: a, links: {out: {name: lost}}}\ncases: {name: a, call: a}\n",
+            "not every node is active: a: links.out: no node 'lost'",
+        ),
+        ("specs: {kind: nop}\nreplace: {z: {}}\ncases: {name: a, call: b}\n", "no node to replace"),
+        ("specs: {kind: nop}\ncases: {name: a, request: {}}\n", "which listener?"),
+    ],
+)
+def test_what_cannot_run_is_told_with_its_place(tmp_path: Path, text: str, reason: str) -> None:
+    file = tmp_path / "a.flow.yaml"
+    file.write_text(text)
+    (case,) = read_cases(str(file))
+    with pytest.raises(CaseFailed) as raised:
+        case.run()
+    assert str(raised.value).startswith(f"{file}:{case.line}:9: a: ")
+    assert reason in str(raised.value)
+
+
+def test_a_process_that_goes_on_too_long_fails_the_case(tmp_path: Path) -> None:
+    file = tmp_path / "a.flow.yaml"
+    specs = (
+        "[{kind: fork, name: a, links: {out: {name: b}}}, {kind: sleep, name: b, interval: 100ms}]"
+    )
+    file.write_text(f"specs: {specs}\ncases: {{name: a, call: a, timeout: 10ms}}\n")
+    (case,) = read_cases(str(file))
+    with pytest.raises(CaseFailed, match=r"processes still run after 0\.01 s"):
         case.run()
 
 
