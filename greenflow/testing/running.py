@@ -164,6 +164,7 @@ def flow(
     replaced node that is not there. With `leaks`, LeftBehind when greenlets, descriptors, threads
     or processes of the block are there after its end.
     """
+    gevent.get_hub()  # where there is one, a runtime lives on it: tests and nodes take turns
     before = Held.now() if leaks else None
     record = Record()
     chosen = ObservingScheme(scheme or Scheme.installed(), record, replace or {})
