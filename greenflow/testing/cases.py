@@ -25,7 +25,7 @@ from greenflow.scheme import Scheme
 from greenflow.spec import Duration
 from greenflow.testing.clock import ManualClock
 from greenflow.testing.observing import sequence
-from greenflow.testing.running import Flow, flow
+from greenflow.testing.running import GRACE, Flow, flow
 
 MAX_SHOWN = 2000  # characters of a line of JSON in a report; a megabyte helps nobody
 
@@ -86,6 +86,9 @@ class Suite(Struct, frozen=True, forbid_unknown_fields=True):
         dict[str, list[Step]],
         Meta(description="node to what it does instead: with each packet the next, the last stays"),
     ] = {}
+    namespace: Annotated[
+        str, Meta(min_length=1, description="that of the specs, if they name one")
+    ] = Settings().namespace
     clock: Annotated[
         Literal["real", "jump"], Meta(description="jump: what nodes sleep takes no time")
     ] = "real"
@@ -122,8 +125,9 @@ class Case(NamedTuple):
         clock = ManualClock(jump=True) if self.suite.clock == "jump" else None
         replace = {node: sequence(*map(_act, steps)) for node, steps in self.suite.replace.items()}
         specs = self._specs()
+        settings = Settings(namespace=self.suite.namespace, grace=GRACE)
         try:
-            with flow(specs, replace, clock=clock) as running:
+            with flow(specs, replace, settings=settings, clock=clock) as running:
                 self._look_at(running)
         except (CaseFailed, Faulty):
             raise
@@ -140,7 +144,7 @@ class Case(NamedTuple):
                 specs.append(os.path.join(self.folder, one))
                 continue
             try:
-                specs.append(scheme.validate(one, Settings().namespace))
+                specs.append(scheme.validate(one, self.suite.namespace))
             except SpecInvalid as error:
                 faults = [
                     fault._replace(path=f"$.specs[{i}]{fault.path[1:]}") for fault in error.faults

@@ -160,9 +160,10 @@ def flow(
     payload, an error to raise, an answer, or a `sequence` of those; they keep their ports and
     links. `clock` is what the nodes wait by. Listeners open a free port of 127.0.0.1.
 
-    Raises Faulty with every fault of the specs, Inactive when a node cannot run, LookupError for a
-    replaced node that is not there. With `leaks`, LeftBehind when greenlets, descriptors, threads
-    or processes of the block are there after its end.
+    Raises Faulty with every fault of the specs, Inactive when a node cannot run, also for being of
+    another namespace than the settings', LookupError for a replaced node that is not there. With
+    `leaks`, LeftBehind when greenlets, descriptors, threads or processes of the block are there
+    after its end.
     """
     gevent.get_hub()  # where there is one, a runtime lives on it: tests and nodes take turns
     before = Held.now() if leaks else None
@@ -170,6 +171,10 @@ def flow(
     chosen = ObservingScheme(scheme or Scheme.installed(), record, replace or {})
     settings = settings or Settings(grace=GRACE)
     documents = _documents(specs, chosen, settings.namespace)
+    strange = sorted({document["namespace"] for document in documents} - {settings.namespace})
+    if strange:
+        reason = f"{', '.join(strange)}; the flow runs {settings.namespace!r}"
+        raise Inactive(f"specs of other namespaces are not run: {reason}")
     runtime = Runtime("memory://", specs=documents, settings=settings, scheme=chosen, clock=clock)
     with runtime:
         _require(runtime, chosen)

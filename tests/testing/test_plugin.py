@@ -171,6 +171,15 @@ def test_what_cannot_run_is_told_with_its_place(tmp_path: Path, text: str, reaso
     assert reason in str(raised.value)
 
 
+def test_specs_may_be_of_a_namespace(tmp_path: Path) -> None:
+    file = tmp_path / "a.flow.yaml"
+    file.write_text(
+        "namespace: shop\nspecs: {kind: nop, name: a, namespace: shop}\ncases: {name: a, call: a}\n"
+    )
+    (case,) = read_cases(str(file))
+    case.run()
+
+
 def test_a_process_that_goes_on_too_long_fails_the_case(tmp_path: Path) -> None:
     file = tmp_path / "a.flow.yaml"
     specs = (

@@ -47,6 +47,14 @@ def test_faults_of_specs_are_told_before_anything_runs(tmp_path: Path) -> None:
         pass
 
 
+def test_specs_of_another_namespace_are_not_left_out_silently() -> None:
+    specs = {"kind": "nop", "name": "a", "namespace": "shop"}
+    with pytest.raises(Inactive, match="shop; the flow runs 'default'"), flow(specs):
+        pass
+    with flow(specs, settings=Settings(namespace="shop")) as running:
+        assert running.call("a") is None
+
+
 def test_what_passed_is_kept_in_order_by_node_and_port() -> None:
     with flow(SHOP, replace={"payment": ValueError("broke")}) as shop:
         shop.call("checkout", 1)
