@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import msgspec
 from gevent.event import Event
 
-from greenflow.net.server import UNIX
 from greenflow.node import Answer, Context, Node, Send, Services
 from greenflow.nodes.listener import ListenerSpec
 from greenflow.packet import Packet, Reply
@@ -186,7 +185,7 @@ class ObservingScheme(Scheme):
 
     def compile(self, spec: Spec, services: Services) -> Node[Any]:
         self._record.names.add(spec.name or spec.kind)
-        if isinstance(spec, ListenerSpec) and not (spec.host or "").startswith(UNIX):
+        if isinstance(spec, ListenerSpec):
             spec = msgspec.structs.replace(spec, host=LOOPBACK, port=0)
         return super().compile(spec, services)
 

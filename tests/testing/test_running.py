@@ -166,6 +166,23 @@ def test_a_listener_is_asked_over_its_socket() -> None:
             shop.request("GET", "/", listener="other")
 
 
+def test_a_listener_elsewhere_is_asked_here(tmp_path: Path) -> None:
+    specs = [
+        {
+            "kind": "listener",
+            "name": "a",
+            "host": f"unix:{tmp_path}/socket",
+            "links": {"out": {"name": "pong"}},
+        },
+        {"kind": "listener", "name": "b", "host": "192.0.2.1", "port": 80},
+        {"kind": "snippet", "name": "pong", "code": "pong"},
+    ]
+    with flow(specs) as running:
+        assert running.request("GET", "/", listener="b").status == 200
+        assert running.request("GET", "/", listener="a").body == "pong"
+    assert not (tmp_path / "socket").exists()
+
+
 def test_a_listener_with_a_certificate_is_asked_too() -> None:
     pair = trustme.CA().issue_cert("127.0.0.1")
     cert = b"".join(blob.bytes() for blob in pair.cert_chain_pems).decode()
