@@ -12,9 +12,6 @@ here. Snippets have no effect outside themselves, so a call may be run again:
 - when one dies, the calls that it may have run (the first of each program) are suspects. A single
   suspect gets the error; several, and those of a worker that was killed because it hung, are run
   again, each in a worker of its own. The rest, which had not started, are run again like before.
-
-The library is not monkey-patched and its user's program may be: OS processes are started with
-`os.posix_spawn` and awaited through a pidfd, which works in both and on every hub.
 """
 
 from __future__ import annotations
@@ -23,7 +20,6 @@ import json
 import logging
 import os
 import secrets
-import signal
 import sys
 import weakref
 from collections import deque
@@ -33,10 +29,9 @@ from pathlib import Path
 from time import monotonic
 
 import gevent
-from gevent import socket
 from gevent.event import AsyncResult, Event
-from gevent.monkey import get_original
 
+from greenflow.child import Child
 from greenflow.errors import GreenflowError
 from greenflow.lang.javascript import Limits
 
@@ -48,7 +43,6 @@ LOOK = 0.25  # seconds between looks at a worker with calls under way
 START = 20.0  # seconds a worker may take to start; 0.2 is usual
 FAILED_STARTS = 3  # workers in a row that die before they are ready: another will not do better
 
-STOP = 2.0  # seconds that killed workers are waited for
 SUSPECTS = 2  # suspects run again at the same time, each in a worker of its own
 
 _READ = 1 << 18  # bytes
@@ -88,31 +82,13 @@ class Worker:
         self._numbers, self._out = 0, list[str]()
         self._heard = monotonic()
         self._has_out, self._has_calls = Event(), Event()
-        ours, theirs = socket.socketpair()
-        try:
-            # The descriptors of Python are closed by exec; this one must not be.
-            os.set_inheritable(theirs.fileno(), True)
-            arguments = (str(theirs.fileno()), str(memory_mib), tag)
-            # gevent's own, in a patched program, works on the main thread's hub alone.
-            self.pid = get_original("os", "posix_spawn")(
-                sys.executable,
-                # Without `site`, whose work is done (_environment): a start is a fifth shorter.
-                [sys.executable, "-S", "-m", _WORKER, *arguments],
-                _environment(),
-                # What V8 prints when it gives up is no log of the engine's.
-                file_actions=[
-                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                    (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
-                    (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
-                ],
-                setpgroup=0,  # an interrupt from the terminal is the engine's to handle
-            )
-        except BaseException:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
-        self._socket, self._handle = ours, os.pidfd_open(self.pid)
+        self._child = Child(
+            # Without `site`, whose work is done (_environment): a start is a fifth shorter. What V8
+            # prints when it gives up is no log of the engine's.
+            lambda number: ("-S", "-m", _WORKER, str(number), str(memory_mib), tag),
+            _environment(),
+        )
+        self.pid, self._socket = self._child.pid, self._child.socket
         self._rest, self._is_sending = b"", False
         self._greenlets = [gevent.spawn(run) for run in (self._read, self._write, self._watch)]
 
@@ -216,31 +192,17 @@ class Worker:
 
     def kill(self) -> None:
         """End the OS process, whatever it does."""
-        try:
-            signal.pidfd_send_signal(self._handle, signal.SIGKILL)
-        except OSError:
-            return  # it ended by itself, or is a fork's parent's
+        self._child.kill()
 
     def close(self) -> None:
         """End the OS process, wait until it is gone, give back what it held."""
         gevent.killall([it for it in self._greenlets if it is not gevent.getcurrent()])
-        self._socket.close()
-        self.kill()
-        try:
-            socket.wait_read(self._handle, timeout=STOP, timeout_exc=TimeoutError())
-            get_original("os", "waitpid")(self.pid, os.WNOHANG)
-        except ChildProcessError:
-            return  # somebody waits for all children, and had it
-        except TimeoutError:
+        if not self._child.close():
             _log.warning("the JavaScript worker %d does not end", self.pid)
-        finally:
-            os.close(self._handle)
 
     def abandon(self) -> None:
         """Forget the OS process in a fork: it is the parent's."""
-        os.close(self._socket.detach())
-        os.close(self._handle)
-        self._handle = -1  # the number will be somebody else's
+        self._child.abandon()
 
 
 def _append(numbers: deque[int], number: int, _: object) -> None:
