@@ -85,6 +85,24 @@ class JavaScriptError(SnippetFailed):
             self.add_note(f"line {line}, column {column}")
 
 
+class PythonError(GreenflowError):
+    """What a Python function of a workflow raised.
+
+    The message is the exception's own, and the message of its first cause is the exception's type
+    (`ValueError`), so that a workflow can compare it with either (BEHAVIOUR 5.8); the causes of the
+    exception follow. A traceback from another OS process is a note, which logs show."""
+
+
+class FunctionTimedOut(GreenflowError):
+    """A Python function of a workflow did not end within its time."""
+
+    status = 504
+
+
+class WorkerDied(GreenflowError):
+    """The OS process that ran a Python function of a workflow ended in mid-call."""
+
+
 class DuplicateSpec(GreenflowError):
     """An id or a (namespace, name) that is taken."""
 

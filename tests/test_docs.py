@@ -40,7 +40,7 @@ def test_every_block_is_of_a_kind_that_is_tested() -> None:
     for page in DOCS.glob("*.md"):
         kinds = set(re.findall(r"^```(\w+)", page.read_text(), re.MULTILINE))
         allowed = {"console", "yaml", "python", "toml"} if page.name in SESSIONS else set()
-        assert kinds <= (allowed or {"console", "yaml"})
+        assert kinds <= (allowed or {"console", "python", "yaml"})
 
 
 def test_the_limits_of_listeners_are_those_of_the_page() -> None:
@@ -68,3 +68,8 @@ def test_specs_can_be_applied(specs: str) -> None:
     documents = [document.data for document in read(specs, "test")]
     with Runtime("memory://") as flow:
         flow.operations.apply(documents)
+
+
+@pytest.mark.parametrize("code", list(blocks("python")))
+def test_python_code_runs(code: str) -> None:
+    exec(code, {})

@@ -19,7 +19,10 @@ from tests.browser import browser
 
 EXAMPLES = Path(__file__).parent.parent / "contrib" / "examples"
 # system.yaml: cli/test_system.py
-TESTED = {"chat.yaml", "ping.yaml", "fork.yaml", "retry.yaml", "proxy.yaml", "system.yaml"}
+TESTED = {
+    *("chat.yaml", "ping.yaml", "fork.yaml", "retry.yaml", "proxy.yaml", "python.yaml"),
+    "system.yaml",
+}
 SECONDS = 20.0  # until something that was waited for has failed
 
 
@@ -83,6 +86,25 @@ def test_retry(tmp_path: Path) -> None:
         status, text, response = ask(connection, "GET", "/flaky")
         assert (status, text) == (503, "please try again later")
         assert response.headers["Retry-After"] == "1"
+
+
+def test_python(tmp_path: Path) -> None:
+    (tmp_path / "pricing.py").write_text((EXAMPLES / "pricing.py").read_text())
+    with example("python.yaml", tmp_path) as connection:
+        answers = {
+            order: ask(connection, "POST", "/price", order)[:2]
+            for order in (
+                '{"sku": "A1", "amount": 3}',
+                '{"sku": "C3"}',
+                '{"sku": "A1", "amount": "three"}',
+            )
+        }
+        assert list(answers.values()) == [
+            (200, '{"sku":"A1","total":13.5}\n'),
+            (404, "no price for that"),
+            (400, "no price for that"),
+        ]
+        assert ask(connection, "GET", "/primes/12")[:2] == (200, "[2,3,5,7,11]\n")
 
 
 def test_chat(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import logging
 import os
 import resource
 import signal
+import sys
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -109,6 +110,7 @@ def _run_files(settings: Settings, files: tuple[str, ...], stopping: Event) -> N
     if settings.database != type(settings)().database:
         logger.info("specs of files run from memory; the setting database is not used")
     scheme = Scheme.installed()
+    _find_modules(files)
     _spare_collector()
     # Following begins before reading, so that no save is missed in between.
     with (
@@ -122,6 +124,17 @@ def _run_files(settings: Settings, files: tuple[str, ...], stopping: Event) -> N
             stopping.wait()
             _tell_stopping(runtime)
             sources.close()
+
+
+def _find_modules(files: tuple[str, ...]) -> None:
+    """Let `python` nodes name the modules that lie beside the specs. Their folders come last, so
+    that nothing in them takes the place of an installed module."""
+    for file in files:
+        if file != "-":  # standard input
+            path = os.path.abspath(file)
+            folder = path if os.path.isdir(path) else os.path.dirname(path)
+            if folder not in sys.path:
+                sys.path.append(folder)
 
 
 def _spare_collector() -> None:

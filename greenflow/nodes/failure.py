@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import msgspec
@@ -72,6 +73,13 @@ class Backoff(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max: Annotated[Duration, Meta(description="never longer than this")] = 30.0
     jitter: Annotated[float, Meta(ge=0, le=1, description="the share of it left to chance")] = 0.0
 
+    def waits(self, retries: int) -> Iterator[float]:
+        """The seconds to wait before each of so many retries."""
+        seconds = self.initial
+        for _ in range(retries):
+            yield seconds * (1 - self.jitter * random.random())
+            seconds = min(seconds * self.factor, self.max)
+
 
 class RetrySpec(Spec):
     threshold: Annotated[int, Meta(ge=0, description="how many retries at most")] = 0
@@ -87,13 +95,12 @@ class Retry(Node[RetrySpec]):
     """
 
     def handle(self, ctx: Context, payload: Any) -> Any:
-        backoff = self.spec.backoff
-        seconds = backoff.initial
-        for left in range(self.spec.threshold, -1, -1):
+        waits = self.spec.backoff.waits(self.spec.threshold)
+        while True:
             (answer,) = ctx.call("out", payload)
             if type(answer) is not Fault:
                 return Answer(answer)
-            if left:
-                self.services.clock.sleep(seconds * (1 - backoff.jitter * random.random()))
-                seconds = min(seconds * backoff.factor, backoff.max)
-        return answer
+            seconds = next(waits, None)
+            if seconds is None:
+                return answer
+            self.services.clock.sleep(seconds)

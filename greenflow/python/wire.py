@@ -1,0 +1,171 @@
+"""What is said between the engine and a worker, and how an exception of others becomes an error.
+
+Lives here: frames, payloads as pickle or JSON, and errors as text. Not here: who sends what when.
+
+A frame is one byte of kind, eight bytes of length, and so many bytes. To a worker goes one `SETUP`
+(JSON), answered by `READY` or `REFUSED`; then `CALL`s (a payload), each answered by `VALUE`,
+`SEVERAL` (a list, what a generator gave), `INVALID` (the reason why the argument cannot be used) or
+`ERROR` (as `tell` has it). A worker runs code of the same user, so what it pickles is as trusted as
+it is; still only plain payloads are pickled, so that the engine imports nothing of the function's.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import struct
+import traceback
+from typing import Any, NoReturn, Protocol
+
+import msgspec
+
+from greenflow.errors import GreenflowError, InvalidArgument, PythonError, messages
+
+SETUP, CALL = b"S", b"C"
+READY, REFUSED, VALUE, SEVERAL, INVALID, ERROR = b"R", b"X", b"V", b"G", b"I", b"E"
+
+_HEAD = struct.Struct("!cQ")
+_MOST = 1 << 20  # bytes asked of the kernel at once
+
+# A cause of a cause and so on, this deep. Chains of real errors are short; a cycle ends here.
+_MAX_CAUSES = 10
+
+
+class Socket(Protocol):
+    def sendall(self, data: bytes, /) -> object: ...
+
+    def recv(self, size: int, /) -> bytes: ...
+
+
+def send(wire: Socket, kind: bytes, body: bytes) -> None:
+    """Write one frame. Raises OSError."""
+    wire.sendall(_HEAD.pack(kind, len(body)) + body)
+
+
+def receive(wire: Socket) -> tuple[bytes, bytes]:
+    """Read one frame. Raises EOFError when the other side is gone."""
+    try:
+        kind, size = _HEAD.unpack(_exactly(wire, _HEAD.size))
+        return kind, _exactly(wire, size)
+    except ConnectionError:
+        raise EOFError from None  # it went with something of ours unread
+
+
+def _exactly(wire: Socket, size: int) -> bytes:
+    pieces: list[bytes] = []
+    while size:
+        piece = wire.recv(min(size, _MOST))
+        if not piece:
+            raise EOFError
+        pieces.append(piece)
+        size -= len(piece)
+    return b"".join(pieces)
+
+
+class _Pickler(pickle.Pickler):
+    """Errors travel as text: their classes may not be there on the other side."""
+
+    def reducer_override(self, item: Any) -> Any:
+        if isinstance(item, BaseException):
+            return told, (tell(item),)
+        return NotImplemented
+
+
+def encode(payload: Any, serialize: str) -> bytes:
+    """A payload as bytes. Raises InvalidArgument for what cannot travel so."""
+    try:
+        if serialize == "json":
+            return msgspec.json.encode(payload)
+        buffer = io.BytesIO()
+        _Pickler(buffer, pickle.HIGHEST_PROTOCOL).dump(payload)
+        return buffer.getvalue()
+    except Exception as error:
+        raise InvalidArgument(f"it cannot be sent as {serialize}: {error}") from error
+
+
+def decode(data: bytes, serialize: str) -> Any:
+    """The payload that was encoded. Raises InvalidArgument."""
+    try:
+        return msgspec.json.decode(data) if serialize == "json" else pickle.loads(data)
+    except Exception as error:
+        raise InvalidArgument(f"it is no {serialize}: {error}") from error
+
+
+def fail(error: BaseException) -> NoReturn:
+    """Raise the error of a workflow that stands for what a function raised, with its traceback;
+    ours are left as they are."""
+    if isinstance(error, GreenflowError):
+        raise error
+    # In one expression: a variable here would make a cycle of the error and its traceback.
+    raise _chain(_message(error), type(error).__qualname__, error.__cause__).with_traceback(
+        error.__traceback__
+    )
+
+
+def _chain(message: str, kind: str, cause: BaseException | None) -> PythonError:
+    made = PythonError(message)
+    made.__cause__ = PythonError(kind)
+    made.__cause__.__cause__ = cause
+    return made
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error) or type(error).__qualname__
+    except Exception as broken:
+        return f"{type(error).__qualname__}, whose text cannot be had: {type(broken).__qualname__}"
+
+
+def tell(error: BaseException, frames: int = 0) -> dict[str, Any]:
+    """An exception as a plain map, with its traceback less the first `frames`."""
+    first, *others = list(_messages(error))
+    trace = error.__traceback__
+    for _ in range(frames):
+        trace = trace.tb_next if trace is not None else None
+    return {
+        "message": first,
+        "kind": "" if isinstance(error, GreenflowError) else type(error).__qualname__,
+        "causes": others,
+        "trace": "".join(traceback.format_tb(trace)).rstrip() if frames else "",
+    }
+
+
+def _messages(error: BaseException) -> list[str]:
+    try:
+        found = list(messages(error))[: _MAX_CAUSES + 1]
+    except Exception:
+        found = [_message(error)]
+    return [found[0] or type(error).__qualname__, *found[1:]]
+
+
+def told(item: dict[str, Any]) -> Exception:
+    """The error that was told of."""
+    cause: Exception | None = None
+    for text in reversed(item["causes"]):
+        outer = PythonError(text)
+        outer.__cause__ = cause
+        cause = outer
+    if item["kind"]:
+        made = _chain(item["message"], item["kind"], cause)
+    else:
+        made = PythonError(item["message"])
+        made.__cause__ = cause
+    if item["trace"]:
+        made.add_note(f"in the worker:\n{item['trace']}")
+    return made
+
+
+class Setup(msgspec.Struct):
+    """What a worker is told first."""
+
+    path: list[str]
+    reference: str
+    arguments: str | None
+    serialize: str
+
+
+class Ready(msgspec.Struct):
+    """What a worker says of the function it found: the file of its module."""
+
+    file: str | None
+    state: tuple[int, int, int] | None
