@@ -18,6 +18,7 @@ NAMES = (
     "core",
     "cel",
     "javascript",
+    "python_node",
     "system",
     "load",
     "requests",
