@@ -47,7 +47,8 @@ def command(settings: Settings, files: tuple[str, ...], wait: bool, no_hub_guard
     """Runs the specs of files (or folders, or - for standard input), or without FILE those of the
     store.
 
-    Files are followed: saving one applies what changed. A faulty save changes nothing. SIGTERM and
+    Files are followed: saving one applies what changed. A faulty save changes nothing. Modules that
+    `python` nodes name are also looked for in the folders of the files. SIGTERM and
     SIGINT drain what is under way within the grace; a second one ends at once.
     """
     import msgspec

@@ -118,15 +118,16 @@ def _message(error: BaseException) -> str:
 
 def tell(error: BaseException, frames: int = 0) -> dict[str, Any]:
     """An exception as a plain map, with its traceback less the first `frames`."""
-    first, *others = list(_messages(error))
+    first, *others = _messages(error)
     trace = error.__traceback__
     for _ in range(frames):
         trace = trace.tb_next if trace is not None else None
+    trace_text = "".join(traceback.format_tb(trace)).rstrip() if frames else ""
     return {
         "message": first,
         "kind": "" if isinstance(error, GreenflowError) else type(error).__qualname__,
         "causes": others,
-        "trace": "".join(traceback.format_tb(trace)).rstrip() if frames else "",
+        "trace": _writable(trace_text),
     }
 
 
@@ -135,7 +136,12 @@ def _messages(error: BaseException) -> list[str]:
         found = list(messages(error))[: _MAX_CAUSES + 1]
     except Exception:
         found = [_message(error)]
-    return [found[0] or type(error).__qualname__, *found[1:]]
+    return list(map(_writable, [found[0] or type(error).__qualname__, *found[1:]]))
+
+
+def _writable(text: str) -> str:
+    """The text with halves of surrogate pairs, which no UTF-8 can write, as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def told(item: dict[str, Any]) -> Exception:

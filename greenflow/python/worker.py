@@ -83,6 +83,9 @@ def main(descriptor: str, engine: str) -> None:
     end_with(int(engine))
     wire = socket.socket(fileno=int(descriptor))
     wire.setblocking(True)
+    # What the function starts must not hold the wire open when this OS process is gone.
+    wire.set_inheritable(False)
+    os.register_at_fork(after_in_child=wire.close)
     try:
         first = first_frame(wire)
         sys.path[:] = first["path"]

@@ -16,6 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 
+import pytest
+
+from greenflow.cli import run
 from tests.cli.conftest import DEADLINE, Command, Running, Start, get, get_until, service
 
 
@@ -258,3 +261,14 @@ def test_on_a_terminal_the_log_is_coloured_text(
         os.close(ours)
     assert b"\x1b[32mINFO" in text
     assert b"namespace=default" in text
+
+
+def test_modules_beside_the_files_are_found_after_installed_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = list(sys.path)
+    monkeypatch.setattr(sys, "path", list(before))
+    run._find_modules(
+        ("-", str(tmp_path / "a.yaml"), str(tmp_path), str(tmp_path / "b" / "c.yaml"))
+    )
+    assert sys.path == [*before, str(tmp_path), str(tmp_path / "b")]

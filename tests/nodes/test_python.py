@@ -77,6 +77,10 @@ value = 3
 class Shop:
     @staticmethod
     def price(n): return n + 1
+def surrogate(_): raise ValueError("\\ud800")
+class Hostile(Exception):
+    def __str__(self): raise RuntimeError("no")
+def hostile(_): raise Hostile
 tries = []
 def third(n):
     tries.append(n.pop("a"))
@@ -327,6 +331,16 @@ def wait(path):
 """
 
 
+FORK = """
+import os
+def f(path):
+    if not os.fork():
+        with open(path) as pipe: pipe.read()
+        os._exit(0)
+    os.kill(os.getpid(), 9)
+"""
+
+
 def opened(pipe: Path, writers: list[int]) -> bool:
     """Whether somebody reads the pipe; then it is open for writing, too."""
     try:
@@ -435,9 +449,11 @@ def test_calls_that_raise_leave_nothing_behind(module: Path, isolation: str) -> 
 THREAD = """
 import contextvars, threading
 who = contextvars.ContextVar("who", default="nobody")
-release = threading.Event()
+reached, release = threading.Event(), threading.Event()
 def f(n):
-    if n == "wait": release.wait(10)
+    if n == "wait":
+        reached.set()
+        release.wait(10)
     return [threading.get_native_id(), who.get()]
 """
 
@@ -477,6 +493,23 @@ def _answers(running: Flow) -> bool:
     return True
 
 
+def test_an_exit_waits_for_a_thread(module: Path) -> None:
+    module.write_text(THREAD)
+    with node("f", "thread") as running:
+        import legacy
+
+        call = gevent.spawn(running.call, "f", "wait")
+        until(lambda: legacy.reached.is_set())
+        (process,) = running.runtime.services.processes
+        leaving = gevent.spawn(process.exit)
+        gevent.idle()
+        assert not leaving.dead
+        legacy.release.set()
+        leaving.get()
+        with pytest.raises(ProcessExited):
+            call.get()
+
+
 # -- process ---------------------------------------------------------------------------------------
 
 
@@ -508,6 +541,29 @@ def test_a_worker_killed_in_mid_call_is_an_error_and_the_next_call_works(module:
         with pytest.raises(WorkerDied, match="killed by SIGKILL"):
             running.call("f", signal.SIGKILL)
         assert running.call("f", 0) is None
+
+
+def test_a_worker_that_dies_is_noticed_though_its_children_live(module: Path) -> None:
+    module.write_text(FORK)
+    os.mkfifo(module.with_name("pipe"))
+    with node("f", "process") as running, pytest.raises(WorkerDied, match="killed by SIGKILL"):
+        running.call("f", str(module.with_name("pipe")))
+    writers: list[int] = []
+    until(lambda: opened(module.with_name("pipe"), writers))  # the child reads, and goes at its end
+    os.close(writers[0])
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+@pytest.mark.parametrize("function", ["surrogate", "hostile"])
+def test_an_exception_with_a_text_that_cannot_be_had_is_an_error_like_others(
+    module: Path, isolation: str, function: str
+) -> None:
+    with node(function, isolation) as running:
+        with pytest.raises(PythonError) as raised:
+            running.call("f", 1)
+        assert str(raised.value.__cause__) in ("ValueError", "Hostile")
+        with pytest.raises(PythonError):
+            running.call("f", 1)
 
 
 def test_a_worker_killed_while_idle_is_replaced(module: Path) -> None:
