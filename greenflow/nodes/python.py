@@ -159,7 +159,7 @@ class Python(Node[PythonSpec]):
                 seconds = next(waits, None)
                 if seconds is None:
                     raise
-            gevent.sleep(seconds)
+            self.services.clock.sleep(seconds)
 
     # -- the three isolations ------------------------------------------------------------------
 
@@ -170,7 +170,7 @@ class Python(Node[PythonSpec]):
             if seconds is None:
                 return _run(call)
             try:
-                with gevent.Timeout(seconds) as limit:
+                with self.services.clock.timeout(seconds) as limit:
                     return _run(call)
             except gevent.Timeout as expired:
                 if expired is not limit:
