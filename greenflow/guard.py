@@ -7,7 +7,7 @@ blocked when its loop counts the same iteration in look after look, and what run
 an iteration waits for events at its beginning only. The node is found in the stack, where a packet
 is received. Two things it cannot see: what holds the interpreter's lock all the time, as some C
 code does, stops this thread, too; and a block is measured from look to look, so one is sure to be
-seen from 1.25 times the limit on.
+seen from 1.5 times the limit on.
 
 Metrics, in the default registry of prometheus-client if that is installed (extra `metrics`), by
 namespace and node: `greenflow_hub_blocked_total`, how often, and
@@ -30,7 +30,7 @@ from gevent.monkey import get_original
 
 from greenflow.node import Node, describe
 
-LOOKS = 4  # looks in the time that a hub may be blocked: how exact the guard is
+LOOKS = 2  # looks in the time that a hub may be blocked; 20 a second by default are 0.1 % of a core
 LONG = 5.0  # seconds: what blocks for so long may block for ever, and is told before it ends
 PAUSE = 10.0  # seconds between two lines about one hub: the log is for people
 FRAMES = 4  # innermost calls that a line names

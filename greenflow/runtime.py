@@ -30,7 +30,7 @@ from gevent.hub import Hub
 from gevent.lock import RLock
 from gevent.monkey import get_original
 
-from greenflow import guard
+from greenflow import guard, patching
 from greenflow.clock import Clock
 from greenflow.config import Settings
 from greenflow.errors import GreenflowError, Inactive
@@ -142,6 +142,7 @@ class Runtime:
                 self._open()
 
     def _open(self) -> None:
+        patching.check()
         self._opened = open_store(self._store) if isinstance(self._store, str) else self._store
         try:
             self._services = Services(self.namespace, self.settings, self.scheme, self._clock)

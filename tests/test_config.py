@@ -45,6 +45,7 @@ def test_a_flag_beats_the_environment_that_the_file_and_that_the_default() -> No
 def test_every_setting_is_reached_from_a_flag_a_variable_and_the_file() -> None:
     samples = {
         "grace": ("1m30s", 90.0),
+        "hub_guard": ("50ms", 0.05),
         "output": ("json", "json"),
         "javascript.workers": ("3", 3),
         "javascript.timeout": ("250ms", 0.25),

@@ -30,17 +30,19 @@ specs = [
 ]
 """
 
+PATCH = "from gevent import monkey; monkey.patch_all()"
 
-def program(text: str, code: int = 0) -> str:
-    """Run a script; what it says on standard error."""
+
+def program(text: str, first: str = "") -> str:
+    """Run a script, with a line before its imports; what it says on standard error."""
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", SPECS + textwrap.dedent(text)],
+        [sys.executable, "-W", "error", "-c", first + SPECS + textwrap.dedent(text)],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    assert done.returncode == code, done.stderr
+    assert done.returncode == 0, done.stderr
     return done.stderr
 
 
@@ -157,6 +159,33 @@ def test_a_patched_program_is_called_from_native_threads() -> None:
             calls = [gevent.get_hub().threadpool.spawn(runtime.call, "text") for _ in range(50)]
             assert [call.get(timeout=30) for call in calls] == ["x"] * 50
     """)
+
+
+def test_a_program_that_is_patched_late_or_in_part_is_told() -> None:
+    said = program("""
+        import warnings; warnings.simplefilter("ignore")  # gevent's own, about ssl
+        from time import sleep as pause
+        import urllib3.util.ssl_
+        from gevent import monkey; monkey.patch_all(subprocess=False)
+        for _ in range(2):
+            with Runtime("memory://", specs=specs) as runtime:
+                assert runtime.call("text") == "x"
+    """)
+    assert said.count("imported before gevent.monkey.patch_all()") == 1
+    assert "__main__ (time.sleep)" in said
+    assert "urllib3.util.ssl_ (ssl.SSLContext)" in said
+    assert said.count("in part, without subprocess:") == 1
+
+
+def test_a_program_that_is_patched_first_or_never_is_told_nothing() -> None:
+    start = """
+        from time import sleep
+        import urllib3, ssl
+        with Runtime("memory://", specs=specs) as runtime:
+            assert runtime.call("text") == "x"
+    """
+    assert program(start) == ""
+    assert program(start, first=PATCH) == ""
 
 
 def test_a_thread_with_a_hub_lets_its_greenlets_run_while_it_waits() -> None:
