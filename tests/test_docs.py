@@ -1,5 +1,5 @@
 """Every command of contrib/docs, run as it stands; its output must be what the page says. Every
-spec there can be applied."""
+spec there can be applied, and every script runs."""
 
 from __future__ import annotations
 
@@ -61,6 +61,18 @@ def test_a_command_says_what_the_page_says(command: str, output: str, tmp_path: 
         text=True,
     )
     assert done.stdout == output
+
+
+@pytest.mark.parametrize("script", list(blocks("python")))
+def test_a_script_runs(script: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script],
+        cwd=tmp_path,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("specs", list(blocks("yaml")))

@@ -16,6 +16,7 @@ from contrib.bench.tools import HERE, versions
 NAMES = (
     "startup",
     "core",
+    "embed",
     "cel",
     "javascript",
     "python_node",
