@@ -128,7 +128,6 @@ class Worker:
 
     def close(self) -> None:
         """End it, and give back what it held."""
-        # The end of the wire tells an idle one to go; `kill` sees to one that runs a call.
         self.child.close()
         # What was printed last is there already. A grandchild may hold the other end open.
         self._reader.join(0.1)
