@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import tracemalloc
 import zlib
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from greenflow.net.websocket.deflate import LEAST_BYTES, NAME, Deflate, extensions
 from greenflow.net.websocket.frames import (
     BINARY,
+    CLOSE,
     CONTINUATION,
     PING,
     TEXT,
@@ -195,6 +197,26 @@ def test_what_a_peer_may_not_do(wire: bytes, code: int) -> None:
     with pytest.raises(Failure) as failure:
         list(iter(frames.next, None))
     assert failure.value.code == code
+
+
+wild = st.builds(
+    frame,
+    st.integers(0, 15),
+    st.one_of(st.binary(max_size=20), st.binary(max_size=20).map(deflate)),
+    fin=st.booleans(),
+    rsv=st.sampled_from([0, 0, 4, 1]),
+)
+
+
+@given(said=st.lists(st.one_of(wild, st.binary(max_size=20)), max_size=6))
+def test_whatever_comes_is_read_or_fails(said: list[bytes]) -> None:
+    frames = server()
+    with contextlib.suppress(Failure):
+        for wire in said:
+            frames.feed(wire)
+            while (message := frames.next()) is not None:
+                if message[0] == CLOSE:
+                    return
 
 
 def test_a_message_may_become_as_long_as_the_limit() -> None:
