@@ -27,7 +27,6 @@ from weakref import WeakSet
 import gevent
 from gevent.event import Event
 from gevent.hub import Hub
-from gevent.lock import RLock
 from gevent.monkey import get_original
 
 from greenflow import guard, patching
@@ -101,7 +100,6 @@ class Runtime:
         self._own_thread = own_thread
         self._home: Home | None = None
         self._settling_in = get_original("_thread", "allocate_lock")()  # OS threads that start it
-        self._changing = RLock()  # greenlets that start, drain or stop it
         self._refusal = ""  # why calls are refused, once it has run
         _known.add(self)
 
@@ -117,7 +115,7 @@ class Runtime:
 
     def _start_on(self, home: Home) -> None:
         try:
-            home.run(self._start)
+            home.run(self._start, home)
         except BaseException:
             if self._home is not home:
                 home.join()
@@ -136,8 +134,10 @@ class Runtime:
                 home = self._home
         return home
 
-    def _start(self) -> None:
-        with self._changing:
+    def _start(self, home: Home) -> None:
+        with home.changing:
+            if self._home is not home:  # stopped meanwhile
+                raise Inactive(STOPPED)
             if self._loader is None and self._services is None:
                 self._open()
 
@@ -169,18 +169,18 @@ class Runtime:
         nodes hold stays open until `stop`."""
         home = self._home
         if home is not None:
-            home.run(self._drain)
+            home.run(self._drain, home)
 
-    def _drain(self) -> None:
-        with self._changing:
-            if self._loader is None or self._table is None or self._services is None:
+    def _drain(self, home: Home) -> None:
+        with home.changing:
+            if self._home is not home or self._loader is None:
                 return
+            table, services = self._running()
             self._refusal = DRAINING
             self._loader.stop()
-            symbols = self._table.symbols
-            sources = [i for i, s in symbols.items() if isinstance(s.version.node, Source)]
-            self._table.change(dict.fromkeys(sources))
-            self._await_processes(self._services)
+            sources = [i for i, s in table.symbols.items() if isinstance(s.version.node, Source)]
+            table.change(dict.fromkeys(sources))
+            self._await_processes(services)
 
     def stop(self) -> None:
         """Stop the sources, give what is under way the grace, close everything. A second stop does
@@ -192,12 +192,12 @@ class Runtime:
             gevent.spawn(self.stop)
             return
         with suppress(Inactive):  # another thread has stopped it meanwhile
-            home.run(self._stop)
+            home.run(self._stop, home)
         home.join()
 
-    def _stop(self) -> None:
-        with self._changing:
-            if self._home is not None:
+    def _stop(self, home: Home) -> None:
+        with home.changing:
+            if self._home is home:
                 self._close()
                 self._leave(STOPPED)
 
@@ -365,12 +365,11 @@ class Runtime:
             _left_to_the_parent.append(self.__dict__.copy())
             self._home = self._opened = self._services = self._table = self._loader = None
             self._holds_javascript, self._guarded = False, None
-            self._changing = RLock()
             self._refusal = FORKED
 
     def _running(self) -> tuple[Table, Services]:
         if self._table is None or self._services is None:
-            raise Inactive("the runtime is not started")
+            raise Inactive(self._refusal or "the runtime is not started")
         return self._table, self._services
 
 

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from gevent import GreenletExit, get_hub
 from gevent._hub_local import get_hub_if_exists
 from gevent.hub import Hub, Waiter
+from gevent.lock import RLock
 from gevent.monkey import get_original, is_module_patched
 from greenlet import getcurrent, greenlet
 
@@ -45,6 +46,7 @@ class Home:
         self._under_way: set[_Call] = set()
         self._closed = self._is_gone = False
         self.own_thread = own_thread
+        self.changing = RLock()  # around what starts, drains or stops that which lives here
         self.hub: Hub
         self.thread: int
         if own_thread:

@@ -5,6 +5,7 @@ What only holds in a program of its own is tried in one: each is a script that a
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 import textwrap
@@ -237,6 +238,33 @@ def test_two_threads_may_stop_it() -> None:
         thread.join()
     with pytest.raises(Inactive, match="stopped"):
         runtime.call("a")
+
+
+def test_calls_starts_and_stops_of_many_threads_at_once() -> None:
+    specs = {"kind": "snippet", "name": "text", "code": "x"}
+    runtime = Runtime("memory://", specs=specs, own_thread=True)
+    wrong: list[BaseException] = []
+
+    def use(seed: int) -> None:
+        chance = random.Random(seed)
+        for _ in range(40):
+            step = chance.choice((*[lambda: runtime.call("text")] * 6, runtime.stop, runtime.start))
+            try:
+                assert step() in ("x", None)
+            except Inactive:
+                pass
+            except BaseException as error:
+                wrong.append(error)
+
+    threads = [threading.Thread(target=use, args=(seed,)) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    runtime.start()
+    assert runtime.call("text") == "x"
+    runtime.stop()
 
 
 def test_a_start_that_fails_in_its_own_thread_leaves_none() -> None:
