@@ -63,9 +63,12 @@ class Services:
         settings: Settings,
         compiler: Compiler,
         clock: Clock = Clock(),  # noqa: B008 - has no state
+        *,
+        listens: bool = True,
     ) -> None:
         self.namespace, self.settings, self.compiler = namespace, settings, compiler
         self.clock = clock
+        self.listens = listens  # whether listeners open sockets
         self.processes: set[Process] = set()  # every live process without a parent
         self.operations: dict[str, Callable[..., Any]] = {}  # what `syscall` may call, by opcode
         self._shared: dict[object, tuple[Any, Callable[[Any], object]]] = {}

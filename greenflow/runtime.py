@@ -32,10 +32,12 @@ from gevent.monkey import get_original
 from greenflow import guard, patching
 from greenflow.clock import Clock
 from greenflow.config import Settings
-from greenflow.errors import GreenflowError, Inactive
+from greenflow.errors import GreenflowError, Inactive, StoreUnavailable
 from greenflow.lang import javascript
 from greenflow.loader import Loader
+from greenflow.net.wsgi.serving import Application, application
 from greenflow.node import Services
+from greenflow.nodes.listener import Listener, listeners
 from greenflow.operations import Operations
 from greenflow.packet import NOTHING, Fault
 from greenflow.port import OutPort
@@ -72,6 +74,7 @@ class Runtime:
     that the runtime lives on. `specs` are applied before the start. `own_thread` says whether it
     lives in an OS thread of its own; by default it does unless the program is monkey-patched or the
     thread that starts it has a hub. `clock` is what its nodes wait by, the system's by default.
+    With `listen` False its listeners open no sockets, and are reached through `wsgi` alone.
     """
 
     def __init__(
@@ -84,12 +87,17 @@ class Runtime:
         scheme: Scheme | None = None,
         own_thread: bool | None = None,
         clock: Clock | None = None,
+        listen: bool = True,
     ) -> None:
         self.settings = settings or Settings()
         self.namespace = namespace or self.settings.namespace
         self.scheme = scheme or Scheme.installed()
-        self._store, self._specs = store, specs
+        self._store, self._specs, self._listens = store, specs, listen
         self._clock = clock or Clock()
+        #: The namespace's HTTP listeners as one WSGI application, for any thread of a server or a
+        #: framework; the first request starts the runtime. With several listeners the one answers
+        #: whose `port` is SERVER_PORT; `wsgi_of` names one.
+        self.wsgi: Application = application(self._listener_at, self._at_home)
         self._registered: dict[str, Callable[..., Any]] = {}
         self._opened: Store | None = None
         self._services: Services | None = None
@@ -145,7 +153,9 @@ class Runtime:
         patching.check()
         self._opened = open_store(self._store) if isinstance(self._store, str) else self._store
         try:
-            self._services = Services(self.namespace, self.settings, self.scheme, self._clock)
+            self._services = Services(
+                self.namespace, self.settings, self.scheme, self._clock, listens=self._listens
+            )
             limits = self.settings.javascript
             javascript.hold(javascript.Limits(limits.workers, limits.timeout, limits.memory_mib))
             self._holds_javascript = True
@@ -308,6 +318,57 @@ class Runtime:
         if failure is not None:
             raise failure
         return None if answer is NOTHING else copy(answer)
+
+    def wsgi_of(self, name: str) -> Application:
+        """One listener, by its name, as a WSGI application. While it is not running, requests are
+        answered 503."""
+
+        def choose(environ: dict[str, Any]) -> Listener | None:
+            running = self._listeners()
+            found = [each for each in running.values() if each.spec.name == name]
+            if not found:
+                _log.error("no listener named %r is running in namespace %r", name, self.namespace)
+            return found[0] if found else None
+
+        return application(choose, self._at_home)
+
+    def _listener_at(self, environ: dict[str, Any]) -> Listener | None:
+        running = self._listeners()
+        if len(running) == 1:
+            return next(iter(running.values()))
+        port = environ["SERVER_PORT"]
+        for each in running.values():
+            if str(each.spec.port) == port:
+                return each
+        _log.error(
+            "%s in namespace %r; a request at port %s is answered 503",
+            "none of several listeners has that port: use wsgi_of(NAME)"
+            if running
+            else "no listener is running",
+            self.namespace,
+            port,
+        )
+        return None
+
+    def _at_home(self, function: Callable[..., T], *args: Any) -> T:
+        """As `run`, and also while the runtime drains. Raises Inactive when it has stopped."""
+        home = self._home
+        if home is None:
+            raise Inactive("the runtime is stopped")
+        return home.run(function, *args)
+
+    def _listeners(self) -> dict[str, Listener]:
+        """Those that run, by id; none if the runtime does not, and the log says why."""
+        try:
+            if self._loader is None or self._refusal:
+                self._start_on(self._settled())
+            return self._all_listeners()
+        except (Inactive, StoreUnavailable) as error:
+            _log.error("a request is answered 503: %s", error)
+            return {}
+
+    def _all_listeners(self) -> dict[str, Listener]:
+        return {} if self._services is None else listeners(self._services)
 
     @property
     def operations(self) -> Operations:

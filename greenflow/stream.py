@@ -4,6 +4,9 @@ Lives here: Stream, the one payload that is no plain value (BEHAVIOUR 3.7). The 
 of a request's body (`stream: true`), and sends the pieces of one that is an answer as they come.
 They are bytes as they are on the wire: a request's are not decompressed, an answer's are not
 compressed, for that would hold pieces back. A Content-Encoding beside one only says what it is.
+
+Verbatim is bytes of an answer that are finished in the same sense: whoever made them has encoded
+and compressed them, and the headers beside them say how. For every node they are bytes.
 """
 
 from __future__ import annotations
@@ -13,13 +16,19 @@ from collections.abc import Iterable, Iterator
 from greenflow.errors import BodyTooLarge, InvalidArgument
 
 
+class Verbatim(bytes):
+    """Bytes that an answer sends as they are, with no headers but its own."""
+
+
 class Stream:
-    """Pieces of bytes, for one reader. Closing it closes where they come from."""
+    """Pieces of bytes, for one reader. Closing it closes where they come from. `length` is how many
+    bytes there will be, if that is known."""
 
-    __slots__ = ("_is_taken", "_pieces")
+    __slots__ = ("_is_taken", "_pieces", "length")
 
-    def __init__(self, pieces: Iterable[bytes]) -> None:
+    def __init__(self, pieces: Iterable[bytes], length: int | None = None) -> None:
         self._pieces = pieces
+        self.length = length
         self._is_taken = False
 
     def __iter__(self) -> Iterator[bytes]:

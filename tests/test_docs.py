@@ -80,8 +80,3 @@ def test_specs_can_be_applied(specs: str) -> None:
     documents = [document.data for document in read(specs, "test")]
     with Runtime("memory://") as flow:
         flow.operations.apply(documents)
-
-
-@pytest.mark.parametrize("code", list(blocks("python")))
-def test_python_code_runs(code: str) -> None:
-    exec(code, {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ EXAMPLES = Path(__file__).parent.parent / "contrib" / "examples"
 # system.yaml: cli/test_system.py
 TESTED = {
     *("chat.yaml", "ping.yaml", "fork.yaml", "retry.yaml", "proxy.yaml", "python.yaml"),
-    "system.yaml",
+    *("old_service.yaml", "system.yaml"),
 }
 SECONDS = 20.0  # until something that was waited for has failed
 
@@ -34,7 +35,10 @@ def example(name: str, folder: Path, behind: int = 9000) -> Iterator[HTTPConnect
     text = (EXAMPLES / name).read_text().replace("port: 8000", "port: 0")
     file.write_text(text.replace("127.0.0.1:9000", f"127.0.0.1:{behind}"))
     process = subprocess.Popen(
-        [sys.executable, "-m", "greenflow", "run", str(file)], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "greenflow", "run", str(file)],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": f"{EXAMPLES}:{EXAMPLES.parent.parent}"},
     )
     assert process.stderr is not None
     try:
@@ -105,6 +109,20 @@ def test_python(tmp_path: Path) -> None:
             (400, "no price for that"),
         ]
         assert ask(connection, "GET", "/primes/12")[:2] == (200, "[2,3,5,7,11]\n")
+
+
+def test_old_service(tmp_path: Path) -> None:
+    """One path is answered by the workflow, the others by the old code."""
+    with example("old_service.yaml", tmp_path) as connection:
+        assert ask(connection, "GET", "/prices/A1")[:2] == (200, '{"sku":"A1","price":13}\n')
+        assert ask(connection, "GET", "/prices/C3")[0] == 404
+        assert ask(connection, "GET", "/stock/A1")[:2] == (200, '{"sku":"A1","stock":3}\n')
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        connection.request("POST", "/login", "user=anna", headers)
+        response = connection.getresponse()
+        assert (response.status, response.headers["Location"]) == (302, "/stock/A1")
+        assert response.headers["Set-Cookie"] == "user=anna; Path=/"
+        response.read()
 
 
 def test_chat(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ NAMES = (
     "requests",
     "bodies",
     "http_client",
+    "wsgi",
     "connections",
     "websocket",
     "reload",

@@ -110,6 +110,8 @@ def answer_head(
         framing = ""
     elif isinstance(body, (str, bytearray, memoryview)):
         raise InvalidResponse(f"a body is bytes or an iterable of bytes, not {type(body).__name__}")
+    elif response.length is not None:
+        framing = f"Content-Length: {response.length}\r\n"
     elif request.version == "1.1":
         framing = "Transfer-Encoding: chunked\r\n"
     else:
@@ -149,6 +151,19 @@ def _start(status: int, headers: Iterable[tuple[str, str]]) -> tuple[str, bool, 
             dated = True
         lines += f"{name}: {value}\r\n"
     return lines, close, dated
+
+
+def fields(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """A response's own headers, less those that frame a message or concern one hop. Raises
+    InvalidResponse."""
+    kept = []
+    for name, value in headers:
+        if _kind(name) in (_DROPPED, _CONNECTION):
+            continue
+        if not value.isprintable() and _CONTROL.search(value) is not None:
+            raise InvalidResponse(f"control character in the value of header {name}")
+        kept.append((name, value))
+    return kept
 
 
 _remembered_start = lru_cache(maxsize=HEADER_SECTIONS)(_start)

@@ -388,7 +388,7 @@ class Connection(Wire):
         body = response.body
         if not isinstance(body, bytes):
             self._send(head)
-            self._stream(request, response.status, body)
+            self._stream(request, response, body)
         elif request.method == "HEAD" or response.status in NO_BODY:
             self._send(head)
         elif len(body) <= JOIN_BYTES:
@@ -412,17 +412,25 @@ class Connection(Wire):
         assert self.greenlet is not None
         return Taken(self._server, self._socket, received, self.greenlet)
 
-    def _stream(self, request: Request, status: int, body: Iterable[bytes]) -> None:
-        """Sends a body piece by piece; whatever its iterator raises breaks the answer off."""
+    def _stream(self, request: Request, response: Response, body: Iterable[bytes]) -> None:
+        """Sends a body piece by piece; whatever its iterator raises breaks the answer off, and so
+        do more or fewer bytes than were announced."""
         try:
-            if has_no_body(request.method, status):
+            if has_no_body(request.method, response.status):
                 return
-            chunked = request.version == "1.1"
+            left = response.length
+            chunked = request.version == "1.1" and left is None
             for piece in body:
+                if left is not None:
+                    left -= len(piece)
+                    if left < 0:
+                        raise ClientDisconnected("the answer is longer than its length")
                 if piece:
                     self._send(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
             if chunked:
                 self._send(b"0\r\n\r\n")
+            elif left:
+                raise ClientDisconnected("the answer is shorter than its length")
         finally:
             close = getattr(body, "close", None)
             if close is not None:

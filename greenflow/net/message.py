@@ -59,6 +59,7 @@ class Request:
         "chunked",
         "client",
         "content_length",
+        "defers",
         "disconnected",
         "expects_continue",
         "headers",
@@ -113,6 +114,9 @@ class Request:
         # Whether it asks for another protocol; then `upgrade` is what can be done about it.
         self.wants_upgrade = False
         self.upgrade: Upgrade | None = None
+        # Whether a streamed answer is taken after the handler has returned (a WSGI server does so);
+        # its iterable is closed then.
+        self.defers = False
         # Whether the client is known to be gone.
         self.disconnected = False
         self._on_disconnect: Callable[[], None] | None = None
@@ -163,19 +167,22 @@ class Response:
     if it has one, is called in any case. Headers that frame the message (Content-Length,
     Transfer-Encoding, Connection and their kin) are the server's and ignored, except `Connection:
     close`, which is honoured. Headers given as a tuple are remembered in their encoded form: give
-    one only for what is sent again and again, and a list for all else."""
+    one only for what is sent again and again, and a list for all else. `length` is the number of
+    bytes that an iterable will give, if it is known: they are sent with it."""
 
-    __slots__ = ("body", "headers", "status")
+    __slots__ = ("body", "headers", "length", "status")
 
     def __init__(
         self,
         status: int = 200,
         headers: Iterable[tuple[str, str]] = (),
         body: bytes | Iterable[bytes] = b"",
+        length: int | None = None,
     ) -> None:
         self.status = status
         self.headers = headers
         self.body = body
+        self.length = length
 
     def __repr__(self) -> str:
         return f"<Response {self.status}>"

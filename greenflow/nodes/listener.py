@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import http
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import gevent
 import msgspec
@@ -31,7 +31,7 @@ from greenflow.packet import NOTHING, Fault
 from greenflow.process import Process
 from greenflow.source import Run, Source, conclude, log_unhandled
 from greenflow.spec import Duration, Spec
-from greenflow.stream import Stream
+from greenflow.stream import Stream, Verbatim
 
 if TYPE_CHECKING:
     from greenflow.net.tls import Certificate
@@ -183,7 +183,14 @@ class Listener(Source[ListenerSpec]):
         port = self.lease.address[1] if self.lease is not None else self.spec.port
         return f"http{'s' if self.spec.tls is not None else ''}://{host}:{port}"
 
+    @property
+    def streams(self) -> bool:
+        """Whether a process starts before the body of its request is there."""
+        return self.spec.stream
+
     def prepare(self) -> None:
+        if not self.services.listens:
+            return
         if self.spec.tls is not None:
             from greenflow.net.tls import Certificate
 
@@ -213,8 +220,10 @@ class Listener(Source[ListenerSpec]):
         return super().in_flight + (self.ending is not None)
 
     def start(self, run: Run) -> None:
-        assert self.lease is not None
         self.run = run
+        listeners(self.services)[self.spec.id] = self
+        if self.lease is None:
+            return
         self.lease.serve(
             self.serve,
             self.limits,
@@ -225,6 +234,9 @@ class Listener(Source[ListenerSpec]):
         _log.info("listening on %s", self.address, extra=describe(self))
 
     def stop(self) -> None:
+        running = listeners(self.services)
+        if running.get(self.spec.id) is self:  # not yet the next version
+            del running[self.spec.id]
         self.abandon()
 
     # -- one request ---------------------------------------------------------------------------
@@ -253,11 +265,13 @@ class Listener(Source[ListenerSpec]):
         upgrade = request.upgrade
         if upgrade is not None:
             process.data.set(Upgrade, upgrade)  # for a node that knows the other protocol
+        process.data.set(Received, Received(request, payload))
+        later = False
         try:
             assert self.out is not None
             answer = run.ask(process, self.out, payload)
             if upgrade is None or process.data.take(Upgrade) is not None:
-                self._respond(process, request, answer, respond)
+                later = self._respond(process, request, answer, respond)
             else:
                 self._hand_over(process, answer, upgrade)
         except ClientDisconnected as error:
@@ -268,10 +282,12 @@ class Listener(Source[ListenerSpec]):
                 raise
             raise ClientDisconnected("the process exited") from None
         finally:
-            run.end(process)
+            if not later:
+                run.end(process)
 
-    def _respond(self, process: Process, request: Request, answer: Any, respond: Respond) -> None:
-        """Settle, then send: a commit precedes the answer it belongs to."""
+    def _respond(self, process: Process, request: Request, answer: Any, respond: Respond) -> bool:
+        """Settle, then send: a commit precedes the answer it belongs to. True when the answer is
+        taken later; it ends the process then."""
         reason: BaseException | None = None
         unhandled: BaseException | None = None
         if type(answer) is Fault:
@@ -294,10 +310,15 @@ class Listener(Source[ListenerSpec]):
             if has_no_body(request.method, response.status):
                 response.body.close()
                 response.body = ()
+            elif request.defers:
+                pieces = self._settled(process, response.body, reason)
+                response.body = _Later(process, self.run, response.body, pieces)
+                respond(response)
+                return True
             else:
                 response.body = self._settled(process, response.body, reason)
                 process.run(respond, response)
-                return
+                return False
         failure = process.settle(reason)
         if failure is not None and failure is not reason:
             unhandled, response = failure, plain(500)
@@ -307,6 +328,7 @@ class Listener(Source[ListenerSpec]):
         elif unhandled is not None:
             log_unhandled(self, process, unhandled)
         respond(response)
+        return False
 
     def _hand_over(self, process: Process, answer: Any, upgrade: Upgrade) -> None:
         """A node has taken the connection: there is no response (BEHAVIOUR 12.3). The process
@@ -318,7 +340,7 @@ class Listener(Source[ListenerSpec]):
 
     def _settled(
         self, process: Process, stream: Stream, reason: BaseException | None
-    ) -> Iterator[bytes]:
+    ) -> Generator[bytes]:
         """The pieces of an answer. Its process settles at their end, before the client can know of
         it; when that fails, or the pieces do, the answer is broken off (BEHAVIOUR 8.6)."""
         try:
@@ -363,6 +385,61 @@ def _leave(process: Process) -> None:
 
     timer.start(end)
     process.on_exit(close)
+
+
+class Received(NamedTuple):
+    """In the data of a process: the request as it came, and the payload that was made of it. So a
+    node can tell what the workflow left as it was, and has the bytes of it."""
+
+    request: Request
+    payload: dict[str, Any]
+
+
+def listeners(services: Services) -> dict[str, Listener]:
+    """The running listeners of a runtime, by id."""
+    running: dict[str, Listener] = services.share("listeners", dict, lambda running: None)
+    return running
+
+
+class _Later:
+    """The pieces of an answer that are asked for after the handler has returned. Its process goes
+    on until they are closed."""
+
+    def __init__(
+        self, process: Process, run: Run, stream: Stream, pieces: Generator[bytes]
+    ) -> None:
+        self._process, self._run, self._stream, self._pieces = process, run, stream, pieces
+        self._is_closed = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            return self._process.run(self._pieces.__next__)
+        except Interrupt as interrupt:
+            if interrupt.process is not self._process:
+                raise
+            self.close()
+            raise ClientDisconnected("the process exited") from None
+        except BaseException:  # the end, too
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """The answer was taken, or nobody wants the rest of it."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        try:
+            self._process.run(self._end)
+        finally:
+            self._run.end(self._process)
+
+    def _end(self) -> None:
+        self._pieces.close()
+        self._stream.close()  # the generator does that only if it was begun
+        self._process.settle(ClientDisconnected("the answer was not sent to its end"))
 
 
 def _cors_faults(cors: CorsSpec) -> Iterator[SpecFault]:
@@ -448,11 +525,17 @@ def _response(status: int, header: Any, body: Any, request: Request) -> Response
             coding = value
         elif lower not in _IGNORED:
             headers.append((canonical_name(name), value))
+    if type(body) is Verbatim:
+        if content_type is not None:
+            headers.append(("Content-Type", content_type))
+        if coding is not None:
+            headers.append(("Content-Encoding", coding))
+        return Response(status, headers, bytes(body))
     if type(body) is Stream:
         headers.append(("Content-Type", content_type or mime.BYTES))
         if coding is not None:
             headers.append(("Content-Encoding", coding))
-        return Response(status, headers, body)
+        return Response(status, headers, body, body.length)
     if body is NOTHING or (body is None and content_type is None):
         if content_type is not None:
             headers.append(("Content-Type", content_type))
