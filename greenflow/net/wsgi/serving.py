@@ -216,9 +216,8 @@ def _take_body(request: Request, environ: Environ, limits: Limits, streams: bool
     text = environ.get("CONTENT_LENGTH") or ""
     if text and _LENGTH.fullmatch(text) is None:
         raise Refused(400, "Content-Length is no number")
-    ends_itself = bool(environ.get("wsgi.input_terminated") or "HTTP_TRANSFER_ENCODING" in environ)
     length = int(text) if text else None
-    if not length and not (ends_itself and text == ""):
+    if length == 0 or (length is None and not _ends_itself(environ)):
         return
     if length is not None and length > limits.body:
         raise Refused(413, f"body over {limits.body} bytes")
@@ -227,6 +226,15 @@ def _take_body(request: Request, environ: Environ, limits: Limits, streams: bool
         request.body = Stream(_pieces(_reader(source), length, limits.body))
     else:
         request.body = b"".join(_pieces(source.read, length, limits.body))
+
+
+def _ends_itself(environ: Environ) -> bool:
+    """Whether there may be a body without a length. With GET and HEAD only if it says so: some
+    servers mark every input as one that ends, and reading an empty one takes its time."""
+    if "HTTP_TRANSFER_ENCODING" in environ:
+        return True
+    may_have = environ["REQUEST_METHOD"] not in ("GET", "HEAD")
+    return may_have and bool(environ.get("wsgi.input_terminated"))
 
 
 def _reader(source: Any) -> Callable[[int], bytes]:
