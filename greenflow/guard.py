@@ -111,7 +111,7 @@ class Guard:
         node = block.node
         if node is None:  # the program's own code, which is none of ours to judge
             return
-        more = f" ({self._untold} more times since the last such line)" if self._untold else ""
+        more = f" ({self._untold} more since the last such line)" if self._untold else ""
         self._told_at, self._untold = monotonic(), 0
         name = node.spec.name or node.spec.id
         _log.warning("node %r %s: %s%s", name, what, block.calls, more, extra=describe(node))

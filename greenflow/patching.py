@@ -5,7 +5,7 @@ Lives here: the look at it, and the words of the warning. The library itself nev
 A module that took a function such as `time.sleep` by name before the program was patched keeps the
 native one, and whoever calls it blocks every workflow. That is looked for where it can be seen: in
 the globals of loaded modules, those of Python itself and gevent left out. What was put away
-elsewhere, in a class or a closure, is not found.
+elsewhere, in a class or a closure, is not found; what was taken on purpose is named, too.
 """
 
 from __future__ import annotations

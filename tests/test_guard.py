@@ -103,7 +103,7 @@ def test_lines_that_were_left_out_are_counted(
         while len(caplog.records) < 2:
             runtime.call("often")
             gevent.sleep(LIMIT)
-    assert "(2 more times since the last such line)" in caplog.records[1].getMessage()
+    assert "(2 more since the last such line)" in caplog.records[1].getMessage()
 
 
 def test_waiting_is_not_blocking(caplog: pytest.LogCaptureFixture) -> None:
