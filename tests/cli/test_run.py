@@ -17,6 +17,7 @@ from pathlib import Path
 from time import monotonic
 
 import pytest
+from click.testing import CliRunner
 
 from greenflow.cli import run
 from tests.cli.conftest import DEADLINE, Command, Running, Start, get, get_until, service
@@ -272,3 +273,19 @@ def test_modules_beside_the_files_are_found_after_installed_ones(
         ("-", str(tmp_path / "a.yaml"), str(tmp_path), str(tmp_path / "b" / "c.yaml"))
     )
     assert sys.path == [*before, str(tmp_path), str(tmp_path / "b")]
+
+
+@pytest.mark.parametrize(
+    ("options", "seconds"),
+    [([], 0.1), (["--hub-guard", "50ms"], 0.05), (["--hub-guard=1s", "--no-hub-guard"], 0.0)],
+)
+def test_the_hub_guard_may_be_set_and_left_out(
+    options: list[str], seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[float] = []
+    monkeypatch.setattr("greenflow.log.configure", lambda *_, **__: None)
+    monkeypatch.setattr(run, "_stop_at_signals", lambda stopping: None)
+    monkeypatch.setattr(run, "_allow_many_files", lambda: None)
+    monkeypatch.setattr(run, "_run_store", lambda settings, *_: given.append(settings.hub_guard))
+    done = CliRunner().invoke(run.command, options)
+    assert (done.exit_code, given) == (0, [seconds]), done.output
