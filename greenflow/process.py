@@ -557,6 +557,7 @@ class Process:
         if self._resources is not None:
             self.error = self._release(self._resources, self.error, hooks=True)
         self.state = EXITED
+        self._data = None  # what it kept may lead back to it
         if self._registry is not None:
             self._registry.discard(self)
         parent = self.parent

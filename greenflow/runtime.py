@@ -241,8 +241,10 @@ class Runtime:
     def _finish(self, services: Services) -> None:
         """End what no node holds any more: processes whose children go on, calls."""
         self._await_processes(services)
-        for process in list(services.processes):
-            process.exit(GreenflowError("the runtime stopped, and the grace is over"))
+        # Side by side: each may wait once more for calls that must not be interrupted.
+        error = GreenflowError("the runtime stopped, and the grace is over")
+        exits = [gevent.spawn(each.exit, error) for each in services.processes]
+        gevent.joinall(exits, raise_error=True)
 
     def _await_processes(self, services: Services) -> None:
         one_less, end = Event(), monotonic() + self.settings.grace

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 from gevent.event import Event
 
 from greenflow.errors import SpecInvalid
+from greenflow.process import Process
 from greenflow.scheme import Scheme
 from tests.flows import Flow, flow
 from tests.net.loopback import Answer, Client, until
@@ -57,6 +59,19 @@ def test_a_request_is_a_payload() -> None:
             "protocol": "HTTP/1.1",
             "header": {"Host": ["a"], "X-Many": ["1", "2"]},
         }
+
+
+def test_what_a_request_leaves_is_let_go_without_the_garbage_collector() -> None:
+    with served(snippet("pong")) as (_, client):
+        client.ask("/")
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(20):
+                client.ask("/")
+            assert sum(type(thing) is Process for thing in gc.get_objects()) <= 1
+        finally:
+            gc.enable()
 
 
 def test_a_body_is_decoded_by_its_type() -> None:

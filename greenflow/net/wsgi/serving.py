@@ -23,7 +23,6 @@ from greenflow.net.answer import fields, has_no_body, status_text
 from greenflow.net.head import Refused
 from greenflow.net.limits import Limits
 from greenflow.net.message import (
-    CANONICAL_NAMES,
     ClientDisconnected,
     InvalidResponse,
     Request,
@@ -41,6 +40,12 @@ READ_BYTES = 64 * 1024
 
 # Paths whose encoded form is remembered; most services have fewer that are asked often.
 PATHS = 1024
+
+# Status lines that are remembered: every final status, 200 to 999.
+STATUSES = 800
+
+# Sets of variables that are remembered; a server always sets the same ones, clients a dozen.
+ENVIRONS = 256
 
 # What may stand in a path as it is (RFC 3986 3.3: pchar and the slash), besides letters and digits.
 _PATH_SAFE = "/:@!$&'()*+,;=~-._"
@@ -169,9 +174,7 @@ def to_request(environ: Environ, limits: Limits, streams: bool) -> Request:
     )
     query = environ.get("QUERY_STRING", "")
     headers = [
-        (name, value)
-        for key, value in environ.items()
-        if value.__class__ is str and (name := _header_name(key)) is not None and value
+        (name, value) for key, name in _header_names(tuple(environ)) if (value := environ[key])
     ]
     server = environ["SERVER_NAME"], int(environ["SERVER_PORT"])
     request = Request(
@@ -279,7 +282,12 @@ def _path(target: str, script_name: str, path_info: str) -> str:
     return quote(path_info.encode("latin-1"), safe=_PATH_SAFE) or "/"
 
 
-@lru_cache(maxsize=CANONICAL_NAMES)
+@lru_cache(maxsize=ENVIRONS)
+def _header_names(keys: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """The variables that stand for headers, each with its header."""
+    return tuple((key, name) for key in keys if (name := _header_name(key)) is not None)
+
+
 def _header_name(key: str) -> str | None:
     """The header that a variable stands for. None for other variables, and for what only frames the
     message: the server has read the body."""
@@ -290,7 +298,7 @@ def _header_name(key: str) -> str | None:
     return canonical_name(key[5:].replace("_", "-"))
 
 
-@lru_cache(maxsize=CANONICAL_NAMES)
+@lru_cache(maxsize=STATUSES)
 def _status(status: int) -> str:
     if not isinstance(status, int) or not 200 <= status <= 999:
         raise InvalidResponse(f"status {status!r} is not a final status, 200 to 999")
