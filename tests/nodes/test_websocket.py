@@ -13,6 +13,7 @@ import pytest
 import trustme
 from gevent.event import Event
 
+from greenflow.clock import Clock
 from greenflow.config import HttpSettings
 from greenflow.errors import (
     AddressForbidden,
@@ -506,7 +507,7 @@ def test_it_tries_until_the_server_is_there_again_and_in_waits_meanwhile(
         node = found.running.runtime.table.find("ws").version.node
         connections = node.connections  # type: ignore[union-attr]
         assert opener.data.get(connections) is None
-        waiting = gevent.spawn(connections.of, opener, 10.0)
+        waiting = gevent.spawn(connections.of, opener, 10.0, Clock())
         found.server.listen()
         found.server.accepted()
         assert waiting.get().is_open
@@ -622,7 +623,7 @@ def test_wss_by_a_certificate_that_is_trusted(authority: trustme.CA, tmp_path: P
         running.call("open")
         long = "x" * 1_000_000
         connections = running.runtime.table.find("ws").version.node.connections  # type: ignore[union-attr]
-        channel = connections.of(opener[0], 1.0)
+        channel = connections.of(opener[0], 1.0, Clock())
         for text in ("hello", long):
             channel.send(TEXT, text.encode())
             until(
