@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from typing import Any
 from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
 
+import falcon
 import flask
 import pytest
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
@@ -215,6 +217,13 @@ def test_it_is_mounted_in_flask() -> None:
         assert client.get("/flow/").status_code == 404
 
 
+def test_it_is_mounted_beside_falcon() -> None:
+    with running() as runtime:
+        app = DispatcherMiddleware(falcon.App(), {"/flow": runtime.wsgi})
+        assert WerkzeugClient(app).get("/flow/ping").data == b"pong"
+        assert WerkzeugClient(app).get("/").status_code == 404
+
+
 def test_many_threads_share_it() -> None:
     """As in a plain program whose server has a thread for each request."""
     with running(own_thread=True) as runtime:
@@ -280,7 +289,17 @@ def gunicorn(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str
         process.stderr.close()
 
 
-@pytest.mark.parametrize("options", [("-w", "1"), ("-w", "2", "--preload")])
+def documented() -> tuple[str, ...]:
+    """The options of the command that contrib/docs/wsgi.md gives."""
+    page = (Path(__file__).parent.parent / "contrib" / "docs" / "wsgi.md").read_text()
+    line = next(line for line in page.splitlines() if line.startswith("    GREENFLOW_DATABASE="))
+    setting, command, *options, app = shlex.split(line)
+    assert setting.startswith("GREENFLOW_DATABASE=sqlite:///")
+    assert (command, app) == ("gunicorn", "greenflow.wsgi:app")
+    return tuple(options)
+
+
+@pytest.mark.parametrize("options", [documented(), ("-w", "1"), ("-w", "2", "--preload")])
 def test_gunicorn_serves_it_and_drains(options: tuple[str, ...], tmp_path: Path) -> None:
     with gunicorn(tmp_path, *options) as (process, port):
         for _ in range(10):
