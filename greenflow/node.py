@@ -296,6 +296,7 @@ class Node(Generic[S]):
     def receiver(self, handle: Handler) -> Receive:
         """Turn a handler into what a port calls for each packet."""
         node, reads_only, send, out = self, self.reads_only, self.send, self.out
+        sends_plainly = type(self).send is Node.send
 
         def receive(reader: Reader, packet: Packet) -> bool:
             ctx = Context(node, reader, packet)
@@ -315,7 +316,7 @@ class Node(Generic[S]):
                 return ctx.released
             if kind not in _SPECIAL and out is not None:
                 links = out.links
-                if len(links) == 1:  # as `send` does
+                if sends_plainly and len(links) == 1:  # as `send` does
                     packet.payload = result
                     packet.hops += 1
                     packet.process.deliver(links[0], packet)
