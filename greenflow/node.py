@@ -69,6 +69,9 @@ class Services:
         self.namespace, self.settings, self.compiler = namespace, settings, compiler
         self.clock = clock
         self.listens = listens  # whether listeners open sockets
+        # Whether a node of this runtime wants requests as they came (listener.Received). Few do,
+        # and keeping them costs every request something.
+        self.keeps_requests = False
         self.processes: set[Process] = set()  # every live process without a parent
         self.operations: dict[str, Callable[..., Any]] = {}  # what `syscall` may call, by opcode
         self._shared: dict[object, tuple[Any, Callable[[Any], object]]] = {}

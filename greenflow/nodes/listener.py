@@ -265,7 +265,8 @@ class Listener(Source[ListenerSpec]):
         upgrade = request.upgrade
         if upgrade is not None:
             process.data.set(Upgrade, upgrade)  # for a node that knows the other protocol
-        process.data.set(Received, Received(request, payload))
+        if self.services.keeps_requests:
+            process.data.set(Received, Received(request, payload))
         later = False
         try:
             assert self.out is not None
@@ -388,8 +389,9 @@ def _leave(process: Process) -> None:
 
 
 class Received(NamedTuple):
-    """In the data of a process: the request as it came, and the payload that was made of it. So a
-    node can tell what the workflow left as it was, and has the bytes of it."""
+    """In the data of a process, once `Services.keeps_requests` was set: the request as it came, and
+    the payload that was made of it. So a node can tell what the workflow left as it was, and has
+    the bytes of it."""
 
     request: Request
     payload: dict[str, Any]

@@ -83,6 +83,7 @@ class Wsgi(Node[WsgiSpec]):
 
     def open(self) -> None:
         self.application = load(self.spec.app)
+        self.services.keeps_requests = True
 
     def handle(self, ctx: Context, payload: Any) -> Any:
         if type(payload) is not dict or type(payload.get("path")) is not str:
