@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from gevent import socket
 from gevent.monkey import get_original
 
-STOP = 2.0  # seconds that a killed child is waited for
+STOP = 10.0  # seconds a killed child is waited for; one that held gigabytes may take one, or more
 
 
 class Child:

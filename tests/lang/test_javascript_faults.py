@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from time import monotonic
 
 import gevent
@@ -96,11 +96,16 @@ def test_a_program_works_again_after_its_call_was_stopped() -> None:
         assert program(1, timeout=DEADLINE) == 1
 
 
+def _waiting(milliseconds: int) -> javascript.JavaScript:
+    """A program that answers what it was given, later."""
+    return javascript.compile(
+        f"export default (a) => new Promise((done) => setTimeout(() => done(a), {milliseconds}))"
+    )
+
+
 @pytest.mark.parametrize("name", ["endless loop", "endless promise", "memory", "split"])
 def test_other_calls_under_way_are_answered(name: str) -> None:
-    waiting = javascript.compile(
-        "export default (a) => new Promise((done) => setTimeout(() => done(a), 100))"
-    )
+    waiting = _waiting(100)
     waiting(0, timeout=DEADLINE)
     others = [gevent.spawn(waiting, i, timeout=DEADLINE) for i in range(8)]
     bombs = [gevent.spawn(run, BOMBS[name][0], timeout=LIMIT) for _ in range(3)]
@@ -109,9 +114,71 @@ def test_other_calls_under_way_are_answered(name: str) -> None:
     assert all(isinstance(bomb.exception, GreenflowError) for bomb in bombs)
 
 
+@pytest.fixture
+def one_worker() -> Iterator[None]:
+    """All calls of a test are in one worker, as long as that lives."""
+    javascript.hold(javascript.Limits(workers=1))
+    yield
+    javascript.hold(javascript.Limits())
+    javascript.release()
+    javascript.release()
+
+
+@pytest.mark.usefixtures(one_worker.__name__)
+@pytest.mark.parametrize("name", ["buffers", "memory", "split"])
+def test_a_call_is_not_blamed_for_the_memory_of_another(name: str) -> None:
+    programs = [_waiting(500) for _ in range(3)]
+    others = [gevent.spawn(program, i, timeout=DEADLINE) for i, program in enumerate(programs)]
+    gevent.sleep(0)  # they began before the bomb
+    with pytest.raises(GreenflowError, match=r"limit of 128 MiB|worker died"):
+        run(BOMBS[name][0], timeout=DEADLINE)
+    gevent.joinall(others, timeout=DEADLINE)
+    assert [other.value for other in others] == [0, 1, 2]
+
+
+@pytest.mark.usefixtures(one_worker.__name__)
+def test_a_call_is_not_blamed_for_what_another_left_behind() -> None:
+    program = _waiting(500)
+    call = gevent.spawn(program, 5, timeout=DEADLINE)
+    left = BOMBS["buffers"][0].removeprefix("export default ")
+    assert run(f"export default () => {{ setTimeout({left}, 1); return 1; }}") == 1
+    assert call.get(timeout=DEADLINE) == 5
+
+
+@pytest.mark.usefixtures(one_worker.__name__)
+@pytest.mark.parametrize("programs", [1, 7])
+def test_a_worker_that_dies_costs_no_call_its_answer(programs: int) -> None:
+    waiting = [_waiting(100) for _ in range(programs)]
+    waiting[0](0, timeout=DEADLINE)
+    calls = [gevent.spawn(waiting[i % programs], i, timeout=DEADLINE) for i in range(7)]
+    gevent.sleep(0)
+    for pid in javascript.running().processes():
+        os.kill(pid, signal.SIGKILL)
+    gevent.joinall(calls, timeout=DEADLINE)
+    assert [call.value for call in calls] == list(range(7))
+
+
+@pytest.mark.usefixtures(one_worker.__name__)
+def test_a_call_whose_workers_die_gets_the_error() -> None:
+    program = _waiting(500)
+    program(0, timeout=DEADLINE)
+    call = gevent.spawn(program, 1, timeout=DEADLINE)
+    gevent.sleep(0)
+    pool = javascript.running()
+    (first,) = pool._workers
+    first.kill()
+    _until(lambda: any(worker.is_ready for worker in pool._apart))
+    (second,) = pool._apart
+    second.kill()
+    with pytest.raises(GreenflowError, match="worker died"):
+        call.get()
+    assert program(2, timeout=DEADLINE) == 2
+
+
 def test_calls_queued_behind_one_that_is_stopped_are_answered() -> None:
     program = javascript.compile("export default (a) => { if (a === 0) for (;;); return a; }")
-    calls = [gevent.spawn(program, i, timeout=LIMIT) for i in range(6)]
+    calls = [gevent.spawn(program, 0, timeout=LIMIT)]
+    calls += [gevent.spawn(program, i, timeout=DEADLINE) for i in range(1, 6)]
     gevent.joinall(calls, timeout=DEADLINE)
     assert isinstance(calls[0].exception, GreenflowError)
     assert [call.value for call in calls[1:]] == [1, 2, 3, 4, 5]
@@ -144,9 +211,7 @@ def test_a_killed_worker_is_replaced() -> None:
 
 
 def test_calls_in_killed_workers_are_run_again() -> None:
-    program = javascript.compile(
-        "export default (a) => new Promise((done) => setTimeout(() => done(a), 200))"
-    )
+    program = _waiting(200)
     others = [javascript.compile(returning(f"[a, {i}]")) for i in range(3)]
     program(0, timeout=DEADLINE)
     calls = [gevent.spawn(program, i, timeout=DEADLINE) for i in range(6)]
@@ -155,9 +220,8 @@ def test_calls_in_killed_workers_are_run_again() -> None:
     for pid in javascript.running().processes():
         os.kill(pid, signal.SIGKILL)
     gevent.joinall(calls, timeout=DEADLINE)
-    for call in calls:
-        assert call.value is not None or "worker died" in str(call.exception)
-    assert sum(call.value is not None for call in calls) >= 7
+    assert [call.value for call in calls[:6]] == list(range(6))
+    assert [call.value for call in calls[6:]] == [[6, 0], [6, 1], [6, 2]]
 
 
 def test_a_worker_that_hangs_is_replaced() -> None:
@@ -166,8 +230,10 @@ def test_a_worker_that_hangs_is_replaced() -> None:
     gevent.joinall(calls, raise_error=True)  # each worker has answered some: both are ready
     for pid in javascript.running().processes():
         os.kill(pid, signal.SIGSTOP)
-    assert program(2, timeout=LIMIT) == 2
-    assert program(3, timeout=DEADLINE) == 3
+    # The limit is of what a call takes, not of its wait for a worker.
+    calls = [gevent.spawn(program, i, timeout=1) for i in (2, 3)]
+    gevent.joinall(calls, timeout=DEADLINE)
+    assert [call.value for call in calls] == [2, 3]
 
 
 def test_what_a_call_left_running_does_not_stay() -> None:

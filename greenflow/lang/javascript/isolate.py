@@ -69,7 +69,6 @@ class Isolate:
         self.waiting: deque[Call] = deque()
         self.current: Call | None = None
         self.is_used = False  # since the last probe
-        self.began = 0.0  # monotonic time of the start of the current call
         self.is_broken = False  # no more calls: it was stopped in the middle of one
         self._memory, self._lock, self._answer = memory, lock, answer
         self._refusal: bytes | None = None
@@ -109,8 +108,7 @@ class Isolate:
         if self.is_used and self.current is None and self._refusal is None:
             self.is_used = False
             self.current = probe = Call(b"", PROBE, b"")
-            self.began = monotonic()
-            probe.end = self.began + PROBE
+            probe.end = monotonic() + PROBE
             self._ask(probe, b"")
 
     def cancel(self, seconds: float) -> None:
@@ -124,8 +122,7 @@ class Isolate:
             self._answer(call, self._refusal)
             return
         self.current, self.is_used = call, True
-        self.began = monotonic()
-        call.end = self.began + call.seconds
+        call.end = monotonic() + call.seconds
         self._ask(call, call.text)
 
     def _ask(self, call: Call, text: bytes) -> None:

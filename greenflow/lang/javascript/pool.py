@@ -7,11 +7,13 @@ starts its workers at the first call, hands each call to the one with the fewest
 when one ends. The clock of a call is the worker's; only a worker that says nothing at all is killed
 here. Snippets have no effect outside themselves, so a call may be run again:
 
-- a worker that ends on purpose (`X`) has named the call that made it do so; all others are run
-  again elsewhere;
-- when one dies, the calls that it may have run (the first of each program) are suspects. A single
-  suspect gets the error; several, and those of a worker that was killed because it hung, are run
-  again, each in a worker of its own. The rest, which had not started, are run again like before.
+- a worker that says `X` has answered the call that made it end; all others are run again elsewhere;
+- when one ends without a word (V8 died, the kernel or we killed it, it became too large), the calls
+  that it may have run (the first of each program) are suspects. Nothing says which of them did it,
+  not even when there is one: a call that has its answer may have left something running. So each
+  is run again apart, with nothing beside it; only a call whose second worker dies, too, having
+  been given nothing else, gets the error. The rest, which had not started, are run again like
+  before.
 """
 
 from __future__ import annotations
@@ -23,10 +25,9 @@ import secrets
 import sys
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from time import monotonic
 
 import gevent
 from gevent.event import AsyncResult, Event
@@ -35,15 +36,16 @@ from greenflow.child import Child
 from greenflow.errors import GreenflowError
 from greenflow.lang.javascript import Limits
 
-# Seconds of silence of a worker with calls under way that mean it hangs. It writes something at
-# least every 0.5 s then (worker.py), and keeps the limits of calls by itself.
-SILENCE = 2.0
-LOOK = 0.25  # seconds between looks at a worker with calls under way
-
-START = 20.0  # seconds a worker may take to start; 0.2 is usual
+# Seconds between looks at a worker with calls under way. Its silence is counted in looks: when the
+# machine or our hub stood still, a clock would count that against the worker.
+LOOK = 0.25
+# Looks in a row without a word that mean the worker hangs: 2 s. It writes something at least every
+# 0.5 s then (worker.py), and keeps the limits of calls by itself.
+SILENT_LOOKS = 8
+START_LOOKS = 80  # the same for one that starts: 20 s; 0.2 s are usual
 FAILED_STARTS = 3  # workers in a row that die before they are ready: another will not do better
 
-SUSPECTS = 2  # suspects run again at the same time, each in a worker of its own
+SUSPECTS = 2  # suspects that are run again at the same time
 
 _READ = 1 << 18  # bytes
 _log = logging.getLogger("greenflow.lang")
@@ -53,12 +55,12 @@ _WORKER = "greenflow.lang.javascript.worker"
 class Call:
     """A call under way: where its answer goes, and what is needed to run it again."""
 
-    __slots__ = ("answer", "program", "runs", "seconds", "text")
+    __slots__ = ("answer", "deaths", "program", "seconds", "text")
 
     def __init__(self, program: Source, seconds: float, text: str) -> None:
         self.program, self.seconds, self.text = program, seconds, text
         self.answer: AsyncResult[bytes] = AsyncResult()
-        self.runs = 0  # workers that died while they may have run it
+        self.deaths = 0  # of workers that may have run it
 
 
 class Source:
@@ -75,12 +77,12 @@ class Worker:
 
     def __init__(self, tag: str, memory_mib: int, ended: Callable[[Worker, bool], None]) -> None:
         self.calls: dict[bytes, Call] = {}
-        self.is_ready = self.is_hung = False
+        self.is_ready = False
         self._ended = ended
         self._programs: dict[int, weakref.ref[Source]] = {}  # those that the worker knows
         self._forgotten = deque[int]()  # those of them that are nobody's any more
-        self._numbers, self._out = 0, list[str]()
-        self._heard = monotonic()
+        self.given, self._out = 0, list[str]()  # how many calls it was given; what is to be sent
+        self._is_heard = False  # since the last look
         self._has_out, self._has_calls = Event(), Event()
         self._child = Child(
             # Without `site`, whose work is done (_environment): a start is a fifth shorter. What V8
@@ -103,11 +105,10 @@ class Worker:
             forget = partial(_append, self._forgotten, program.number)
             self._programs[program.number] = weakref.ref(program, forget)
             self._out.append(f"P {program.number} {json.dumps(program.code)}\n")
-        self._numbers += 1
-        number = str(self._numbers)
+        self.given += 1
+        number = str(self.given)
         is_alone = not self.calls
         if is_alone:
-            self._heard = monotonic()
             self._has_calls.set()
         self.calls[number.encode()] = call
         self._out.append(
@@ -155,7 +156,7 @@ class Worker:
         rest, is_named = b"", False
         try:
             while data := self._socket.recv(_READ):
-                self._heard = monotonic()
+                self._is_heard = True
                 *lines, rest = (rest + data).split(b"\n") if rest else data.split(b"\n")
                 for line in lines:
                     kind = line[:1]
@@ -175,20 +176,15 @@ class Worker:
 
     def _watch(self) -> None:
         """Kill the worker when it hangs."""
+        silent = 0
         while True:
             self._has_calls.wait()
+            self._is_heard = False
             gevent.sleep(LOOK)
-            if self._is_silent():
-                gevent.sleep(0)  # our hub may have been the one that was late: read first
-                if self._is_silent():
-                    self.is_hung = True
-                    self.kill()
-                    return
-
-    def _is_silent(self) -> bool:
-        if not self.calls:
-            return False
-        return monotonic() - self._heard > (SILENCE if self.is_ready else START)
+            silent = 0 if self._is_heard or not self.calls else silent + 1
+            if silent >= (SILENT_LOOKS if self.is_ready else START_LOOKS):
+                self.kill()
+                return
 
     def kill(self) -> None:
         """End the OS process, whatever it does."""
@@ -203,6 +199,13 @@ class Worker:
     def abandon(self) -> None:
         """Forget the OS process in a fork: it is the parent's."""
         self._child.abandon()
+
+
+def _refuse(calls: Iterable[Call], error: Exception) -> None:
+    """No worker can be started: all that wait for one must hear of it."""
+    for call in calls:
+        if not call.answer.ready():
+            call.answer.set_exception(error)
 
 
 def _append(numbers: deque[int], number: int, _: object) -> None:
@@ -223,7 +226,7 @@ class Pool:
         self.tag = secrets.token_hex(16)  # of values that JSON does not have (wire.py)
         self._size, self.timeout, self._memory_mib = limits
         self._workers: list[Worker] = []
-        self._apart: dict[Worker, Call] = {}  # workers that run one suspect each
+        self._apart: set[Worker] = set()  # workers that run one suspect at a time
         self._suspects: deque[Call] = deque()
         self._failed_starts = 0
         self._is_closed = False
@@ -245,7 +248,7 @@ class Pool:
         self._is_closed = True
         workers = [*self._workers, *self._apart]
         calls = [*self._suspects, *(call for worker in workers for call in worker.calls.values())]
-        self._workers, self._apart = [], {}
+        self._workers, self._apart = [], set()
         self._suspects.clear()
         for call in calls:
             call.answer.set_exception(GreenflowError("the JavaScript workers were stopped"))
@@ -280,15 +283,15 @@ class Pool:
         if self._is_closed:
             return
         self._failed_starts = 0 if worker.is_ready else self._failed_starts + 1
+        is_proof = worker in self._apart and worker.given == 1
+        self._apart.discard(worker)
         if worker in self._workers:
             self._workers.remove(worker)
-        else:
-            self._apart.pop(worker, None)
         suspects = [] if is_named or not worker.is_ready else worker.suspects()
         others = [call for call in worker.calls.values() if call not in suspects]
         for call in suspects:
-            call.runs += 1
-            if call.runs > 1 or (len(suspects) == 1 and not worker.is_hung):
+            call.deaths += 1
+            if is_proof:
                 call.answer.set(
                     b'm"the JavaScript worker died in this call; '
                     b'the snippet took too much memory, or met a fault of V8"'
@@ -297,27 +300,40 @@ class Pool:
                 self._suspects.append(call)
         try:
             for call in others:
-                self._send(call)
-            self._try_suspects()
-        except Exception as error:  # no worker can be started: all that wait must hear of it
-            for call in (*others, *self._suspects):
-                if not call.answer.ready():
-                    call.answer.set_exception(error)
-            self._suspects.clear()
+                if call.deaths:
+                    self._suspects.append(call)  # it had not begun in its worker apart
+                else:
+                    self._send(call)
+        except Exception as error:
+            _refuse(others, error)
+        self._try_suspects()
         worker.close()
 
     def _try_suspects(self) -> None:
-        while self._suspects and len(self._apart) < SUSPECTS:
-            call = self._suspects.popleft()
-            worker = self._start()
-            self._apart[worker] = call
-            worker.run(call)
-            call.answer.rawlink(partial(self._cleared, worker))
+        try:
+            while self._suspects and len(self._apart) < SUSPECTS:
+                worker = self._start()
+                self._apart.add(worker)
+                self._try(worker, self._suspects.popleft())
+        except Exception as error:
+            _refuse(self._suspects, error)
+            self._suspects.clear()
+
+    def _try(self, worker: Worker, call: Call) -> None:
+        worker.run(call)
+        call.answer.rawlink(partial(self._cleared, worker))
 
     def _cleared(self, worker: Worker, _: object) -> None:
-        """A suspect has its answer: its worker has done its work."""
-        if self._apart.pop(worker, None) is not None:
-            gevent.spawn(self._close_apart, worker)
+        """A suspect has its answer. Its worker may take the next one: most are innocent, and a
+        start takes longer than their calls. One that was in such a worker when it died needs a
+        worker that was given nothing else."""
+        if worker not in self._apart:
+            return
+        if self._suspects and self._suspects[0].deaths == 1:
+            self._try(worker, self._suspects.popleft())
+            return
+        self._apart.discard(worker)
+        gevent.spawn(self._close_apart, worker)
 
     def _close_apart(self, worker: Worker) -> None:
         worker.close()

@@ -6,9 +6,11 @@ monkey-patched process, and starting must be quick.
 
 A call that never ends holds up only later calls of its own program. While calls run, the clock and
 the memory are looked at every few milliseconds. A call over its limit is cancelled and its isolate
-dropped. If V8 does not obey (promises without end) or the whole process has become too large, the
-answer is written all the same, then `X`, and the process ends: the engine runs what else was under
-way in another worker. The process also ends when its engine does.
+dropped. If V8 does not obey (promises without end), the answer is written all the same, then `X`,
+and the process ends: the engine runs what else was under way in another worker. So it does when the
+whole process has become too large, if there is one program; with several it cannot tell which of
+them it was, and ends without a word: the engine finds out (pool.py). The process also ends when its
+engine does.
 """
 
 from __future__ import annotations
@@ -54,6 +56,7 @@ class Worker:
         self.isolates: OrderedDict[bytes, Isolate] = OrderedDict()
         self.engine = os.getppid()
         self.running = 0  # calls that have no answer yet
+        self.looks = self.probes = monotonic() + TICK  # when the next ones are due
         self.ceiling = _resident() + MEMORY_FACTOR * memory + MAX_ISOLATES * ISOLATE
 
     def run(self) -> NoReturn:
@@ -62,7 +65,6 @@ class Worker:
         ready.register(self.wire, select.POLLIN)
         self.wire.sendall(b"R\n")
         rest = b""
-        looks = probes = monotonic() + TICK
         while True:
             if ready.poll((TICK if self.running else IDLE_TICK) * 1000):
                 data = self.wire.recv(_READ)
@@ -71,13 +73,18 @@ class Worker:
                 *lines, rest = (rest + data).split(b"\n") if rest else data.split(b"\n")
                 for line in lines:
                     self.obey(line)
-            now = monotonic()
-            if now >= looks:
-                looks = now + TICK
-                self.look(now)
-            if now >= probes:
-                probes = now + IDLE_TICK
-                self.probe()
+                    self.keep()  # a program's first call takes 1 ms, and there may be thousands
+            self.keep()
+
+    def keep(self) -> None:
+        """Do what is due."""
+        now = monotonic()
+        if now >= self.looks:
+            self.looks = now + TICK
+            self.look(now)
+        if now >= self.probes:
+            self.probes = now + IDLE_TICK
+            self.probe()
 
     def obey(self, line: bytes) -> None:
         """Do what a line says."""
@@ -152,9 +159,10 @@ class Worker:
                     isolate.stop(over_time(call))
                     self.end()
             if _resident() > self.ceiling:
-                if running:
-                    longest = min(running, key=lambda isolate: isolate.began)
-                    longest.stop(over_memory(self.memory))
+                if len(self.isolates) > 1:
+                    os._exit(0)
+                for isolate in running:
+                    isolate.stop(over_memory(self.memory))
                 self.end()
         for program in [name for name, isolate in self.isolates.items() if isolate.is_broken]:
             isolate = self.isolates.pop(program)
