@@ -12,6 +12,7 @@ from __future__ import annotations
 import codecs
 import io
 import os
+import select
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -32,6 +33,9 @@ CASES_SUFFIX = ".flow.yaml"
 
 #: Bytes that are read from standard input at once: what a pipe of Linux holds.
 _PIECE = 65536
+
+#: Milliseconds between looks for signals while standard input has nothing: a moment for a person.
+_LOOK = 200
 
 _NAMES: dict[type, str] = {
     type(None): "null",
@@ -124,11 +128,32 @@ def read_path(path: str) -> list[Document]:
 def read_file(path: str) -> list[Document]:
     """The documents of one file, or of standard input (`-`). Raises as `read_path` does."""
     if path == STANDARD_INPUT:
-        # In pieces, for between them Python sees a Ctrl-C that came while it was not waiting.
-        stdin: Any = sys.stdin.buffer if sys.stdin is not None else io.BytesIO()
-        return read(b"".join(iter(lambda: stdin.read1(_PIECE), b"")), path)
+        return read(_standard_input(), path)
     with open(path, "rb") as file:
         return read(file.read(), path)
+
+
+def _standard_input() -> bytes:
+    """All that is to be read there.
+
+    A read that waits for ever does not see a Ctrl-C that came a moment before it: Python looks for
+    signals before and after a system call, and only one that comes within interrupts it.
+    """
+    if sys.stdin is None:
+        return b""
+    try:
+        number = sys.stdin.fileno()
+    except io.UnsupportedOperation:  # a stand-in that is no file of the system
+        return sys.stdin.buffer.read()
+    ready = select.poll()
+    ready.register(number, select.POLLIN)
+    pieces: list[bytes] = []
+    while True:
+        while not ready.poll(_LOOK):
+            pass
+        if not (piece := os.read(number, _PIECE)):
+            return b"".join(pieces)
+        pieces.append(piece)
 
 
 def files_of(path: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -450,3 +451,30 @@ def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(DocumentError, match=r"^-: no spec in it"):
         read_path("-")
+
+
+@pytest.mark.parametrize("patch", ["", "from gevent import monkey; monkey.patch_all()"])
+def test_a_signal_that_came_just_before_the_wait_for_standard_input_is_seen(patch: str) -> None:
+    # As in that moment: the signal is there, and does not interrupt the system call.
+    program = f"""
+{patch}
+import _thread
+from gevent.monkey import get_original
+from gevent import get_hub
+from greenflow.document import read_path
+sleep = get_original("time", "sleep")
+get_original("_thread", "start_new_thread")(lambda: (sleep(0.05), _thread.interrupt_main()), ())
+try:
+    read_path("-")
+except KeyboardInterrupt:
+    print("seen", flush=True)
+"""
+    read, write = os.pipe()
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", program], stdin=read, capture_output=True, timeout=60, check=True
+        )
+    finally:
+        os.close(read)
+        os.close(write)
+    assert done.stdout == b"seen\n", done.stderr
