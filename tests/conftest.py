@@ -41,6 +41,14 @@ def pytest_unconfigure() -> None:
     mongo.close()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def what_a_module_imported() -> Iterator[None]:
+    """As above: what is there after the tests of a module is none of the next one's."""
+    yield
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
     """Fails the test that leaves a greenlet, a thread or a descriptor behind."""
