@@ -35,7 +35,7 @@ OPTIONS = (
     "--remote-debugging-pipe",
 )
 
-SECONDS = 30.0  # until what a page should show has failed to come
+SECONDS = 60.0  # until what a page should show has failed to come
 
 # What Chromium reads commands from and writes answers to.
 COMMANDS_FD, ANSWERS_FD = 3, 4

@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 URI = "GREENFLOW_TEST_MONGO_URI"
-SECONDS = 30.0  # until a server that does not start has failed
+SECONDS = 60.0  # until a server that does not start has failed
 
 
 class MongoServer:

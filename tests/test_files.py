@@ -15,7 +15,7 @@ from greenflow import files
 from greenflow.files import Change, Watcher, follow
 
 #: Seconds a change may take to be reported; it takes about 0.1.
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 def native_threads() -> int:

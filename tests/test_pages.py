@@ -23,7 +23,7 @@ import pytest
 from tests.test_docs import DOCS, SESSIONS
 from tests.test_extension import EXTENSION
 
-SECONDS = 20.0  # until something that was waited for has failed
+SECONDS = 60.0  # until something that was waited for has failed
 BLOCK = re.compile(r"^(?:<!-- file: (\S+) -->\n)?```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 OURS = shlex.join([sys.executable, "-m"])
 

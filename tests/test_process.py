@@ -14,9 +14,9 @@ from gevent.event import Event
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from greenflow.errors import Interrupt, ProcessExited, Runaway
+from greenflow.errors import Interrupt, ProcessExited, Runaway, messages
 from greenflow.packet import NOTHING, Fault, merge
-from greenflow.process import EXITED, RUNNING, Process
+from greenflow.process import EXITED, MAX_OPEN, RUNNING, Process
 from tests.graphs import FunctionNode, ask, entry, link
 from tests.waiting import until
 
@@ -157,7 +157,7 @@ def test_any_graph_answers_as_plain_recursion(
 
     def run() -> None:
         process = Process()
-        with gevent.Timeout(10):
+        with gevent.Timeout(60):
             answers = process.ask(port, *range(values))
         assert [show(answer) for answer in answers] == expected
         assert not process.open
@@ -180,7 +180,7 @@ def test_exit_at_any_moment_releases_everything(graph: list[Any], values: int, t
     source = gevent.spawn(process.ask, port, *range(values))
     turn(turns)
     process.exit(ValueError("stop"))
-    with gevent.Timeout(10):
+    with gevent.Timeout(60):
         answers = source.get()
     assert len(answers) == values
     assert closed == [2, 1]
@@ -225,15 +225,24 @@ def test_a_runaway_cycle_ends_with_an_error() -> None:
     assert isinstance(answer.error, Runaway)
 
 
-def test_a_runaway_fan_out_ends_with_an_error() -> None:
+def runaway() -> Any:
+    """The answer of 40 nodes that each send everything on twice."""
     nodes = [FunctionNode(lambda ctx, v: v) for _ in range(40)]
     for here, there in pairwise(nodes):
         link(here, there)
         link(here, there)
     process = Process()
     (answer,) = process.ask(entry(nodes[0]), 1)
-    assert isinstance(answer, Fault)
     assert not process.open
+    return answer
+
+
+def test_a_runaway_fan_out_ends_with_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert MAX_OPEN == 100_000  # which takes 4 s to reach: tests/soak does
+    monkeypatch.setattr("greenflow.process.MAX_OPEN", 10_000)
+    answer = runaway()
+    assert isinstance(answer, Fault)
+    assert set(messages(answer.error)) >= {"more than 10,000 packets open in a process"}
 
 
 def test_a_cycle_through_call_cannot_wait_for_itself() -> None:
@@ -242,7 +251,7 @@ def test_a_cycle_through_call_cannot_wait_for_itself() -> None:
 
     node = FunctionNode(handle)
     link(node, node)
-    with gevent.Timeout(10):
+    with gevent.Timeout(60):
         assert ask(entry(node), 200) == [200]
 
 
@@ -303,7 +312,7 @@ def test_a_handler_may_exit_its_own_process() -> None:
         return v
 
     process = Process()
-    with gevent.Timeout(10):
+    with gevent.Timeout(60):
         (answer,) = process.ask(entry(FunctionNode(handle), FunctionNode(lambda ctx, v: v)), 1)
     assert isinstance(answer, Fault)
     assert process.state == EXITED
@@ -323,7 +332,7 @@ def test_children_go_before_their_parent() -> None:
 
     source = gevent.spawn(child.ask, entry(FunctionNode(block)), 1)
     started.wait()
-    with gevent.Timeout(10):
+    with gevent.Timeout(60):
         parent.exit(ValueError("over"))
         (answer,) = source.get()
     assert ended == ["child", "parent"]
@@ -346,7 +355,7 @@ def test_a_greenlet_that_runs_a_child_inside_the_parent_leaves_both() -> None:
 
     source = gevent.spawn(parent.ask, entry(FunctionNode(outer)), 1)
     started.wait()
-    with gevent.Timeout(2):
+    with gevent.Timeout(60):
         parent.exit()
         (answer,) = source.get()
     assert isinstance(answer.error, ProcessExited)

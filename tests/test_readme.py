@@ -20,7 +20,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 GREENFLOW = [sys.executable, "-m", "greenflow"]
-SECONDS = 20.0  # until something that was waited for has failed
+SECONDS = 60.0  # until something that was waited for has failed
 
 
 def block(name: str) -> str:

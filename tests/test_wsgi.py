@@ -28,7 +28,7 @@ from greenflow.document import read
 from greenflow.runtime import Runtime
 from tests.nodes import old
 
-SECONDS = 20.0  # until something that was waited for has failed
+SECONDS = 60.0  # until something that was waited for has failed
 
 FLOW = """
 - {kind: listener, name: http, port: 8000, links: {out: {name: router}}OPTIONS}

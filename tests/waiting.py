@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import gevent
 
-DEADLINE = 30.0  # seconds after which something that should have come counts as missing
+DEADLINE = 60.0  # seconds after which something that should have come counts as missing
 PAUSE = 0.001  # seconds between two looks
 
 

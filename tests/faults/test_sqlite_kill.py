@@ -9,7 +9,7 @@ from pathlib import Path
 from greenflow.store import open_store
 from tests.store.tools import python, spec
 
-KILLS = 30
+KILLS = 10  # tests/soak has more
 SPECS = 500
 
 # Seconds after a report at which the writer is killed, at most: a batch takes about 30 ms, so most
@@ -31,10 +31,13 @@ with open_store(sys.argv[1]) as store:
 
 
 def test_a_batch_is_wholly_old_or_wholly_new(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/store.db"
-    moments = random.Random(7)
+    kill(f"sqlite:///{tmp_path}/store.db", random.Random(7), KILLS)
+
+
+def kill(url: str, moments: random.Random, times: int) -> None:
+    """Kill a writer so many times, and look at what it left each time."""
     generation = 0
-    for _ in range(KILLS):
+    for _ in range(times):
         with python(WRITER, url, str(generation + 1)) as writer:
             assert writer.stdout is not None
             first = writer.stdout.readline()

@@ -15,7 +15,7 @@ from greenflow.net.message import Handler, Request, Respond, Response
 from greenflow.net.server import Server, resolve
 
 # Seconds after which a test has failed that waits for something.
-DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 60.0
 
 
 class Answer(NamedTuple):
