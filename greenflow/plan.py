@@ -1,24 +1,31 @@
 """What a change would do to the symbol table, worked out before anything is touched.
 
 Lives here: Plan. It compiles the new versions, finds which symbols would be active, refuses what
-would make an active symbol inactive, opens what is new, and puts the hooks in order. It may block,
-and leaves the table as it is; table.py carries it out.
+would make an active symbol inactive, opens what is new, puts the hooks in order, and has `init`
+answered. It may block, and leaves the table as it is; table.py carries it out.
 
 A symbol is active when it is compiled and every link leads to an in port of an active symbol; a
 cycle is active together. That is the greatest set with this property, found from the changed
 symbols upwards along the links, so a change costs what it touches and not the size of the graph.
+
+`init` is told while the old versions serve, so that one that fails changes nothing. What is
+reachable from it and not in use yet is linked for that beforehand, as it will be after the change.
+A version whose `init` has not answered in time is inactive in this plan, or refused; the answer
+makes another one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import gevent
 
 from greenflow.errors import CompileFailed
+from greenflow.lifecycle import INIT, PATIENCE, Telling
 from greenflow.source import Source
-from greenflow.symbol import Key, Symbol, Version, key_of
+from greenflow.symbol import INITIALISED, STARTED, Key, Symbol, Version, key_of
 
 if TYPE_CHECKING:
     from greenflow.table import Table
@@ -30,12 +37,20 @@ Documents = Mapping[str, tuple[Mapping[str, Any], int] | None]
 
 class Plan:
     """One change of a table. `dirty` are ids to look at again though their documents are the
-    same."""
+    same; `back` are old versions, still loaded, to run again in the place of what failed to load.
+    """
 
     def __init__(
-        self, table: Table, documents: Documents, retry: bool = False, dirty: Iterable[str] = ()
+        self,
+        table: Table,
+        documents: Documents,
+        retry: bool = False,
+        dirty: Iterable[str] = (),
+        back: Mapping[str, Version] | None = None,
     ) -> None:
         self.table, self.documents, self.retry = table, documents, retry
+        self.back = back or {}
+        self.failed: dict[str, Version] = {}  # what failed to load where `back` runs again
         self.dirty = {id for id in dirty if id in table.symbols}
         self.removed = {id for id in documents if documents[id] is None and id in table.symbols}
         self.accepted: dict[str, Version] = {}
@@ -44,6 +59,7 @@ class Plan:
         self.load: list[Version] = []  # inner to outer
         self.unload: list[Version] = []  # outer to inner
         self.gone: list[Version] = []  # the old versions that are replaced or removed
+        self.dropped: list[Version] = []  # those that never ran, and were told `init`
         self.relink: dict[tuple[Version, str], None] = {}  # out ports that may lead elsewhere now
         self._candidates: dict[str, Version] = {}
         self._inevitable: set[str] = set()  # the old version would be inactive just as well
@@ -54,6 +70,8 @@ class Plan:
         self._lost_names: set[str] = set()
         self._prepared: dict[Version, None] = {}
         self._retiring: list[Version] = []
+        self._patient_until = 0.0  # monotonic(); when the first `init` is told
+        self._early: dict[tuple[Version, str], None] = {}  # ports linked before the swap
 
     def _replaced(self) -> list[Version]:
         """The old versions that the change replaces or removes, as far as it is worked out."""
@@ -83,9 +101,18 @@ class Plan:
                         gevent.sleep(1e-9)  # with 0 seconds timers and sockets would wait
         if self.retry:
             for id in self.table.failed():
-                if id not in self.documents:
-                    failed = symbols[id].pending or symbols[id].version
+                failed = symbols[id].pending or symbols[id].version
+                told = failed.telling is not None and failed.error is None
+                if id not in self.documents and not told:
                     self._compile(None, failed.document, failed.revision)
+        for id, old in self.back.items():
+            self.failed[id] = failed = symbols[id].version
+            failed.refusal = f"revision {failed.revision} does not run: {failed.error}"
+            self._candidates[id] = old
+        for id in self.dirty:
+            pending = symbols[id].pending
+            if pending is not None and pending.node is not None and id not in self.documents:
+                self._candidates.setdefault(id, pending)
         for key in list(self._changed_keys(self._candidates)):
             for version, _ in self.table.referrers.get(key, ()):
                 symbol = symbols.get(version.id)
@@ -104,7 +131,7 @@ class Plan:
                 if old.spec == version.spec:  # back to what runs, or only written differently
                     old.document, old.revision = document, revision
                     if symbol.pending is not None:
-                        self.table.forget(symbol.pending)
+                        self._discard(symbol.pending)
                         symbol.pending = None
                     self.dirty.add(version.id)
                     return
@@ -144,7 +171,7 @@ class Plan:
             self._refuse(version, self.outcome[id][1])
         if losing:
             return False
-        return not self._readmit() and self._open_all()
+        return not self._readmit() and self._open_all() and self._initialise()
 
     def _readmit(self) -> bool:
         """Give refused versions another chance: where the old one would be inactive just as well,
@@ -187,6 +214,8 @@ class Plan:
 
     def _refused(self, id: str) -> Version | None:
         """The newer version of that id that does not run after the change."""
+        if id in self.back:
+            return self.failed[id]
         if id in self.accepted or id in self.refused:
             return self.refused.get(id)
         symbol = self.table.symbols.get(id)
@@ -288,6 +317,8 @@ class Plan:
         """Why a version cannot be active, or nothing; `ports` limits what is looked at."""
         if version.error is not None:
             return str(version.error)
+        if version.waiting:
+            return "init: not answered yet"
         for port, link in version.links():
             if ports is not None and port not in ports:
                 continue
@@ -342,15 +373,22 @@ class Plan:
 
     def _order_hooks(self) -> None:
         symbols = self.table.symbols
-        loads, unloads = {}, {}
+        loads, unloads, undone = {}, {}, []
         for id, (active, _) in self.outcome.items():
             version, symbol = self._view(id), symbols.get(id)
             if active and version is not None and (id in self.accepted or not self._is_active(id)):
-                loads[id] = version
-            if symbol is not None and symbol.active and (id in self.accepted or not active):
+                if version.reached < STARTED:
+                    loads[id] = version
+            elif version is not None and version.reached and id in self.accepted:
+                undone.append(version)
+            if (
+                symbol is not None
+                and symbol.version.reached
+                and (id in self.accepted or not active)
+            ):
                 unloads[id] = symbol.version
         for id in self.removed:
-            if symbols[id].active:
+            if symbols[id].version.reached:
                 unloads[id] = symbols[id].version
         inner_first = self._inner_first(loads, self._target)
         self.load = sorted(inner_first, key=lambda version: isinstance(version.node, Source))
@@ -358,7 +396,7 @@ class Plan:
         outer_first = self._inner_first(
             unloads, lambda key: key[1] if key[0] == "id" else names.get(key[1])
         )[::-1]
-        self.unload = sorted(outer_first, key=lambda v: not isinstance(v.node, Source))
+        self.unload = sorted(outer_first, key=lambda v: not isinstance(v.node, Source)) + undone
 
     def _inner_first(self, versions: dict[str, Version], target: Any) -> list[Version]:
         """What is linked to before what links to it; a cycle in any order. A loop, no recursion."""
@@ -379,6 +417,55 @@ class Plan:
                             stack.append((there, False))
         return order
 
+    # -- telling `init` ------------------------------------------------------------------------
+
+    def _initialise(self) -> bool:
+        """Tell `init`, inner to outer; False if one answers an error, or not in time."""
+        for version in self.load:
+            if version.reached:
+                continue
+            if version.telling is None:
+                parts = version.told(INIT)
+                if not parts:
+                    continue
+                self._link_early(version)
+                version.telling = Telling(parts, INIT, self.table.services.settings.grace)
+                self._patient_until = self._patient_until or monotonic() + PATIENCE
+            if not version.telling.wait(self._patient_until):
+                self.table.await_later(version)
+                return False
+            version.error = version.telling.error
+            if version.error is not None:
+                return False
+            version.reached = INITIALISED
+        return True
+
+    def _link_early(self, version: Version) -> None:
+        """Link what the version leads to, of what this plan loads, as it will be linked."""
+        loaded, seen, stack = set(self.load), {version}, [version]
+        while stack:
+            here = stack.pop()
+            assert here.node is not None
+            assert here.spec is not None
+            for port, links in here.spec.links.items():
+                entries, counted = [], []
+                for link in links:
+                    id = self._target(key_of(link))
+                    there = None if id is None else self._view(id)
+                    entry = (
+                        None if there is None or there.node is None else there.node.input(link.port)
+                    )
+                    if there is None or entry is None:
+                        continue
+                    entries.append(entry)
+                    if there in loaded:  # not in use; a merge that is must not wait for this link
+                        counted.append(entry)
+                        if there not in seen:
+                            seen.add(there)
+                            stack.append(there)
+                here.node.link(port, tuple(entries), tuple(counted))
+                self._early[here, port] = None
+
     # -- afterwards ----------------------------------------------------------------------------
 
     def _tidy(self) -> None:
@@ -388,14 +475,14 @@ class Plan:
             if version not in loaded:
                 self._abandon(version)
         for version in self.refused.values():
-            if version.opened and version.node is not None:
+            if version.opened and version.node is not None and version.telling is None:
                 version.node.close()
                 version.opened = False
         for id in (*self._candidates, *self.removed, *self.dirty):
             symbol = self.table.symbols.get(id)
             if symbol is not None and symbol.pending not in (None, self._candidates.get(id)):
                 assert symbol.pending is not None
-                self.table.forget(symbol.pending)
+                self._discard(symbol.pending)
         self.gone = self._replaced()
         gone = set(self.gone)
         for version in self._retiring:
@@ -406,3 +493,15 @@ class Plan:
                 self.relink.update(((version, port), None) for port in version.spec.links)
         for key in self._changed_keys(self.accepted):
             self.relink.update(self.table.referrers.get(key, {}))
+        for version, port in self._early:
+            if self._view(version.id) is version:
+                self.relink[version, port] = None
+            elif version.telling is None:
+                assert version.node is not None
+                version.node.link(port, ())
+
+    def _discard(self, version: Version) -> None:
+        """A version that was refused is out of date."""
+        self.table.forget(version)
+        if version.telling is not None:
+            self.dropped.append(version)
