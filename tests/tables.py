@@ -17,6 +17,7 @@ from greenflow.scheme import Scheme
 from greenflow.source import Run, Source
 from greenflow.spec import Spec
 from greenflow.table import Table
+from tests.waiting import until
 
 log: list[str] = []
 
@@ -94,6 +95,9 @@ class Bench:
         if self.table._drainer is not None:
             self.table._drainer.join()
 
+    def drained_of(self, say: str) -> None:
+        until(lambda: f"close {say}" in log)
+
     def active(self) -> set[str]:
         return {id for id, symbol in self.table.symbols.items() if symbol.active}
 
@@ -121,6 +125,41 @@ def probe(id: str, *targets: str, **fields: Any) -> dict[str, Any]:
 
 def feed(id: str, *targets: str, **fields: Any) -> dict[str, Any]:
     return {**probe(id, *targets, **fields), "kind": "feed"}
+
+
+def check(bench: Bench, newest: dict[str, dict[str, Any]]) -> None:
+    symbols = bench.table.symbols
+    """Everything is as 6.1, 6.2 and 6.6 of BEHAVIOUR say, given the newest documents."""
+    assert symbols.keys() == newest.keys()
+    running = {id: symbol.version for id, symbol in symbols.items()}
+    for id, symbol in symbols.items():
+        assert (symbol.pending or symbol.version).document == newest[id]
+        assert symbol.active or symbol.reason
+        assert symbol.pending is None or symbol.reason
+    good = {id for id, version in running.items() if version.error is None}
+    targets = {
+        id: [bench.table.target(link) for _, link in version.links()]
+        for id, version in running.items()
+    }
+    while True:  # the greatest set whose members link only to members
+        bad = {id for id in good if any(t is None or t.id not in good for t in targets[id])}
+        if not bad:
+            break
+        good -= bad
+    assert bench.active() == good
+    for id in good:
+        node = bench.node(id)
+        assert node.output("out").links == tuple(
+            bench.table.target(link).version.node.input("in")
+            for port, link in running[id].links()
+            if port == "out"
+        )
+    for symbol in symbols.values():  # nothing is refused without need
+        pending = symbol.pending
+        # A version that also changes its name may have taken its own targets down.
+        if pending is not None and pending.error is None and pending.name == symbol.name:
+            missing = [bench.table.target(link) for _, link in pending.links()]
+            assert any(t is None or t.id not in good for t in missing)
 
 
 @contextmanager

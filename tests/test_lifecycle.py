@@ -8,6 +8,8 @@ from typing import Any
 import gevent
 import pytest
 from gevent.event import Event
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from greenflow.lifecycle import ACTIVE, DEACTIVE, DEINIT, INIT
 from greenflow.node import Context, Handler, Node, Send
@@ -15,7 +17,7 @@ from greenflow.nodes.block import Block
 from greenflow.nodes.flow import Merge
 from greenflow.packet import NOTHING
 from greenflow.spec import Spec
-from tests.tables import Bench, Probe, empty_table, feed, log, probe
+from tests.tables import Bench, Probe, check, empty_table, feed, log, probe
 from tests.waiting import until
 
 PORTS = (INIT, ACTIVE, DEACTIVE, DEINIT)
@@ -333,18 +335,76 @@ def test_a_removed_node_is_interrupted_in_its_init(bench: Bench, impatient: None
     assert "deinit a" not in log
 
 
-def test_a_refused_version_that_was_told_init_is_told_deinit(bench: Bench, impatient: None) -> None:
-    bench.change(probe("a", say="old"))
+def refused(bench: Bench) -> None:
+    """A new version of `a` whose `init` is through, and whose target went meanwhile."""
+    bench.change(probe("a", say="old"), probe("x"))
     Ear.gates["init a"] = Event()
-    bench.change(teller("a"))
-    bench.table.change({"ear": None})
-    assert bench.call("a") == "old"
+    bench.change(teller("a", links={**tells(), "out": [{"name": "x"}]}))
+    bench.change(remove=("x",))
     Ear.gates["init a"].set()
     bench.table.settle()
-    assert "no node 'ear'" in bench.reason("a")
+    assert bench.call("a") == "old"
+    assert bench.reason("a").endswith("links.out: no node 'x' in namespace 'default'")
+
+
+def test_what_was_told_init_and_has_to_wait_is_not_told_again(
+    bench: Bench, impatient: None
+) -> None:
+    refused(bench)
+    bench.table.change({}, retry=True)
+    bench.change(probe("x"))
+    assert bench.call("a") == "ax"
+    assert log.count("init a") == log.count("active a") == log.count("open a") == 1
+    assert "close a" not in log
+
+
+def test_what_was_told_init_in_vain_is_told_deinit(bench: Bench, impatient: None) -> None:
+    refused(bench)
     bench.change(probe("a", say="new"))
+    bench.drained()
     assert bench.call("a") == "new"
     assert bench.table.failed() == []
+    told = [line for line in log if line.endswith(" a")]
+    assert told == ["open a", "init a", "deinit a", "close a"]
+
+
+def test_what_came_in_with_a_failing_cycle_is_told_deinit(bench: Bench) -> None:
+    Ear.fails.add("init b")
+    bench.change(
+        teller("a", links={**tells(), "out": [{"name": "b"}]}),
+        teller("b", links={**tells(), "out": [{"name": "a"}, {"name": "c"}]}),
+        teller("c"),
+    )
+    assert bench.active() == {"ear", "c"}
+    assert log.count("init a") == log.count("deinit a")
+    assert "active a" not in log
+
+
+def test_an_answer_that_a_change_saw_first_is_no_news(bench: Bench, impatient: None) -> None:
+    Ear.gates["init a"] = Event()
+    bench.change(teller("a"))
+    telling = bench.table.symbols["a"].version.telling
+    with bench.table._lock:
+        Ear.gates["init a"].set()
+        until(lambda: telling is not None and telling.answered)
+        bench.change({**EAR, "annotations": {"by": "me"}})
+        assert "a" in bench.active()
+    bench.table.settle()
+    bench.change(remove=("a",))
+    told = [line for line in log if line.endswith(" a")][1:5]
+    assert told == ["init a", "active a", "deactive a", "deinit a"]
+
+
+def test_an_old_node_is_not_closed_before_it_was_told(bench: Bench, impatient: None) -> None:
+    gate = Ear.gates["deactive a"] = Event()
+    bench.change(teller("a"), probe("b"))
+    bench.change(remove=("a",))
+    bench.change(remove=("b",))
+    bench.drained_of("b")
+    assert "close a" not in log
+    gate.set()
+    bench.drained()
+    assert log.index("deinit a") < log.index("close a")
 
 
 def test_a_late_init_is_no_reason_to_close_the_table_late(bench: Bench, impatient: None) -> None:
@@ -434,3 +494,58 @@ def test_the_process_of_a_telling_commits_or_rolls_back(bench: Bench) -> None:
     assert [kind is None for kind in ends] == [True, False, True]
     assert {"good"} == bench.active() & {"good", "bad", "full"}
     assert bench.reason("full") == "init: disk full"
+
+
+PROBES, FEEDS = "abc", "yz"
+changes = st.lists(
+    st.dictionaries(
+        st.sampled_from(PROBES + FEEDS),
+        st.none()
+        | st.tuples(
+            st.lists(st.sampled_from(PROBES), max_size=2),
+            st.lists(st.sampled_from(PORTS), unique=True),
+            st.sampled_from(["", "", INIT, ACTIVE, DEINIT, "open"]),
+        ),
+        min_size=1,
+        max_size=3,
+    ),
+    max_size=6,
+)
+
+
+@settings(max_examples=150)
+@given(changes)
+def test_any_history_is_told_in_pairs(history: list[dict[str, Any]]) -> None:
+    Ear.fails.clear()
+    Ear.gates.clear()
+    newest: dict[str, dict[str, Any]] = {}
+    linked: dict[str, list[str]] = {}
+    with empty_table() as bench:
+        bench.scheme.register(Ear)
+        bench.change(EAR)
+        for number, step in enumerate(history):
+            before = dict(newest)
+            for id, entry in step.items():
+                newest.pop(id, None)
+                if entry is not None:
+                    targets, ports, fail = entry
+                    make, say = feed if id in FEEDS else probe, f"{id}{number}"
+                    out = [{"name": target} for target in targets]
+                    linked[say] = ports
+                    newest[id] = make(id, say=say, links={**tells(*ports), "out": out})
+                    if fail == "open":
+                        newest[id]["fail"] = fail
+                    else:
+                        Ear.fails.add(f"{fail} {say}")
+            changed = [d for id, d in newest.items() if before.get(id) != d]
+            bench.change(*changed, remove=tuple(before.keys() - newest.keys()))
+            check(bench, {**newest, "ear": EAR})
+    for say, ports in linked.items():
+        told = [line.split()[0] for line in log if line.endswith(f" {say}")]
+        told = [port for port in told if f"{port} {say}" not in Ear.fails or port == DEINIT]
+        for first, last in ((INIT, DEINIT), (ACTIVE, DEACTIVE)):
+            if first in ports and last in ports:
+                assert told.count(first) == told.count(last)
+        assert told.count("start") == told.count("stop")
+        assert told.count("open") == told.count("close")
+    assert log.count("prepare") == log.count("start") + log.count("abandon")

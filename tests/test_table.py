@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greenflow.errors import Inactive
-from tests.tables import Bench, Feed, Probe, empty_table, feed, log, probe
+from tests.tables import Bench, Feed, Probe, check, empty_table, feed, log, probe
 
 
 @pytest.fixture
@@ -299,35 +299,3 @@ def test_any_history_leaves_a_table_that_is_consistent(history: list[dict[str, A
     bench.table.close()
     assert bench.table.referrers == {}
     assert bench.table.names == {}
-
-
-def check(bench: Bench, newest: dict[str, dict[str, Any]]) -> None:
-    symbols = bench.table.symbols
-    assert symbols.keys() == newest.keys()
-    running = {id: symbol.version for id, symbol in symbols.items()}
-    for id, symbol in symbols.items():
-        assert (symbol.pending or symbol.version).document == newest[id]
-        assert symbol.active or symbol.reason
-        assert symbol.pending is None or symbol.reason
-    good = {id for id, version in running.items() if version.error is None}
-    targets = {
-        id: [bench.table.target(link) for _, link in version.links()]
-        for id, version in running.items()
-    }
-    while True:  # the greatest set whose members link only to members
-        bad = {id for id in good if any(t is None or t.id not in good for t in targets[id])}
-        if not bad:
-            break
-        good -= bad
-    assert bench.active() == good
-    for id in good:
-        node = bench.node(id)
-        assert node.output("out").links == tuple(
-            target.version.node.input("in") for target in targets[id]
-        )
-    for symbol in symbols.values():  # nothing is refused without need
-        pending = symbol.pending
-        # A version that also changes its name may have taken its own targets down.
-        if pending is not None and pending.error is None and pending.name == symbol.name:
-            missing = [bench.table.target(link) for _, link in pending.links()]
-            assert any(t is None or t.id not in good for t in missing)
