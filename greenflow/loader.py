@@ -68,10 +68,8 @@ class Loader:
         self._compare_at = 0.0
 
     def start(self) -> None:
-        """Load everything, have every `init` answered, then follow. Raises StoreUnavailable if the
-        first load fails."""
+        """Load everything, then follow. Raises StoreUnavailable if the first load fails."""
         self._connect()
-        self.table.settle()
         self._greenlet = gevent.spawn(self._follow)
 
     def stop(self) -> None:

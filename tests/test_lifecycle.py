@@ -382,7 +382,7 @@ def test_what_came_in_with_a_failing_cycle_is_told_deinit(bench: Bench) -> None:
 
 def test_an_answer_that_a_change_saw_first_is_no_news(bench: Bench, impatient: None) -> None:
     Ear.gates["init a"] = Event()
-    bench.change(teller("a"))
+    bench.change(teller("a", INIT, DEACTIVE))
     telling = bench.table.symbols["a"].version.telling
     with bench.table._lock:
         Ear.gates["init a"].set()
@@ -391,8 +391,7 @@ def test_an_answer_that_a_change_saw_first_is_no_news(bench: Bench, impatient: N
         assert "a" in bench.active()
     bench.table.settle()
     bench.change(remove=("a",))
-    told = [line for line in log if line.endswith(" a")][1:5]
-    assert told == ["init a", "active a", "deactive a", "deinit a"]
+    assert log.count("init a") == log.count("deactive a") == 1
 
 
 def test_an_old_node_is_not_closed_before_it_was_told(bench: Bench, impatient: None) -> None:
