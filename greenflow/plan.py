@@ -1,31 +1,25 @@
 """What a change would do to the symbol table, worked out before anything is touched.
 
 Lives here: Plan. It compiles the new versions, finds which symbols would be active, refuses what
-would make an active symbol inactive, opens what is new, puts the hooks in order, and has `init`
-answered. It may block, and leaves the table as it is; table.py carries it out.
+would make an active symbol inactive, puts the hooks in order, and has what is new opened
+(opening.py). It may block, and leaves the table as it is; table.py carries it out.
 
 A symbol is active when it is compiled and every link leads to an in port of an active symbol; a
 cycle is active together. That is the greatest set with this property, found from the changed
 symbols upwards along the links, so a change costs what it touches and not the size of the graph.
-
-`init` is told while the old versions serve, so that one that fails changes nothing. What is
-reachable from it and not in use yet is linked for that beforehand, as it will be after the change.
-A version whose `init` has not answered in time is inactive in this plan, or refused; the answer
-makes another one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import gevent
 
 from greenflow.errors import CompileFailed
-from greenflow.lifecycle import INIT, PATIENCE, Telling
+from greenflow.opening import Opening
 from greenflow.source import Source
-from greenflow.symbol import INITIALISED, STARTED, Key, Symbol, Version, key_of
+from greenflow.symbol import STARTED, Key, Symbol, Version, key_of
 
 if TYPE_CHECKING:
     from greenflow.table import Table
@@ -68,10 +62,7 @@ class Plan:
         self._blamed: dict[str, str] = {}  # for an inactive id, the one downstream it waits for
         self._names: dict[str, str] = {}  # what the change adds
         self._lost_names: set[str] = set()
-        self._prepared: dict[Version, None] = {}
-        self._retiring: list[Version] = []
-        self._patient_until = 0.0  # monotonic(); when the first `init` is told
-        self._early: dict[tuple[Version, str], None] = {}  # ports linked before the swap
+        self._opening = Opening(self)
 
     def _replaced(self) -> list[Version]:
         """The old versions that the change replaces or removes, as far as it is worked out."""
@@ -171,7 +162,10 @@ class Plan:
             self._refuse(version, self.outcome[id][1])
         if losing:
             return False
-        return not self._readmit() and self._open_all() and self._initialise()
+        if self._readmit():
+            return False
+        self._order_hooks()
+        return self._opening.open([*self._replaced(), *self.unload])
 
     def _readmit(self) -> bool:
         """Give refused versions another chance: where the old one would be inactive just as well,
@@ -229,7 +223,7 @@ class Plan:
         replaced = self._replaced()
         self._lost_names = {v.name for v in replaced if v.name and names.get(v.name) == v.id}
 
-    def _view(self, id: str) -> Version | None:
+    def view(self, id: str) -> Version | None:
         """The version of that id after the change."""
         version = self.accepted.get(id)
         if version is None and id not in self.removed:
@@ -237,7 +231,7 @@ class Plan:
             version = None if symbol is None else symbol.version
         return version
 
-    def _target(self, key: Key) -> str | None:
+    def target(self, key: Key) -> str | None:
         """The id that a link with this key leads to after the change."""
         what, called = key
         if what == "id":
@@ -263,7 +257,7 @@ class Plan:
             keys = (("id", id), ("name", version.name))
         for key in keys:
             for referrer, port in self.table.referrers.get(key, ()):
-                if self._view(referrer.id) is referrer:
+                if self.view(referrer.id) is referrer:
                     yield referrer, port
 
     def _activity(self) -> dict[str, tuple[bool, str]]:
@@ -273,7 +267,7 @@ class Plan:
         start |= dict.fromkeys(id for id in self.dirty if id not in self.removed)
         for key in self._changed_keys(self.accepted):
             for referrer, port in self.table.referrers.get(key, ()):
-                if self._view(referrer.id) is referrer:
+                if self.view(referrer.id) is referrer:
                     start[referrer.id] = None
                     suspects.setdefault(referrer.id, set()).add(port)
         self._blamed.clear()
@@ -282,7 +276,7 @@ class Plan:
         stack = list(start)
         while stack:
             id = stack.pop()
-            version = self._view(id)
+            version = self.view(id)
             if id not in assumed and version is not None:
                 assumed[id] = True
                 for referrer, _ in self._referrers(id, version):
@@ -295,7 +289,7 @@ class Plan:
         queue = list(assumed)
         while queue:
             id = queue.pop()
-            version = self._view(id)
+            version = self.view(id)
             if version is None or assumed.get(id) is False:
                 continue
             partly = self._is_active(id) and id not in self.accepted and id not in self.dirty
@@ -323,8 +317,8 @@ class Plan:
             if ports is not None and port not in ports:
                 continue
             called = link.id or link.name
-            id = self._target(key_of(link))
-            target = None if id is None else self._view(id)
+            id = self.target(key_of(link))
+            target = None if id is None else self.view(id)
             if id is None or target is None:
                 namespace = self.table.services.namespace
                 return f"links.{port}: no node {called!r} in namespace {namespace!r}"
@@ -335,47 +329,13 @@ class Plan:
                 return f"links.{port}: node {called!r} is inactive"
         return ""
 
-    # -- opening -------------------------------------------------------------------------------
-
-    def _open_all(self) -> bool:
-        """Open what is new and prepare the sources; False if one of them fails."""
-        self._order_hooks()
-        for version in self._retiring:
-            assert version.node is not None
-            version.node.retiring = False
-        self._retiring = [v for v in (*self._replaced(), *self.unload) if v.node is not None]
-        for version in self._retiring:
-            assert version.node is not None
-            version.node.retiring = True
-        loaded = set(self.load)
-        for version in list(self._prepared):
-            if version not in loaded:
-                self._abandon(version)
-        for version in self.load:
-            node = version.node
-            assert node is not None
-            try:
-                if not version.opened:
-                    node.open()
-                    version.opened = True
-                if isinstance(node, Source) and version not in self._prepared:
-                    node.prepare()
-                    self._prepared[version] = None
-            except Exception as error:
-                version.error = error
-                return False
-        return True
-
-    def _abandon(self, version: Version) -> None:
-        del self._prepared[version]
-        if isinstance(version.node, Source):
-            version.node.abandon()
+    # -- hooks ---------------------------------------------------------------------------------
 
     def _order_hooks(self) -> None:
         symbols = self.table.symbols
         loads, unloads, undone = {}, {}, []
         for id, (active, _) in self.outcome.items():
-            version, symbol = self._view(id), symbols.get(id)
+            version, symbol = self.view(id), symbols.get(id)
             if active and version is not None and (id in self.accepted or not self._is_active(id)):
                 if version.reached < STARTED:
                     loads[id] = version
@@ -390,7 +350,7 @@ class Plan:
         for id in self.removed:
             if symbols[id].version.reached:
                 unloads[id] = symbols[id].version
-        inner_first = self._inner_first(loads, self._target)
+        inner_first = self._inner_first(loads, self.target)
         self.load = sorted(inner_first, key=lambda version: isinstance(version.node, Source))
         names = self.table.names
         outer_first = self._inner_first(
@@ -398,7 +358,8 @@ class Plan:
         )[::-1]
         self.unload = sorted(outer_first, key=lambda v: not isinstance(v.node, Source)) + undone
 
-    def _inner_first(self, versions: dict[str, Version], target: Any) -> list[Version]:
+    @staticmethod
+    def _inner_first(versions: dict[str, Version], target: Any) -> list[Version]:
         """What is linked to before what links to it; a cycle in any order. A loop, no recursion."""
         order: list[Version] = []
         seen: set[str] = set()
@@ -417,88 +378,25 @@ class Plan:
                             stack.append((there, False))
         return order
 
-    # -- telling `init` ------------------------------------------------------------------------
-
-    def _initialise(self) -> bool:
-        """Tell `init`, inner to outer; False if one answers an error, or not in time."""
-        for version in self.load:
-            if version.reached:
-                continue
-            if version.telling is None:
-                parts = version.told(INIT)
-                if not parts:
-                    continue
-                self._link_early(version)
-                version.telling = Telling(parts, INIT, self.table.services.settings.grace)
-                self._patient_until = self._patient_until or monotonic() + PATIENCE
-            if not version.telling.wait(self._patient_until):
-                self.table.await_later(version)
-                return False
-            version.error = version.telling.error
-            if version.error is not None:
-                return False
-            version.reached = INITIALISED
-        return True
-
-    def _link_early(self, version: Version) -> None:
-        """Link what the version leads to, of what this plan loads, as it will be linked."""
-        loaded, seen, stack = set(self.load), {version}, [version]
-        while stack:
-            here = stack.pop()
-            assert here.node is not None
-            assert here.spec is not None
-            for port, links in here.spec.links.items():
-                entries, counted = [], []
-                for link in links:
-                    id = self._target(key_of(link))
-                    there = None if id is None else self._view(id)
-                    entry = (
-                        None if there is None or there.node is None else there.node.input(link.port)
-                    )
-                    if there is None or entry is None:
-                        continue
-                    entries.append(entry)
-                    if there in loaded:  # not in use; a merge that is must not wait for this link
-                        counted.append(entry)
-                        if there not in seen:
-                            seen.add(there)
-                            stack.append(there)
-                here.node.link(port, tuple(entries), tuple(counted))
-                self._early[here, port] = None
-
     # -- afterwards ----------------------------------------------------------------------------
 
     def _tidy(self) -> None:
         """Let go of what was opened for nothing, and of versions that are out of date."""
-        loaded = set(self.load)
-        for version in list(self._prepared):
-            if version not in loaded:
-                self._abandon(version)
-        for version in self.refused.values():
-            if version.opened and version.node is not None and version.telling is None:
-                version.node.close()
-                version.opened = False
         for id in (*self._candidates, *self.removed, *self.dirty):
             symbol = self.table.symbols.get(id)
             if symbol is not None and symbol.pending not in (None, self._candidates.get(id)):
                 assert symbol.pending is not None
                 self._discard(symbol.pending)
         self.gone = self._replaced()
-        gone = set(self.gone)
-        for version in self._retiring:
-            assert version.node is not None
-            version.node.retiring = version in gone
+        self._opening.tidy()
         for version in self.accepted.values():
             if version.spec is not None:
                 self.relink.update(((version, port), None) for port in version.spec.links)
         for key in self._changed_keys(self.accepted):
             self.relink.update(self.table.referrers.get(key, {}))
-        for version, port in self._early:
-            if self._view(version.id) is version:
+        for version, port in self._opening.early:
+            if self.view(version.id) is version:
                 self.relink[version, port] = None
-            elif version.telling is None:
-                assert version.node is not None
-                version.node.link(port, ())
 
     def _discard(self, version: Version) -> None:
         """A version that was refused is out of date."""

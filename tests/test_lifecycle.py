@@ -73,7 +73,7 @@ def bench() -> Iterator[Bench]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("greenflow.plan.PATIENCE", 0.005)
+    monkeypatch.setattr("greenflow.opening.PATIENCE", 0.005)
     monkeypatch.setattr("greenflow.table.PATIENCE", 0.005)
 
 

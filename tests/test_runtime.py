@@ -198,7 +198,7 @@ SLOW = [
 
 
 def test_a_start_waits_for_what_init_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("greenflow.plan.PATIENCE", 0.001)
+    monkeypatch.setattr("greenflow.opening.PATIENCE", 0.001)
     clock = ManualClock()
     runtime = Runtime(specs=SLOW, clock=clock)
     starting = gevent.spawn(runtime.start)
@@ -211,7 +211,7 @@ def test_a_start_waits_for_what_init_does(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_runtime_can_be_stopped_while_init_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("greenflow.plan.PATIENCE", 0.001)
+    monkeypatch.setattr("greenflow.opening.PATIENCE", 0.001)
     runtime = Runtime(specs=SLOW)
     starting = gevent.spawn(runtime.start)
     until(lambda: runtime._loader is not None)
