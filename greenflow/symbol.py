@@ -9,10 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from greenflow.lifecycle import Part, Telling, told
+
 if TYPE_CHECKING:
     from greenflow.node import Node
     from greenflow.port import InPort
     from greenflow.spec import Link, Spec
+
+# How far a version was loaded: `init` answered, its source started, `active` answered.
+UNLOADED, INITIALISED, STARTED, LOADED = range(4)
 
 Key = tuple[str, str]  # ("id", ...) or ("name", ...): what a link calls its target
 
@@ -28,9 +33,11 @@ class Version:
         "name",
         "node",
         "opened",
+        "reached",
         "refusal",
         "revision",
         "spec",
+        "telling",
     )
 
     def __init__(self, document: Mapping[str, Any], revision: int) -> None:
@@ -42,6 +49,8 @@ class Version:
         self.opened = False
         self.entries: dict[str, list[InPort | None]] = {}  # what each link leads to, by out port
         self.error: Exception | None = None
+        self.reached = UNLOADED
+        self.telling: Telling | None = None  # what it was told last, of `init` and `active`
         self.refusal = ""  # why it does not run in the place of the older one
 
     def links(self) -> Iterator[tuple[str, Link]]:
@@ -50,6 +59,17 @@ class Version:
             for port, links in self.spec.links.items():
                 for link in links:
                     yield port, link
+
+    @property
+    def waiting(self) -> bool:
+        """Whether its `init` is under way."""
+        return self.reached == UNLOADED and self.telling is not None and not self.telling.answered
+
+    def told(self, port: str) -> list[Part]:
+        """Who of it is told at a port of the lifecycle: nobody, if nothing is linked there."""
+        if self.node is None or not self.opened:
+            return []
+        return told(self.node, self.document, port)
 
     def __repr__(self) -> str:
         return f"<Version {self.revision} of {self.name or self.id}>"
