@@ -159,7 +159,8 @@ def flow(
     `specs` is the path of a file or folder, a YAML text (of several lines), a spec, or a list of
     those. `replace` maps names of nodes, also in blocks, to what they do instead: a function of the
     payload, an error to raise, an answer, or a `sequence` of those; they keep their ports and
-    links. `clock` is what the nodes wait by; `values` maps names of values to their data. Listeners open a free port of 127.0.0.1.
+    links. `clock` is what the nodes wait by; `values` maps names of values to their data. Listeners
+    open a free port of 127.0.0.1.
 
     Raises Faulty with every fault of the specs, Inactive when a node cannot run, also for being of
     another namespace than the settings', LookupError for a replaced node that is not there. With
