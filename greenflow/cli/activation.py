@@ -47,7 +47,7 @@ def inactive(
         for key, each in specs[id].env.items():
             called = each.id or each.name
             if called is not None and called not in known:
-                reasons[id] = f"env.{key}: no value {called!r} in namespace {namespace!r}"
+                reasons[id] = f"$.env.{key}: no value {called!r} in namespace {namespace!r}"
     # Those that link to a spec become inactive with it.
     referrers: dict[str, list[tuple[str, str, str]]] = {}
     for id, spec in specs.items():
