@@ -58,6 +58,9 @@ class Entry(NamedTuple):
     document: Document
     data: dict[str, Any]
 
+    def __repr__(self) -> str:
+        return f"<Entry of {self.document!r}>"  # values are secrets
+
 
 def read_files(
     paths: Iterable[str], read: Callable[[str], list[Document]] = read_file
@@ -91,10 +94,12 @@ def check(
     namespace: str,
     *,
     named: bool,
+    derived: bool = False,
     breathe: Callable[[], None] = lambda: None,
 ) -> list[Entry]:
-    """The documents as they are to be stored. `named`: each must have an id or a name; else those
-    without id get a derived one. `breathe` is called now and then, to let others run.
+    """The documents as they are to be stored. `named`: each must have an id or a name. Unless they
+    are `named` and not `derived`, those without id get one of their name or content. `breathe` is
+    called now and then, to let others run.
 
     Raises Faulty with all faults of all documents.
     """
@@ -117,7 +122,7 @@ def check(
         lines += [_line(document, *fault) for fault in faults]
     if lines:
         raise Faulty(lines)
-    return entries if named else list(_identified(entries))
+    return entries if named and not derived else list(_identified(entries))
 
 
 def selectors(documents: Iterable[Document], namespace: str) -> list[dict[str, str]]:

@@ -11,12 +11,12 @@ symbols upwards along the links, so a change costs what it touches and not the s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import gevent
 
-from greenflow.errors import CompileFailed
+from greenflow import secret
 from greenflow.opening import Opening
 from greenflow.source import Source
 from greenflow.symbol import STARTED, Key, Symbol, Version, key_of
@@ -26,12 +26,14 @@ if TYPE_CHECKING:
 
 COMPILES_A_TURN = 64  # versions compiled before others may run: a few milliseconds
 
+Values = Collection[tuple[str, str]]  # what specs call values: ("id", ...) or ("name", ...)
 Documents = Mapping[str, tuple[Mapping[str, Any], int] | None]
 
 
 class Plan:
-    """One change of a table. `dirty` are ids to look at again though their documents are the
-    same; `back` are old versions, still loaded, to run again in the place of what failed to load.
+    """One change of a table. `values` are the values that changed; `dirty` are ids to look at again
+    though their documents are the same; `back` are old versions, still loaded, to run again in the
+    place of what failed to load.
     """
 
     def __init__(
@@ -40,9 +42,10 @@ class Plan:
         documents: Documents,
         retry: bool = False,
         dirty: Iterable[str] = (),
+        values: Values = (),
         back: Mapping[str, Version] | None = None,
     ) -> None:
-        self.table, self.documents, self.retry = table, documents, retry
+        self.table, self.documents, self.retry, self.values = table, documents, retry, values
         self.back = back or {}
         self.failed: dict[str, Version] = {}  # what failed to load where `back` runs again
         self.dirty = {id for id in dirty if id in table.symbols}
@@ -96,9 +99,18 @@ class Plan:
                 told = failed.telling is not None and failed.error is None
                 if id not in self.documents and not told:
                     self._compile(None, failed.document, failed.revision)
+        for version in self.table.bound_to(self.values):
+            symbol = symbols.get(version.id)
+            if (
+                symbol is not None
+                and version is (symbol.pending or symbol.version)
+                and version.id not in self._candidates
+                and version.id not in self.removed
+            ):
+                self._compile(symbol, version.document, version.revision)
         for id, old in self.back.items():
             self.failed[id] = failed = symbols[id].version
-            failed.refusal = f"revision {failed.revision} does not run: {failed.error}"
+            failed.refusal = f"revision {failed.revision} does not run: {failed.fault}"
             self._candidates[id] = old
         for id in self.dirty:
             pending = symbols[id].pending
@@ -115,19 +127,23 @@ class Plan:
     def _compile(self, symbol: Symbol | None, document: Mapping[str, Any], revision: int) -> None:
         version = Version(document, revision)
         services = self.table.services
+        bindings = services.values.bindings()
         try:
-            version.spec = services.compiler.decode(document, services.namespace)
+            try:
+                version.spec = services.compiler.decode(document, services.namespace, "$", bindings)
+            finally:
+                version.bound = frozenset(bindings.keys)
+                version.secrets = secret.hold(bindings.inserted)
             if symbol is not None and symbol.version.error is None:
                 old = symbol.version
                 if old.spec == version.spec:  # back to what runs, or only written differently
                     old.document, old.revision = document, revision
+                    secret.release(version.secrets)
                     if symbol.pending is not None:
                         self._discard(symbol.pending)
                         symbol.pending = None
                     self.dirty.add(version.id)
                     return
-            if version.spec.env:
-                raise CompileFailed("$.env: placeholders are not supported by this version")
             version.node = services.compiler.compile(version.spec, services)
         except Exception as error:
             version.error = error
@@ -142,7 +158,7 @@ class Plan:
             if id in self.refused:
                 continue
             if version.error is not None and self._runs(id):
-                self._refuse(version, str(version.error))
+                self._refuse(version, version.fault)
             else:
                 self.accepted[id] = version
         self._index_names()
@@ -310,7 +326,7 @@ class Plan:
     def _fault(self, version: Version, active: Any, ports: set[str] | None) -> str:
         """Why a version cannot be active, or nothing; `ports` limits what is looked at."""
         if version.error is not None:
-            return str(version.error)
+            return version.fault
         if version.waiting:
             return "init: not answered yet"
         for port, link in version.links():

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from greenflow.lifecycle import Part, Telling, told
+from greenflow.secret import conceal
 
 if TYPE_CHECKING:
     from greenflow.node import Node
@@ -26,6 +27,7 @@ class Version:
     """One document of a symbol, compiled or not; `error` says why it cannot run."""
 
     __slots__ = (
+        "bound",
         "document",
         "entries",
         "error",
@@ -36,6 +38,7 @@ class Version:
         "reached",
         "refusal",
         "revision",
+        "secrets",
         "spec",
         "telling",
     )
@@ -52,6 +55,8 @@ class Version:
         self.reached = UNLOADED
         self.telling: Telling | None = None  # what it was told last, of `init` and `active`
         self.refusal = ""  # why it does not run in the place of the older one
+        self.bound: frozenset[tuple[str, str]] = frozenset()  # the values it was rendered with
+        self.secrets: frozenset[str] = frozenset()  # what was rendered into it, held in secret.py
 
     def links(self) -> Iterator[tuple[str, Link]]:
         """Every link, with the out port it leaves by."""
@@ -64,6 +69,11 @@ class Version:
     def waiting(self) -> bool:
         """Whether its `init` is under way."""
         return self.reached == UNLOADED and self.telling is not None and not self.telling.answered
+
+    @property
+    def fault(self) -> str:
+        """Why it cannot run, or nothing; without the secrets that may be in the error."""
+        return "" if self.error is None else conceal(str(self.error))
 
     def told(self, port: str) -> list[Part]:
         """Who of it is told at a port of the lifecycle: nobody, if nothing is linked there."""

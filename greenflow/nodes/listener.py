@@ -94,6 +94,9 @@ class TlsSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cert: Annotated[str, Meta(min_length=1, description="certificate, with its chain")]
     key: Annotated[str, Meta(min_length=1, description="private key, without a password")]
 
+    def __repr__(self) -> str:
+        return "<TlsSpec>"  # the key is a secret
+
 
 class CorsSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which pages of other origins may use it; a preflight starts no process."""
