@@ -15,7 +15,7 @@ from typing import Any
 from greenflow.errors import CompileFailed, GreenflowError, SpecFault, SpecInvalid
 from greenflow.node import Node, Services, has_output
 from greenflow.port import canonical
-from greenflow.spec import Spec, decode, fields, rename
+from greenflow.spec import Spec, as_written, decode, fields, rename
 
 GROUP = "greenflow.nodes"  # the entry points that kinds come from
 
@@ -66,7 +66,10 @@ class Scheme:
         spec = decode(
             node_type.spec_type, document, path, lambda inner, at: self.decode(inner, namespace, at)
         )
-        faults = [fault._replace(path=path + fault.path[1:]) for fault in self._check(spec)]
+        faults = [
+            fault._replace(path=path + as_written(node_type.spec_type, document, fault.path)[1:])
+            for fault in self._check(spec)
+        ]
         if faults:
             raise SpecInvalid(faults)
         return spec

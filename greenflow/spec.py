@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import difflib
 import functools
+import json
+import math
 import types
 import typing
 from collections.abc import Callable
@@ -29,6 +31,10 @@ D = TypeVar("D")
 
 Duration = Annotated[float, Meta(ge=0, extra={"format": "duration"})]
 """Seconds; in a document a number or a string with units, such as `250ms` or `1m30s`."""
+
+
+Code = Annotated[str, Meta(extra={"format": "code"})]
+"""Text in some language; a number or boolean is the text it was written as (`when: true`)."""
 
 
 def alias(name: str) -> Meta:
@@ -52,9 +58,11 @@ class Link(Struct, frozen=True, forbid_unknown_fields=True):
 class EnvValue(Struct, frozen=True, forbid_unknown_fields=True):
     """What a key of `env` stands for: a named value, rendered with `data` as its template."""
 
-    id: str | None = None
-    name: str | None = None
-    data: Any = None
+    id: Annotated[str | None, Meta(description="the id of the value")] = None
+    name: Annotated[str | None, Meta(description="the name of the value")] = None
+    data: Annotated[
+        Any, Meta(description="rendered with the value as its root"), alias("value")
+    ] = None
 
 
 class Spec(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -65,7 +73,10 @@ class Spec(Struct, kw_only=True, forbid_unknown_fields=True):
     namespace: Annotated[str, Meta(min_length=1, description="which runtime runs it")] = "default"
     name: Annotated[str | None, Meta(description="unique in its namespace")] = None
     annotations: Annotated[dict[str, Any], Meta(description="notes, without effect")] = {}
-    env: Annotated[dict[str, EnvValue], Meta(description="values for {{ .KEY }}")] = {}
+    env: Annotated[
+        dict[str, Annotated[EnvValue, Meta(extra={"format": "one"})]],
+        Meta(description="values for {{ .KEY }}"),
+    ] = {}
     links: Annotated[
         dict[str, list[Link]],
         Meta(description="where each out port leads", extra={"alias": "ports"}),
@@ -98,10 +109,24 @@ def decode(spec_type: type[D], document: Any, path: str, nested: Nested) -> D:
 
 def rename(spec_type: type[Any], document: dict[str, Any]) -> dict[str, Any]:
     """The document with the field names of the spec in place of their aliases."""
-    names = {
-        field.alias: field.name for field in fields(typing.cast(Any, spec_type)) if field.alias
-    }
-    return {names.get(key, key): item for key, item in document.items()}
+    known = {field.name: field for field in fields(typing.cast(Any, spec_type))}
+    known |= {field.alias: field for field in known.values() if field.alias}
+    given: dict[str, Any] = {}
+    for key, item in document.items():
+        name = known[key].name if key in known else key
+        if item is not None or name not in given:  # null is a field left out
+            given[name] = item
+    return given
+
+
+def as_written(spec_type: type[Any], document: dict[str, Any], path: str) -> str:
+    """The path of a fault with the name of a field that the document uses, so that the fault is
+    found in the text."""
+    for field in fields(typing.cast(Any, spec_type)):
+        rest = path.removeprefix(f"$.{field.name}")
+        if field.alias in document and rest != path and rest[:1] in ("", ".", "["):
+            return f"$.{field.alias}{rest}"
+    return path
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -146,20 +171,25 @@ Read = Callable[[Any, str, Reading], Any]
 @functools.cache
 def reader(kind: Any) -> Read:
     """What reads a value of that type; it appends to the faults instead of raising."""
-    bare, marks = kind, _marks(kind)
-    if marks:
-        bare = typing.get_args(kind)[0]
-    if any(isinstance(m, Meta) and m.extra and m.extra.get("format") == "duration" for m in marks):
+    bare, marks = unmarked(kind)
+    if has_format(marks, "duration"):
         return _read_duration(kind)
+    if has_format(marks, "code"):
+        return _read_code(kind)
+    if has_format(marks, "one"):
+        return _read_one(reader(bare))
     origin, arguments = typing.get_origin(bare), typing.get_args(bare)
     if origin is list:
-        return _read_list(reader(arguments[0]), _leaf(_constrained(list[Any], marks)))
+        return _read_list(reader(arguments[0]), _leaf(constrained(list[Any], marks)))
+    if origin is tuple and arguments[1:] == (...,):
+        read = _read_list(reader(arguments[0]), _leaf(constrained(list[Any], marks)))
+        return lambda value, path, faults: tuple(read(value, path, faults))
     if origin is dict:
         return _read_map(reader(arguments[1]))
     if origin in (typing.Union, types.UnionType) and type(None) in arguments:
         others = [argument for argument in arguments if argument is not type(None)]
         if len(others) == 1:
-            return _read_optional(reader(_constrained(others[0], marks)))
+            return _read_optional(reader(constrained(others[0], marks)))
     if bare is Spec:
         return _read_nested
     if isinstance(bare, type) and issubclass(bare, Struct):
@@ -171,8 +201,23 @@ def _marks(kind: Any) -> tuple[Any, ...]:
     return tuple(kind.__metadata__) if typing.get_origin(kind) is Annotated else ()
 
 
-def _constrained(kind: Any, marks: tuple[Any, ...]) -> Any:
+def unmarked(kind: Any) -> tuple[Any, tuple[Any, ...]]:
+    """A type without its marks, and the marks."""
+    marks = _marks(kind)
+    return (typing.get_args(kind)[0] if marks else kind), marks
+
+
+def constrained(kind: Any, marks: tuple[Any, ...]) -> Any:
+    """The type with the marks."""
     return Annotated[(kind, *marks)] if marks else kind
+
+
+def has_format(marks: tuple[Any, ...], name: str) -> bool:
+    """Whether one of the marks says that a value may be written so: `duration`, `code`, `one`."""
+    return any(
+        isinstance(mark, Meta) and mark.extra is not None and mark.extra.get("format") == name
+        for mark in marks
+    )
 
 
 def _leaf(kind: Any) -> Read:
@@ -183,7 +228,10 @@ def _leaf(kind: Any) -> Read:
 
     def read(value: Any, path: str, faults: Reading) -> Any:
         try:
-            return msgspec.convert(value, kind, strict=False)
+            found = msgspec.convert(value, kind, strict=False)
+            if type(found) is float and not math.isfinite(found):
+                faults.append(SpecFault(path, f"{value!r} is no finite number"))
+            return found
         except msgspec.ValidationError as error:
             reason, _, below = str(error).partition(" - at `$")
             reason = reason[:1].lower() + reason[1:] + allowed
@@ -202,6 +250,28 @@ def _read_duration(kind: Any) -> Read:
         except (TypeError, ValueError) as error:
             faults.append(SpecFault(path, str(error)))
             return None
+
+    return read
+
+
+def _read_code(kind: Any) -> Read:
+    check = _leaf(kind)
+
+    def read(value: Any, path: str, faults: Reading) -> Any:
+        text = json.dumps(value) if isinstance(value, bool | int | float) else value
+        return check(text, path, faults)
+
+    return read
+
+
+def _read_one(item: Read) -> Read:
+    def read(value: Any, path: str, faults: Reading) -> Any:
+        if isinstance(value, list):
+            if len(value) != 1:
+                faults.append(SpecFault(path, f"a list of {len(value)} where one is wanted"))
+                return None
+            return item(value[0], f"{path}[0]", faults)
+        return item(value, path, faults)
 
     return read
 

@@ -25,6 +25,7 @@ COMMANDS = {
     "get": "get",
     "kinds": "kinds",
     "run": "run",
+    "schema": "schema",
     "start": "run",
     "version": "version",
 }
