@@ -159,7 +159,7 @@ class _Maker:
         shown = [name.replace("[i]", "[0]") for name in declared]
         # `out` and `out[0]` are one port.
         once = [
-            {"not": {"required": [name, f"{name}[0]"]}}
+            {"not": {"type": "object", "required": [name, f"{name}[0]"]}}
             for name in (name.removesuffix("[i]") for name in declared)
             if not name.endswith("]")
         ]
@@ -195,7 +195,7 @@ class _Maker:
             if field.description:
                 notes["description"] = field.description
             if not field.required and field.default not in ("", None):
-                notes["default"] = msgspec.to_builtins(field.default)
+                notes["default"] = msgspec.json.decode(msgspec.json.encode(field.default))
             properties[field.name] = {**made, **notes}
             if field.alias:
                 described = f"another name of `{field.name}`: {field.description}"
@@ -326,15 +326,14 @@ def _coerced(made: Schema) -> Schema:
 def _duration(made: Schema) -> Schema:
     """Seconds with the limits of the field, nanoseconds, or a text (BEHAVIOUR 1.7)."""
     limits = {key: value for key, value in made.items() if key != "type"}
-    limits.setdefault("maximum", MAX_SECONDS)
-    if "exclusiveMinimum" not in limits:
-        limits.setdefault("minimum", 0)
-    if limits["maximum"] == MAX_SECONDS and limits.get("minimum", 0) == 0:
-        # Without limits of its own, nanoseconds are numbers like others.
+    if limits == {"minimum": 0}:
         return {"$ref": "#/$defs/duration"}
+    if not {"maximum", "exclusiveMaximum"} & limits.keys():
+        return {**_DURATION, **limits}
+    # What is at most so many seconds may be more nanoseconds.
     text = {**_DURATION, "type": "string"}
     nanoseconds = {"type": "integer", "minimum": NANOSECONDS_FROM, "maximum": MAX_SECONDS * 1e9}
-    return {"anyOf": [{"type": "number", **limits}, nanoseconds, text]}
+    return {"anyOf": [{"type": "number", "minimum": 0, **limits}, nanoseconds, text]}
 
 
 def _or_null(made: Schema) -> Schema:
