@@ -39,7 +39,7 @@ PLACEHOLDER = r"\{\{\s*\."
 
 # A number of JSON, which is what a string has to look like where a number is wanted.
 _NUMBER = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?"
-_BOOLEAN = "[Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]|0|1"
+_BOOLEAN = "[Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]|-?0|1"
 
 # As greenflow.duration reads them.
 _AMOUNT = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
