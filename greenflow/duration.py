@@ -27,6 +27,9 @@ UNITS = {
     "d": 86400.0,
 }
 
+#: Units in which a duration is shown, the largest first that it is a whole number of.
+_SHOWN_UNITS = ("h", "m", "s", "ms", "us", "ns")
+
 #: Bare integers from here on are nanoseconds: as seconds this would be more than eleven days
 #: (BEHAVIOUR 1.7).
 NANOSECONDS_FROM = 1_000_000
@@ -96,3 +99,14 @@ def _checked(seconds: float, shown: object) -> float:
     if seconds > MAX_SECONDS:
         raise ValueError(f"{shown!r} is too long for a duration: 292 years at most")
     return float(seconds)
+
+
+def format_duration(seconds: float) -> str:
+    """The shortest text with a unit that `parse_duration` reads as so many seconds again."""
+    if seconds == 0:
+        return "0s"
+    for unit in _SHOWN_UNITS:
+        number = round(seconds / UNITS[unit])
+        if number and float(number) * UNITS[unit] == seconds:
+            return f"{number}{unit}"
+    return f"{seconds!r}s" if "e" not in repr(seconds) else repr(seconds)

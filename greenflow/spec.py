@@ -163,6 +163,37 @@ def fields(spec_type: Any) -> tuple[Field, ...]:
     return tuple(found)
 
 
+def structs(kind: Any) -> tuple[Any, ...]:
+    """The structs that a type is made of, less specs: what may be written below such a field."""
+    bare, _ = unmarked(kind)
+    if isinstance(bare, type) and issubclass(bare, Struct):
+        return () if issubclass(bare, Spec) else (bare,)
+    return tuple(found for argument in typing.get_args(bare) for found in structs(argument))
+
+
+_LIMITS = {
+    "ge": "{} or more",
+    "gt": "more than {}",
+    "le": "at most {}",
+    "lt": "less than {}",
+    "min_length": "not empty",
+}
+
+
+def limits(kind: Any) -> str:
+    """The limits of a type in words, such as `1 or more, at most 9`; most have none."""
+    bare, marks = unmarked(kind)
+    found = [
+        text.format(limit)
+        for mark in marks
+        for name, text in _LIMITS.items()
+        if (limit := getattr(mark, name, None)) is not None
+    ]
+    if not found and type(None) in typing.get_args(bare):
+        return ", ".join(filter(None, map(limits, typing.get_args(bare))))
+    return ", ".join(dict.fromkeys(found))
+
+
 # -- reading: for each type a function (value, path, faults) -> value, made once -------------------
 
 Read = Callable[[Any, str, Reading], Any]
@@ -326,10 +357,12 @@ def _read_struct(struct: Any) -> Read:
             field = by_name.get(key)
             if field is None:
                 faults.append(SpecFault(f"{path}.{key}", _unknown(key, by_name)))
+            elif one is None and not field.required and field.default is not None:
+                continue  # null is a field left out
             elif field.name in given:
                 both = f"{field.name!r} and {field.alias!r} are one field; give one of them"
                 faults.append(SpecFault(f"{path}.{key}", both))
-            elif one is not None or field.required or field.default is None:
+            else:
                 given[field.name] = readers[field.name](one, f"{path}.{key}", faults)
         for field in declared:
             if field.required and field.name not in given:
