@@ -24,6 +24,7 @@ COMMANDS = {
     "eval": "eval",
     "get": "get",
     "kinds": "kinds",
+    "migrate": "migrate",
     "run": "run",
     "schema": "schema",
     "start": "run",
