@@ -91,10 +91,12 @@ def check(
     namespace: str,
     *,
     named: bool,
+    derived: bool = False,
     breathe: Callable[[], None] = lambda: None,
 ) -> list[Entry]:
-    """The documents as they are to be stored. `named`: each must have an id or a name; else those
-    without id get a derived one. `breathe` is called now and then, to let others run.
+    """The documents as they are to be stored. `named`: each must have an id or a name. Unless they
+    are `named` and not `derived`, those without id get one of their name or content. `breathe` is
+    called now and then, to let others run.
 
     Raises Faulty with all faults of all documents.
     """
@@ -117,7 +119,7 @@ def check(
         lines += [_line(document, *fault) for fault in faults]
     if lines:
         raise Faulty(lines)
-    return entries if named else list(_identified(entries))
+    return entries if named and not derived else list(_identified(entries))
 
 
 def selectors(documents: Iterable[Document], namespace: str) -> list[dict[str, str]]:

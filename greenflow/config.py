@@ -19,12 +19,16 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_network
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+from urllib.parse import unquote
 
 import msgspec
 from msgspec import Meta, Struct
 
 from greenflow.duration import parse_duration
+from greenflow.environment import EnvironmentFault, inherited, read_environment
 from greenflow.errors import GreenflowError
+from greenflow.log import redact
+from greenflow.secret import MASK
 
 logger = logging.getLogger("greenflow.config")
 
@@ -52,6 +56,13 @@ _DURATION = {"format": "duration"}
 
 #: Marks a field that takes a list of hosts, addresses and networks.
 _HOSTS = {"format": "hosts"}
+
+#: Marks a field that takes a list of texts, and one whose texts are secrets.
+_TEXTS = {"format": "texts"}
+_SECRETS = {"format": "secrets"}
+
+#: The password of a URL. Greedy: it may hold a @ that nobody encoded.
+_PASSWORD = re.compile(r"://[^/@:]*:(\S+)@")
 
 #: What is the name of a host; its last label is no number, else it would be an address.
 _HOST_NAME = re.compile(r"(?:[\w-]+\.)*(?!\d+\.?\Z)[\w-]+\.?", re.ASCII)
@@ -112,6 +123,19 @@ class JavaScriptSettings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 128
 
 
+class ValuesSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """How values are kept."""
+
+    key: Annotated[
+        list[str],
+        Meta(
+            extra=_SECRETS,
+            description="encrypts the data of stored values: 32 bytes in base64; of several keys "
+            "the first encrypts, and each decrypts",
+        ),
+    ] = []
+
+
 class LogSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """What goes to standard error."""
 
@@ -160,9 +184,35 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     syscall: SyscallSettings = SyscallSettings()
     javascript: JavaScriptSettings = JavaScriptSettings()
     log: LogSettings = LogSettings()
+    values: ValuesSettings = ValuesSettings()
     environment: Annotated[
         dict[str, str], Meta(description="values for {{ .KEY }} of specs that name no value")
     ] = {}
+    environment_files: Annotated[
+        list[str],
+        Meta(
+            extra=_TEXTS,
+            description="files of KEY=VALUE lines that add to the environment of specs, or folders "
+            "of files that each are one KEY",
+        ),
+    ] = []
+    environment_inherit: Annotated[
+        list[str],
+        Meta(
+            extra=_TEXTS,
+            description="variables of the OS process that add to the environment of specs; "
+            "PREFIX_* for all that begin so",
+        ),
+    ] = []
+
+    def __repr__(self) -> str:
+        """Without passwords, keys, and what specs may see."""
+        shown = (
+            f"{field.name}={_shown(field, of(self, field.name))!r}"
+            for field in fields(type(self))
+            if of(self, field.name) != field.default
+        )
+        return f"Settings({', '.join(shown)})"
 
 
 class Field(NamedTuple):
@@ -174,6 +224,8 @@ class Field(NamedTuple):
     description: str
     is_duration: bool
     is_hosts: bool
+    is_texts: bool
+    is_secret: bool
 
     @property
     def variable(self) -> str:
@@ -199,8 +251,44 @@ def fields(struct: type[Struct] = Settings, prefix: str = "") -> Iterator[Field]
         if default is msgspec.NODEFAULT:
             default = field.default_factory()
         meta = get_args(kind)[1]
-        is_duration, is_hosts = meta.extra == _DURATION, meta.extra == _HOSTS
-        yield Field(prefix + field.name, kind, default, meta.description, is_duration, is_hosts)
+        yield Field(
+            prefix + field.name,
+            kind,
+            default,
+            meta.description,
+            is_duration=meta.extra == _DURATION,
+            is_hosts=meta.extra == _HOSTS,
+            is_texts=meta.extra in (_TEXTS, _SECRETS),
+            is_secret=meta.extra == _SECRETS,
+        )
+
+
+def of(settings: Settings, name: str) -> Any:
+    """A setting, by its dotted name."""
+    value: Any = settings
+    for part in name.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def secrets(settings: Settings) -> Iterator[str]:
+    """What of the settings must not be shown: keys, and the passwords of URLs. The environment of
+    specs becomes a secret when it is rendered."""
+    for field in fields():
+        value = of(settings, field.name)
+        if field.is_secret:
+            yield from value
+        elif isinstance(value, str) and (found := _PASSWORD.search(value)):
+            yield found[1]
+            yield unquote(found[1])
+
+
+def _shown(field: Field, value: Any) -> Any:
+    if field.is_secret:
+        return MASK
+    if field.name == "environment":
+        return dict.fromkeys(value, MASK)
+    return redact(value) if isinstance(value, str) else value
 
 
 def load(
@@ -235,7 +323,15 @@ def load(
         for group in groups:
             inside = inside.setdefault(group, {})
         inside[last] = value
-    return msgspec.convert(tree, Settings)
+    settings = msgspec.convert(tree, Settings)
+    try:
+        outside = {
+            **read_environment(settings.environment_files),
+            **inherited(settings.environment_inherit, environ),
+        }
+    except EnvironmentFault as error:
+        raise SettingsError(str(error)) from error
+    return msgspec.structs.replace(settings, environment={**outside, **settings.environment})
 
 
 def _value(field: Field, value: Any, source: str) -> Any:
@@ -246,6 +342,8 @@ def _value(field: Field, value: Any, source: str) -> Any:
             return parse_duration(value)
         if field.is_hosts:
             value = _hosts(value)
+        if field.is_texts and isinstance(value, str):
+            value = [part.strip() for part in value.split(",") if part.strip()]
         return msgspec.convert(value, field.type, strict=False)
     except msgspec.ValidationError as error:
         # msgspec says "Expected `str`, got `int` - at `$.KEY`".
@@ -308,7 +406,7 @@ def _from_environment(
     for variable, value in environ.items():
         if not variable.startswith(PREFIX) or variable == FILE_VARIABLE:
             continue
-        if variable.startswith(environment) and variable != environment:
+        if variable.startswith(environment) and variable not in {environment, *variables}:
             yield variable, "environment", {variable.removeprefix(environment): value}
         elif variable in variables:
             # An empty variable is one that is not set: containers can often do no better.

@@ -1,6 +1,7 @@
-"""Keeps the symbol table equal to the store.
+"""Keeps the symbol table, and the values that specs refer to, equal to the store.
 
-Lives here: Loader. It knows a collection's feed and the table's `change`, nothing of nodes.
+Lives here: Loader. It knows a collection's feed and the `change` of what it keeps equal to the
+collection, nothing of nodes. A runtime has two: one for its specs, one for its values.
 
 It is level-triggered: an event only says "look at this id". The feed is opened first, then
 everything is compared, then the feed is followed; after every reconnect, and every COMPARE seconds
@@ -13,7 +14,7 @@ from __future__ import annotations
 import logging
 import random
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import gevent
 from gevent.event import Event
@@ -21,10 +22,9 @@ from gevent.event import Event
 from greenflow.errors import StoreUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from greenflow.store.base import Collection, Feed
-    from greenflow.table import Table
 
 TOGETHER = 0.010  # seconds: events that arrive within them are one change (BEHAVIOUR 6.13)
 COMPARE = 30.0  # seconds between comparisons of all revisions (BEHAVIOUR 6.13)
@@ -55,10 +55,25 @@ class Backoff:
         self.seconds = BACKOFF_FIRST
 
 
-class Loader:
-    """Follows one namespace of a collection into a table."""
+class Follower(Protocol):
+    """What is kept equal to a collection: the table of symbols, or the values."""
 
-    def __init__(self, table: Table, collection: Collection, namespace: str) -> None:
+    def revisions(self) -> dict[str, int]:
+        """The newest revision seen of every document."""
+
+    def failed(self) -> list[str]:
+        """The ids that trying again may help."""
+
+    def change(
+        self, documents: Mapping[str, tuple[Mapping[str, Any], int] | None], retry: bool = False
+    ) -> None:
+        """These are the documents now, by id, with their revisions; None is one that is gone."""
+
+
+class Loader:
+    """Follows one namespace of a collection into a table, or into what else is kept equal to it."""
+
+    def __init__(self, table: Follower, collection: Collection, namespace: str) -> None:
         self.table, self.collection, self.namespace = table, collection, namespace
         self.connected = False
         self._feed: Feed | None = None

@@ -21,6 +21,8 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, TextIO
 
+from greenflow.secret import MASK, conceal
+
 #: What a setting `log.level` may say, and the level of logging it stands for.
 LEVELS = {
     "debug": logging.DEBUG,
@@ -36,8 +38,9 @@ FORMATS = ("auto", "text", "json")
 #: keeps `process` for the number of the OS process, so a workflow's is passed as `process_id`.
 FIELDS = {"namespace": "namespace", "node": "node", "process_id": "process"}
 
-#: What stands in the place of a secret.
-MASK = "***"
+# Libraries that log what they send at the level debug, and secrets with it: the path and the query
+# of requests, commands to a database with their documents, messages of a broker.
+_TALKATIVE = ("urllib3", "pymongo", "sqlalchemy", "kombu", "amqp", "redis")
 
 # Every pattern below takes each character once (possessive repeats, nothing that fails after a long
 # run): logs repeat what strangers sent, and a long hostile text must not stop the program.
@@ -77,9 +80,10 @@ _PLAIN = "\x1b[0m"
 
 
 def redact(text: str) -> str:
-    """`text` with the secrets in it replaced by `***`: the credentials of URLs, and the values of
-    keys that name a password, secret, token, key, authorization or cookie."""
-    return _mask_values(_URL.sub(lambda found: _without_credentials(found[0]), text))
+    """`text` with the secrets in it replaced by `***`: those that are known (secret.py), the
+    credentials of URLs, and the values of keys that name a password, secret, token, key,
+    authorization or cookie."""
+    return _mask_values(_URL.sub(lambda found: _without_credentials(found[0]), conceal(text)))
 
 
 def _without_credentials(rest: str) -> str:
@@ -204,8 +208,8 @@ def configure(level: str = "info", format: str = "auto", stream: TextIO | None =
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(LEVELS[level])
-    # At the level debug it logs the path and the query of every request, and secrets with them.
-    logging.getLogger("urllib3").setLevel(logging.INFO)
+    for library in _TALKATIVE:
+        logging.getLogger(library).setLevel(logging.INFO)
     logging.captureWarnings(True)
     _catch_hub_errors()
 

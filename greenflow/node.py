@@ -23,8 +23,11 @@ from greenflow.errors import SpecFault
 from greenflow.packet import NOTHING, Fault, Packet, Reply, echo
 from greenflow.port import ERROR, InPort, OutPort, canonical, parse
 from greenflow.process import RUNNING, Process, Reader
+from greenflow.seal import Keys
+from greenflow.secret import concealed
 from greenflow.spec import Spec
 from greenflow.value import adopt, copy
+from greenflow.values import Bindings, Values
 
 if TYPE_CHECKING:
     from greenflow.config import Settings
@@ -42,7 +45,13 @@ _log = logging.getLogger("greenflow.node")
 class Compiler(Protocol):
     """What a kind may ask of the scheme: to check, and to make, nodes of other kinds."""
 
-    def decode(self, document: Any, namespace: str, path: str = "$") -> Spec: ...
+    def decode(
+        self,
+        document: Any,
+        namespace: str,
+        path: str = "$",
+        bindings: Bindings | None = None,
+    ) -> Spec: ...
 
     def ports(self, spec: Spec) -> tuple[tuple[str, ...], tuple[str, ...]]: ...
 
@@ -69,6 +78,7 @@ class Services:
         self.namespace, self.settings, self.compiler = namespace, settings, compiler
         self.clock = clock
         self.listens = listens  # whether listeners open sockets
+        self.values = Values(namespace, settings.environment, Keys(settings.values.key))
         # Whether a node of this runtime wants requests as they came (listener.Received). Few do,
         # and keeping them costs every request something.
         self.keeps_requests = False
@@ -268,6 +278,16 @@ class Node(Generic[S]):
             if (reader := process.readers.get(port)) is not None
         )
 
+    def shown(self, error: Exception) -> Exception:
+        """An error of this node as others may see it: without values that were rendered into its
+        spec (BEHAVIOUR 16.6)."""
+        within: Node[Any] | None = self
+        while within is not None:
+            if within.spec.env:
+                return concealed(error)
+            within = within.within
+        return error
+
     def fail(self, packet: Packet, fault: Fault) -> None:
         """Send an error to the `error` link; without one it is the answer (BEHAVIOUR 5.2, 5.3)."""
         if self.error.links:
@@ -313,7 +333,7 @@ class Node(Generic[S]):
                     result = adopt(result)
             except Exception as error:
                 if packet.reply is not None:
-                    node.fail(packet, Fault(error, (node,)))
+                    node.fail(packet, Fault(node.shown(error), (node,)))
                 return ctx.released
             if packet.reply is None:  # the process exited meanwhile
                 return ctx.released

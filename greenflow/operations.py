@@ -1,7 +1,8 @@
 """What people and workflows may ask of the stored specs: create, read, update, delete, apply.
 
-Lives here: Operations: the checks and the defaults in front of a collection. How documents are kept
-is the store's, and what becomes of a change is the loader's.
+Lives here: Operations: the checks and the defaults in front of a collection; and `apply_values`,
+which does the same for values. How documents are kept is the store's, and what becomes of a change
+is the loader's.
 
 Raises SpecInvalid, DuplicateSpec, UnknownSpec, InvalidArgument and StoreUnavailable as they come;
 whoever answers a workflow turns the first four into `invalid argument` (BEHAVIOUR 7.8).
@@ -19,9 +20,11 @@ from greenflow.errors import (
     SpecInvalid,
     UnknownSpec,
 )
+from greenflow.values import Validator, sealed
 
 if TYPE_CHECKING:
     from greenflow.scheme import Scheme
+    from greenflow.seal import Keys
     from greenflow.store.base import Collection, Record
 
 EVERYWHERE = "*"  # the scope of all namespaces (BEHAVIOUR 7.5)
@@ -97,6 +100,21 @@ def _opcode(operation: Callable[[Any], list[Record]]) -> Callable[[Any], list[di
             raise InvalidArgument(error) from error
 
     return call
+
+
+def apply_values(
+    collection: Collection, documents: Any, namespace: str, keys: Keys
+) -> list[Record]:
+    """Store whole values, in place of those with their id or name (BEHAVIOUR 16.1); their data is
+    encrypted if there is a key. Raises SpecInvalid for what is no value, else as `apply`."""
+    validator = Validator()
+    valid = [validator.validate(document, namespace) for document in as_list(documents)]
+    stored: list[Record] = []
+    if keys:
+        ids = [each["id"] for each in valid if each.get("id")]
+        names = [each["name"] for each in valid if each.get("name")]
+        stored = collection.find({"$or": [{"id": {"$in": ids}}, {"name": {"$in": names}}]})
+    return collection.apply(sealed(valid, (record.document for record in stored), keys))
 
 
 def as_list(documents: Any) -> list[dict[str, Any]]:

@@ -11,12 +11,12 @@ symbols upwards along the links, so a change costs what it touches and not the s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import gevent
 
-from greenflow.errors import CompileFailed
+from greenflow import secret
 from greenflow.source import Source
 from greenflow.symbol import Key, Symbol, Version, key_of
 
@@ -25,17 +25,23 @@ if TYPE_CHECKING:
 
 COMPILES_A_TURN = 64  # versions compiled before others may run: a few milliseconds
 
+Values = Collection[tuple[str, str]]  # what specs call values: ("id", ...) or ("name", ...)
 Documents = Mapping[str, tuple[Mapping[str, Any], int] | None]
 
 
 class Plan:
-    """One change of a table. `dirty` are ids to look at again though their documents are the
-    same."""
+    """One change of a table. `values` are the values that changed; `dirty` are ids to look at again
+    though their documents are the same."""
 
     def __init__(
-        self, table: Table, documents: Documents, retry: bool = False, dirty: Iterable[str] = ()
+        self,
+        table: Table,
+        documents: Documents,
+        retry: bool = False,
+        dirty: Iterable[str] = (),
+        values: Values = (),
     ) -> None:
-        self.table, self.documents, self.retry = table, documents, retry
+        self.table, self.documents, self.retry, self.values = table, documents, retry, values
         self.dirty = {id for id in dirty if id in table.symbols}
         self.removed = {id for id in documents if documents[id] is None and id in table.symbols}
         self.accepted: dict[str, Version] = {}
@@ -86,6 +92,15 @@ class Plan:
                 if id not in self.documents:
                     failed = symbols[id].pending or symbols[id].version
                     self._compile(None, failed.document, failed.revision)
+        for version in self.table.bound_to(self.values):
+            symbol = symbols.get(version.id)
+            if (
+                symbol is not None
+                and version is (symbol.pending or symbol.version)
+                and version.id not in self._candidates
+                and version.id not in self.removed
+            ):
+                self._compile(symbol, version.document, version.revision)
         for key in list(self._changed_keys(self._candidates)):
             for version, _ in self.table.referrers.get(key, ()):
                 symbol = symbols.get(version.id)
@@ -97,19 +112,23 @@ class Plan:
     def _compile(self, symbol: Symbol | None, document: Mapping[str, Any], revision: int) -> None:
         version = Version(document, revision)
         services = self.table.services
+        bindings = services.values.bindings()
         try:
-            version.spec = services.compiler.decode(document, services.namespace)
+            try:
+                version.spec = services.compiler.decode(document, services.namespace, "$", bindings)
+            finally:
+                version.bound = frozenset(bindings.keys)
+                version.secrets = secret.hold(bindings.inserted)
             if symbol is not None and symbol.version.error is None:
                 old = symbol.version
                 if old.spec == version.spec:  # back to what runs, or only written differently
                     old.document, old.revision = document, revision
+                    secret.release(version.secrets)
                     if symbol.pending is not None:
                         self.table.forget(symbol.pending)
                         symbol.pending = None
                     self.dirty.add(version.id)
                     return
-            if version.spec.env:
-                raise CompileFailed("$.env: placeholders are not supported by this version")
             version.node = services.compiler.compile(version.spec, services)
         except Exception as error:
             version.error = error
@@ -124,7 +143,7 @@ class Plan:
             if id in self.refused:
                 continue
             if version.error is not None and self._runs(id):
-                self._refuse(version, str(version.error))
+                self._refuse(version, version.fault)
             else:
                 self.accepted[id] = version
         self._index_names()
@@ -287,7 +306,7 @@ class Plan:
     def _fault(self, version: Version, active: Any, ports: set[str] | None) -> str:
         """Why a version cannot be active, or nothing; `ports` limits what is looked at."""
         if version.error is not None:
-            return str(version.error)
+            return version.fault
         for port, link in version.links():
             if ports is not None and port not in ports:
                 continue

@@ -17,7 +17,7 @@ import atexit
 import functools
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from contextlib import suppress
 from time import monotonic
 from types import TracebackType
@@ -29,16 +29,16 @@ from gevent.event import Event
 from gevent.hub import Hub
 from gevent.monkey import get_original
 
-from greenflow import guard, patching
+from greenflow import guard, patching, secret
 from greenflow.clock import Clock
-from greenflow.config import Settings
+from greenflow.config import Settings, secrets
 from greenflow.errors import GreenflowError, Inactive, StoreUnavailable
 from greenflow.lang import javascript
 from greenflow.loader import Loader
 from greenflow.net.wsgi.serving import Application, application
 from greenflow.node import Services
 from greenflow.nodes.listener import Listener, listeners
-from greenflow.operations import Operations
+from greenflow.operations import Operations, apply_values
 from greenflow.packet import NOTHING, Fault
 from greenflow.port import OutPort
 from greenflow.process import Process
@@ -71,10 +71,11 @@ class Runtime:
     first `call` or `run` starts it, too.
 
     `store` is a URL or an open store; a store that is handed in stays open, and must be of the hub
-    that the runtime lives on. `specs` are applied before the start. `own_thread` says whether it
-    lives in an OS thread of its own; by default it does unless the program is monkey-patched or the
-    thread that starts it has a hub. `clock` is what its nodes wait by, the system's by default.
-    With `listen` False its listeners open no sockets, and are reached through `wsgi` alone.
+    that the runtime lives on. `specs` and `values` are applied before the start. `own_thread` says
+    whether it lives in an OS thread of its own; by default it does unless the program is
+    monkey-patched or the thread that starts it has a hub. `clock` is what its nodes wait by, the
+    system's by default. With `listen` False its listeners open no sockets, and are reached through
+    `wsgi` alone.
     """
 
     def __init__(
@@ -88,11 +89,12 @@ class Runtime:
         own_thread: bool | None = None,
         clock: Clock | None = None,
         listen: bool = True,
+        values: Any = None,
     ) -> None:
         self.settings = settings or Settings()
         self.namespace = namespace or self.settings.namespace
         self.scheme = scheme or Scheme.installed()
-        self._store, self._specs, self._listens = store, specs, listen
+        self._store, self._specs, self._values, self._listens = store, specs, values, listen
         self._clock = clock or Clock()
         #: The namespace's HTTP listeners as one WSGI application, for any thread of a server or a
         #: framework; the first request starts the runtime. With several listeners the one answers
@@ -103,6 +105,8 @@ class Runtime:
         self._services: Services | None = None
         self._table: Table | None = None
         self._loader: Loader | None = None
+        self._values_loader: Loader | None = None
+        self._secrets: frozenset[str] = frozenset()
         self._holds_javascript = False
         self._guarded: Hub | None = None
         self._own_thread = own_thread
@@ -151,8 +155,9 @@ class Runtime:
 
     def _open(self) -> None:
         patching.check()
-        self._opened = open_store(self._store) if isinstance(self._store, str) else self._store
+        self._secrets = secret.hold(secrets(self.settings))
         try:
+            self._opened = open_store(self._store) if isinstance(self._store, str) else self._store
             self._services = Services(
                 self.namespace, self.settings, self.scheme, self._clock, listens=self._listens
             )
@@ -161,8 +166,14 @@ class Runtime:
             self._holds_javascript = True
             self._services.operations.update({**self._operations().opcodes(), **self._registered})
             self._table = Table(self._services)
+            values = self._services.values
+            if self._values is not None:
+                apply_values(self._opened.values, self._values, self.namespace, values.keys)
             if self._specs is not None:
                 self._operations().apply(self._specs)
+            values.changed = self._on_values
+            self._values_loader = Loader(values, self._opened.values, self.namespace)
+            self._values_loader.start()  # specs are bound to them
             loader = Loader(self._table, self._opened.specs, self.namespace)
             loader.start()
             self._loader = loader
@@ -173,6 +184,10 @@ class Runtime:
             self._close()
             self._leave("")
             raise
+
+    def _on_values(self, keys: Set[tuple[str, str]]) -> None:
+        if self._table is not None:
+            self._table.change({}, values=keys)
 
     def drain(self) -> None:
         """Stop the sources, refuse calls, and wait for what is under way, up to the grace. What the
@@ -187,7 +202,7 @@ class Runtime:
                 return
             table, services = self._running()
             self._refusal = DRAINING
-            self._loader.stop()
+            self._stop_following()
             sources = [i for i, s in table.symbols.items() if isinstance(s.version.node, Source)]
             table.change(dict.fromkeys(sources))
             self._await_processes(services)
@@ -217,9 +232,8 @@ class Runtime:
             home.close()
 
     def _close(self) -> None:
-        if self._loader is not None:
-            self._loader.stop()
-            self._loader = None
+        self._stop_following()
+        self._loader = self._values_loader = None
         if self._table is not None:
             self._table.close()
             self._table = None
@@ -237,6 +251,13 @@ class Runtime:
             if isinstance(self._store, str):
                 self._opened.close()
             self._opened = None
+        secret.release(self._secrets)
+        self._secrets = frozenset()
+
+    def _stop_following(self) -> None:
+        for loader in (self._values_loader, self._loader):
+            if loader is not None:
+                loader.stop()
 
     def _finish(self, services: Services) -> None:
         """End what no node holds any more: processes whose children go on, calls."""
@@ -318,7 +339,7 @@ class Runtime:
             else:
                 process.exit()
         if failure is not None:
-            raise failure
+            raise secret.concealed(failure)
         return None if answer is NOTHING else copy(answer)
 
     def wsgi_of(self, name: str) -> Application:
@@ -427,6 +448,7 @@ class Runtime:
         if self._home is not None:
             _left_to_the_parent.append(self.__dict__.copy())
             self._home = self._opened = self._services = self._table = self._loader = None
+            self._values_loader = None
             self._holds_javascript, self._guarded = False, None
             self._refusal = FORKED
 

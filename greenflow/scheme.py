@@ -11,6 +11,7 @@ import inspect
 import sys
 import typing
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from importlib import resources
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -21,6 +22,7 @@ from greenflow.errors import CompileFailed, GreenflowError, SpecFault, SpecInval
 from greenflow.node import Node, Services, has_output
 from greenflow.port import canonical
 from greenflow.spec import (
+    COMMON,
     Field,
     Spec,
     as_written,
@@ -28,9 +30,12 @@ from greenflow.spec import (
     fields,
     has_format,
     limits,
+    read_env,
     rename,
     structs,
 )
+from greenflow.template import Deferred, Scope
+from greenflow.values import Bindings
 
 GROUP = "greenflow.nodes"  # the entry points that kinds come from
 
@@ -70,24 +75,46 @@ class Scheme:
                 raise GreenflowError(f"kind {kind!r} cannot be imported: {error}") from error
         return known
 
-    def decode(self, document: Any, namespace: str, path: str = "$") -> Spec:
+    def decode(
+        self,
+        document: Any,
+        namespace: str,
+        path: str = "$",
+        bindings: Bindings | None = None,
+        around: Scope | None = None,
+    ) -> Spec:
         """The document as the spec of its kind, checked as far as that goes without running it.
 
-        Raises SpecInvalid.
+        `bindings` say what its placeholders stand for (BEHAVIOUR 16.3), `around` is the scope of
+        the spec it is a part of. Without bindings what placeholders stand for is not known: they
+        stay where a field takes them as they are, and all that depends on them is not checked.
+
+        Raises SpecInvalid; Deferred when it cannot be decoded without what they stand for.
         """
         node_type = self._kind_of(document, path)
         if document.get("namespace") is None:
             document = {**document, "namespace": namespace}
-        spec = decode(
-            node_type.spec_type, document, path, lambda inner, at: self.decode(inner, namespace, at)
-        )
+        bindings = Bindings() if bindings is None else bindings
+        scope = self._scope(document, path, bindings, around)
+
+        def decode_inner(inner: Any, at: str) -> Spec:
+            return self.decode(inner, namespace, at, bindings, scope)
+
+        spec = decode(node_type.spec_type, document, path, decode_inner, scope)
         faults = [
             fault._replace(path=path + as_written(node_type.spec_type, document, fault.path)[1:])
-            for fault in self._check(spec)
+            for fault in self._check(spec, is_whole=not bindings.deferred)
         ]
         if faults:
             raise SpecInvalid(faults)
         return spec
+
+    def _scope(
+        self, document: dict[str, Any], path: str, bindings: Bindings, around: Scope | None
+    ) -> Scope | None:
+        """What placeholders in the spec stand for; None if it has no `env` and none is around."""
+        env = read_env(document["env"], f"{path}.env") if document.get("env") else None
+        return bindings.scope(env, f"{path}.env", around) if env else around
 
     def _kind_of(self, document: Any, path: str) -> type[Node[Any]]:
         if not isinstance(document, dict):
@@ -101,10 +128,14 @@ class Scheme:
         except (LookupError, GreenflowError) as error:
             raise SpecInvalid([SpecFault(f"{path}.kind", str(error.args[0]))]) from None
 
-    def _check(self, spec: Spec) -> list[SpecFault]:
+    def _check(self, spec: Spec, is_whole: bool) -> list[SpecFault]:
+        """What is wrong beyond types; without what placeholders stand for only what cannot depend
+        on it."""
         node_type = self.node_type(spec.kind)
+        if not is_whole and node_type.ports.__func__ is not Node.ports.__func__:  # type: ignore[attr-defined]
+            return []
         try:
-            faults = list(node_type.check(spec, self))
+            faults = list(node_type.check(spec, self)) if is_whole else []
             if faults:
                 return faults
             outputs = self.ports(spec)[1]
@@ -132,9 +163,16 @@ class Scheme:
 
         Raises SpecInvalid; also for code that does not compile.
         """
-        spec = self.decode(document, namespace)
-        stored = rename(self.node_type(spec.kind).spec_type, document)
-        return {**stored, "namespace": spec.namespace}
+        with suppress(Deferred):  # the rest is seen when it is loaded
+            self.decode(document, namespace)
+        stored = rename(self.node_type(document["kind"]).spec_type, document)
+        return {**stored, "namespace": document.get("namespace") or namespace}
+
+    def outline(self, document: dict[str, Any], namespace: str) -> Spec:
+        """The fields that every spec has, of a document that `decode` has deferred."""
+        known = rename(Spec, document)
+        common = {key: known[key] for key in known if key in COMMON}
+        return decode(Spec, {**common, "namespace": namespace}, "$", self.decode)
 
     def ports(self, spec: Spec) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The in and out ports of the node that a spec describes."""

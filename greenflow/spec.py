@@ -7,6 +7,11 @@ A kind's spec is a msgspec.Struct; msgspec checks every leaf with its constraint
 the structure around it, because people write specs by hand: a single value where a list is wanted
 is a list of one, a string where a number is wanted is read as one, a duration has units (BEHAVIOUR
 1.5 to 1.7), every fault is reported, and each with its full path.
+
+Placeholders are rendered on the way, in every string of the fields that a kind adds (BEHAVIOUR
+16.3): a field is then read as if its value had been written there. Where the value is not known
+yet, because the spec is only checked, a string stays as it is if its field takes it so, and else
+nothing more can be said of the spec: `decode` raises Deferred.
 """
 
 from __future__ import annotations
@@ -26,6 +31,8 @@ from msgspec import Meta, Struct
 from greenflow.duration import parse_duration
 from greenflow.errors import SpecFault, SpecInvalid
 from greenflow.port import canonical
+from greenflow.secret import conceal
+from greenflow.template import Deferred, Scope
 
 D = TypeVar("D")
 
@@ -58,11 +65,14 @@ class Link(Struct, frozen=True, forbid_unknown_fields=True):
 class EnvValue(Struct, frozen=True, forbid_unknown_fields=True):
     """What a key of `env` stands for: a named value, rendered with `data` as its template."""
 
-    id: Annotated[str | None, Meta(description="the id of the value")] = None
-    name: Annotated[str | None, Meta(description="the name of the value")] = None
+    id: Annotated[str | None, Meta(description="the id of a value")] = None
+    name: Annotated[str | None, Meta(description="the name of a value")] = None
     data: Annotated[
-        Any, Meta(description="rendered with the value as its root"), alias("value")
+        Any, Meta(description="template on the value; default: all of it"), alias("value")
     ] = None
+
+
+Env = dict[str, Annotated[EnvValue, Meta(extra={"format": "one"})]]
 
 
 class Spec(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -73,10 +83,7 @@ class Spec(Struct, kw_only=True, forbid_unknown_fields=True):
     namespace: Annotated[str, Meta(min_length=1, description="which runtime runs it")] = "default"
     name: Annotated[str | None, Meta(description="unique in its namespace")] = None
     annotations: Annotated[dict[str, Any], Meta(description="notes, without effect")] = {}
-    env: Annotated[
-        dict[str, Annotated[EnvValue, Meta(extra={"format": "one"})]],
-        Meta(description="values for {{ .KEY }}"),
-    ] = {}
+    env: Annotated[Env, Meta(description="values for {{ .KEY }}")] = {}
     links: Annotated[
         dict[str, list[Link]],
         Meta(description="where each out port leads", extra={"alias": "ports"}),
@@ -86,25 +93,71 @@ class Spec(Struct, kw_only=True, forbid_unknown_fields=True):
         if self.name == "":
             raise ValueError("name must not be empty; leave it out")
 
+    def __repr__(self) -> str:
+        return conceal(super().__repr__())
+
+
+COMMON = frozenset(field.name for field in msgspec.structs.fields(Spec))
+"""The fields that every spec has, in which nothing is rendered."""
 
 Nested = Callable[[Any, str], Spec]
 
 
 class Reading(list[SpecFault]):
-    """The faults found so far, and what reads a spec inside a spec, given its path."""
+    """The faults found so far, what reads a spec inside a spec, given its path, and what
+    placeholders stand for."""
 
-    def __init__(self, nested: Nested) -> None:
+    def __init__(self, nested: Nested, scope: Scope | None) -> None:
         super().__init__()
-        self.nested = nested
+        self.nested, self.scope = nested, scope
+        self.guessed = False  # something has its placeholder in the place of its value
+        self.deferred = False  # something could not be read so
+
+    def rendered(self, read: Read, value: Any, path: str) -> Any:
+        """What is read of a value that may have placeholders. What was inserted has none."""
+        scope, self.scope = self.scope, None
+        assert scope is not None
+        try:
+            return read(scope.render(value), path, self)
+        except LookupError as error:
+            self.append(SpecFault(path, str(error)))
+        except Deferred:
+            trial = Reading(self.nested, None)
+            result = read(value, path, trial)
+            self.guessed = True
+            if not trial:
+                return result
+            self.deferred = True
+        finally:
+            self.scope = scope
+        return None
 
 
-def decode(spec_type: type[D], document: Any, path: str, nested: Nested) -> D:
-    """The document as a spec. Raises SpecInvalid with every fault and its path."""
-    faults = Reading(nested)
+def decode(
+    spec_type: type[D], document: Any, path: str, nested: Nested, scope: Scope | None = None
+) -> D:
+    """The document as a spec, its placeholders rendered by the scope, if there is one.
+
+    Raises SpecInvalid with every fault and its path, Deferred when that is all that can be said.
+    """
+    faults = Reading(nested, scope)
     spec = _read_struct(typing.cast(Any, spec_type))(document, path, faults)
     if faults:
         raise SpecInvalid(faults)
+    if faults.deferred:
+        raise Deferred
     return typing.cast(D, spec)
+
+
+def read_env(document: Any, path: str) -> dict[str, EnvValue] | None:
+    """The field `env` of a spec by itself; None if it is none, which `decode` then explains."""
+    faults = Reading(_no_specs, None)
+    env = reader(Env)(document, path, faults)
+    return None if faults else typing.cast(dict[str, EnvValue], env)
+
+
+def _no_specs(document: Any, path: str) -> typing.NoReturn:
+    raise SpecInvalid([SpecFault(path, "no spec is expected here")])
 
 
 def rename(spec_type: type[Any], document: dict[str, Any]) -> dict[str, Any]:
@@ -202,30 +255,43 @@ Read = Callable[[Any, str, Reading], Any]
 @functools.cache
 def reader(kind: Any) -> Read:
     """What reads a value of that type; it appends to the faults instead of raising."""
+    read, is_leaf = _reader(kind)
+
+    def render(value: Any, path: str, faults: Reading) -> Any:
+        if faults.scope is None or not (is_leaf or isinstance(value, str)):
+            return read(value, path, faults)
+        return faults.rendered(read, value, path)
+
+    return render
+
+
+def _reader(kind: Any) -> tuple[Read, bool]:
+    """What reads values that are rendered, and whether it leaves what is in them to nobody."""
     bare, marks = unmarked(kind)
     if has_format(marks, "duration"):
-        return _read_duration(kind)
+        return _read_duration(kind), True
     if has_format(marks, "code"):
-        return _read_code(kind)
+        return _read_code(kind), True
     if has_format(marks, "one"):
-        return _read_one(reader(bare))
+        return _read_one(reader(bare)), False
     origin, arguments = typing.get_origin(bare), typing.get_args(bare)
     if origin is list:
-        return _read_list(reader(arguments[0]), _leaf(constrained(list[Any], marks)))
+        check = _leaf(constrained(list[Any], marks))
+        return _read_list(reader(arguments[0]), check), False
     if origin is tuple and arguments[1:] == (...,):
-        read = _read_list(reader(arguments[0]), _leaf(constrained(list[Any], marks)))
-        return lambda value, path, faults: tuple(read(value, path, faults))
+        items = _read_list(reader(arguments[0]), _leaf(constrained(list[Any], marks)))
+        return (lambda value, path, faults: tuple(items(value, path, faults))), False
     if origin is dict:
-        return _read_map(reader(arguments[1]))
+        return _read_map(reader(arguments[1])), False
     if origin in (typing.Union, types.UnionType) and type(None) in arguments:
         others = [argument for argument in arguments if argument is not type(None)]
         if len(others) == 1:
-            return _read_optional(reader(constrained(others[0], marks)))
+            return _read_optional(reader(constrained(others[0], marks))), False
     if bare is Spec:
-        return _read_nested
+        return _read_nested, False
     if isinstance(bare, type) and issubclass(bare, Struct):
-        return _read_struct(bare)
-    return _leaf(kind)
+        return _read_struct(bare), False
+    return _leaf(kind), True
 
 
 def _marks(kind: Any) -> tuple[Any, ...]:
@@ -338,7 +404,9 @@ def _read_nested(value: Any, path: str, faults: Reading) -> Any:
         return faults.nested(value, path)
     except SpecInvalid as error:
         faults += error.faults
-        return None
+    except Deferred:
+        faults.deferred = True
+    return None
 
 
 @functools.cache
@@ -347,12 +415,13 @@ def _read_struct(struct: Any) -> Read:
     readers = {field.name: reader(field.type) for field in declared}
     by_name = {field.name: field for field in declared}
     by_name |= {field.alias: field for field in declared if field.alias}
+    common = COMMON if issubclass(struct, Spec) else ()
 
     def read(value: Any, path: str, faults: Reading) -> Any:
         if not isinstance(value, dict):
             faults.append(SpecFault(path, f"expected a map, got {_name(value)}"))
             return None
-        before, given = len(faults), {}
+        before, given, scope = len(faults), {}, faults.scope
         for key, one in value.items():
             field = by_name.get(key)
             if field is None:
@@ -363,16 +432,22 @@ def _read_struct(struct: Any) -> Read:
                 both = f"{field.name!r} and {field.alias!r} are one field; give one of them"
                 faults.append(SpecFault(f"{path}.{key}", both))
             else:
+                if scope is not None:
+                    faults.scope = None if field.name in common else scope
                 given[field.name] = readers[field.name](one, f"{path}.{key}", faults)
+        faults.scope = scope
         for field in declared:
             if field.required and field.name not in given:
                 faults.append(SpecFault(f"{path}.{field.name}", "missing; this field is required"))
-        if len(faults) > before:
+        if len(faults) > before or faults.deferred:
             return None
         try:
             return struct(**given)
         except ValueError as error:
-            faults.append(SpecFault(path, str(error)))
+            if faults.guessed:
+                faults.deferred = True
+            else:
+                faults.append(SpecFault(path, str(error)))
             return None
 
     return read

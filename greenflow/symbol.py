@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from greenflow.secret import conceal
+
 if TYPE_CHECKING:
     from greenflow.node import Node
     from greenflow.port import InPort
@@ -21,6 +23,7 @@ class Version:
     """One document of a symbol, compiled or not; `error` says why it cannot run."""
 
     __slots__ = (
+        "bound",
         "document",
         "entries",
         "error",
@@ -30,6 +33,7 @@ class Version:
         "opened",
         "refusal",
         "revision",
+        "secrets",
         "spec",
     )
 
@@ -43,6 +47,8 @@ class Version:
         self.entries: dict[str, list[InPort | None]] = {}  # what each link leads to, by out port
         self.error: Exception | None = None
         self.refusal = ""  # why it does not run in the place of the older one
+        self.bound: frozenset[tuple[str, str]] = frozenset()  # the values it was rendered with
+        self.secrets: frozenset[str] = frozenset()  # what was rendered into it, held in secret.py
 
     def links(self) -> Iterator[tuple[str, Link]]:
         """Every link, with the out port it leaves by."""
@@ -50,6 +56,11 @@ class Version:
             for port, links in self.spec.links.items():
                 for link in links:
                     yield port, link
+
+    @property
+    def fault(self) -> str:
+        """Why it cannot run, or nothing; without the secrets that may be in the error."""
+        return "" if self.error is None else conceal(str(self.error))
 
     def __repr__(self) -> str:
         return f"<Version {self.revision} of {self.name or self.id}>"

@@ -11,7 +11,7 @@ replaced outer to inner, and the old nodes drain and close. One change at a time
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ import gevent
 from gevent.event import Event
 from gevent.lock import RLock
 
+from greenflow import secret
 from greenflow.errors import GreenflowError, Inactive
 from greenflow.node import Node, Services, describe
 from greenflow.packet import Fault
@@ -42,6 +43,7 @@ class Table:
         self.names: dict[str, str] = {}
         # Who links to what: also refused versions, and old ones that still drain.
         self.referrers: dict[Key, dict[tuple[Version, str], None]] = {}
+        self._bound: dict[Key, dict[Version, None]] = {}  # who was rendered with which value
         self._lock = RLock()
         self._retired: dict[Version, float] = {}  # when the grace of each is over, by monotonic()
         self._emptied = Event()  # something retired fell idle
@@ -78,15 +80,19 @@ class Table:
     # -- changing ------------------------------------------------------------------------------
 
     def change(
-        self, documents: Mapping[str, tuple[Mapping[str, Any], int] | None], retry: bool = False
+        self,
+        documents: Mapping[str, tuple[Mapping[str, Any], int] | None],
+        retry: bool = False,
+        values: Collection[Key] = (),
     ) -> None:
         """Bring the table to these documents, by id, with their revisions; None removes one.
 
         Never raises for a bad spec: the symbol then carries the reason. With `retry`, versions
-        that failed before are compiled again.
+        that failed before are compiled again, and so are those that are bound to `values`, which
+        changed; what is rendered as before stays as it is.
         """
         with self._lock:
-            plan = Plan(self, documents, retry)
+            plan = Plan(self, documents, retry, values=values)
             if plan.make():
                 self._swap(plan)
                 self._run_hooks(plan)
@@ -106,6 +112,9 @@ class Table:
                 del self.names[version.name]
         for id in plan.removed:
             del self.symbols[id]
+        for version in (*plan.accepted.values(), *plan.refused.values()):
+            for key in version.bound:
+                self._bound.setdefault(key, {})[version] = None
         for version in plan.accepted.values():
             symbol = self.symbols.get(version.id)
             if symbol is None:
@@ -155,8 +164,19 @@ class Table:
         for port, link in version.links():
             self.referrers.setdefault(key_of(link), {})[version, port] = None
 
+    def bound_to(self, values: Collection[Key]) -> list[Version]:
+        """The versions that were rendered with one of these values, or failed for lack of it."""
+        return list({version: None for key in values for version in self._bound.get(key, ())})
+
     def forget(self, version: Version) -> None:
-        """The version is no more: nobody need relink it."""
+        """The version is no more: nobody need relink it, nor keep its secrets."""
+        secret.release(version.secrets)
+        version.secrets = frozenset()
+        for key in version.bound:
+            others = self._bound.get(key, {})
+            others.pop(version, None)
+            if not others:
+                self._bound.pop(key, None)
         for port, link in version.links():
             key = key_of(link)
             referrers = self.referrers.get(key)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import gevent
 from gevent.event import Event
 
 from greenflow.config import Settings
@@ -17,6 +16,7 @@ from greenflow.process import Process
 from greenflow.runtime import Runtime
 from greenflow.scheme import Scheme
 from greenflow.spec import Spec
+from tests.waiting import until
 
 
 class Probes:
@@ -89,9 +89,7 @@ class Flow:
 
     def followed(self, revision: int) -> None:
         """Wait until the runtime has looked at that revision."""
-        with gevent.Timeout(10):
-            while revision not in self.runtime.table.revisions().values():
-                gevent.sleep(0)
+        until(lambda: revision in self.runtime.table.revisions().values())
 
     def reason(self, name: str) -> str:
         return self.runtime.table.find(name).reason

@@ -15,8 +15,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from tests.flows import flow
-from tests.net.loopback import Client, until
+from tests.net.loopback import Client
 from tests.net.messages import STREAMS, pieces
+from tests.waiting import until
 
 # Every part of a request comes back through the encoder of answers.
 WORKFLOW = """

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.flows import Flow, flow
-from tests.net.loopback import until
 from tests.net.websockets import Peer, listening
 from tests.test_docs import blocks
+from tests.waiting import until
 
 ECHO, CHAT, _, PROXY = blocks("yaml", "websocket.md")
 

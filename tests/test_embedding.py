@@ -20,6 +20,7 @@ from greenflow import Runtime
 from greenflow.errors import GreenflowError, Inactive
 from greenflow.thread import Home
 from tests.flows import flow
+from tests.waiting import until
 
 SPECS = """
 from greenflow import Runtime
@@ -193,8 +194,7 @@ def test_a_thread_with_a_hub_lets_its_greenlets_run_while_it_waits() -> None:
     specs: list[dict[str, Any]] = [{"kind": "sleep", "name": "forever", "interval": 1000}]
     with Runtime("memory://", specs=specs, own_thread=True) as runtime:
         caller = gevent.spawn(runtime.call, "forever")
-        while not runtime.services.processes:
-            gevent.sleep(0.001)
+        until(lambda: runtime.services.processes)
         caller.kill()
         runtime.run(lambda: None)
         assert not runtime.services.processes

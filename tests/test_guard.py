@@ -15,6 +15,7 @@ from prometheus_client import REGISTRY
 
 from greenflow import Runtime, Scheme, Settings, guard
 from greenflow.node import Context, node
+from tests.waiting import until
 
 LIMIT = 0.02  # seconds
 
@@ -22,12 +23,6 @@ LIMIT = 0.02  # seconds
 def blocked(name: str) -> float:
     labels = {"namespace": "default", "node": name}
     return REGISTRY.get_sample_value("greenflow_hub_blocked_total", labels) or 0.0
-
-
-def until(what: Callable[[], bool]) -> None:
-    with gevent.Timeout(20):
-        while not what():
-            gevent.sleep(0.001)
 
 
 def running(handle: Callable[[Any], Any], name: str, limit: float = LIMIT) -> Runtime:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import gevent
 import pytest
 
 from greenflow import loader as loading
@@ -17,6 +16,7 @@ from greenflow.scheme import Scheme
 from greenflow.store.base import Batch, Feed, Record
 from greenflow.store.memory import MemoryStore
 from greenflow.table import Table
+from tests.waiting import until
 
 
 class Fragile:
@@ -82,12 +82,6 @@ class Following:
 
 def snippet(id: str, code: str = "", **fields: Any) -> dict[str, Any]:
     return {"kind": "snippet", "id": id, "namespace": "default", "code": code, **fields}
-
-
-def until(condition: Callable[[], bool]) -> None:
-    with gevent.Timeout(10):
-        while not condition():
-            gevent.sleep(0)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from greenflow.log import configure, printable, redact
+from tests.waiting import until
 
 # The machine may be busy; what is tested is not how fast it is.
 untimed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -168,9 +169,7 @@ def test_an_error_of_a_callback_of_the_hub_is_one_record() -> None:
     stream = io.StringIO()
     configure(stream=stream)
     gevent.get_hub().loop.run_callback(fail)
-    with gevent.Timeout(10):
-        while not stream.getvalue():
-            gevent.sleep(0)
+    until(stream.getvalue)
     [entry] = logged(stream)
     assert entry["message"].startswith("uncaught error in ")
     assert entry["error"].startswith("RuntimeError: no luck")

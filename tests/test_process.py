@@ -18,6 +18,7 @@ from greenflow.errors import Interrupt, ProcessExited, Runaway
 from greenflow.packet import NOTHING, Fault, merge
 from greenflow.process import EXITED, RUNNING, Process
 from tests.graphs import FunctionNode, ask, entry, link
+from tests.waiting import until
 
 BEHAVIOURS = ("pass", "yield", "raise", "nothing", "split", "call", "two", "catch", "error link")
 
@@ -595,8 +596,7 @@ def test_an_error_in_a_greenlet_of_the_process_is_logged_and_ends_it(
 ) -> None:
     process = Process()
     process.spawn(lambda: 1 / 0)
-    while process.state == RUNNING:
-        gevent.sleep(0)
+    until(lambda: process.state != RUNNING)
     assert "division by zero" in caplog.text
 
 

@@ -21,7 +21,7 @@ from greenflow.errors import (
 from greenflow.node import Context, node
 from greenflow.scheme import Scheme
 from greenflow.store.memory import MemoryStore
-from tests.net.loopback import until
+from tests.waiting import until
 
 
 def snippet(name: str, code: str = "x", **fields: Any) -> dict[str, Any]:

@@ -196,7 +196,7 @@ def test_two_runtimes_of_one_port_open_no_socket() -> None:
 
 def test_a_changed_listener_goes_on_and_a_removed_one_is_503() -> None:
     with running() as runtime:
-        from tests.net.loopback import until
+        from tests.waiting import until
 
         (spec,) = runtime.operations.update({"name": "http", "cors": {"origins": ["*"]}})
         until(lambda: runtime.table.find("http").revision == spec.revision)

@@ -28,20 +28,26 @@ if TYPE_CHECKING:
 def command(settings: Settings, what: str, files: tuple[str, ...]) -> None:
     """Stores specs (or values) from files in place of those with the same id or name.
 
-    Everything is checked first; with one fault nothing is stored. Nothing is deleted.
+    Everything is checked first; with one fault nothing is stored. Nothing is deleted. The data of
+    values is encrypted if the setting values.key has a key.
     """
     from greenflow.batch import check, read_files
     from greenflow.cli.collections import collection_of, validator_of
     from greenflow.cli.output import print_data, print_table
+    from greenflow.seal import Keys
     from greenflow.store.base import open_store
+    from greenflow.values import sealed
 
     collection_name = COLLECTIONS[what]
     validator = validator_of(collection_name)
     entries = check(read_files(files), validator, settings.namespace, named=True)
+    documents = [entry.data for entry in entries]
+    keys = Keys(settings.values.key) if collection_name == "values" else Keys(())
     with open_store(settings.database) as store:
         collection = collection_of(store, collection_name)
-        before = _revisions(collection, [entry.data for entry in entries])
-        records = collection.apply([entry.data for entry in entries])
+        stored = _stored(collection, documents)
+        before = {record.document["id"]: record.revision for record in stored}
+        records = collection.apply(sealed(documents, (each.document for each in stored), keys))
     done = [{"result": _result(before, record), **_summary(record)} for record in records]
     if settings.output == "table":
         print_table(
@@ -55,12 +61,11 @@ def command(settings: Settings, what: str, files: tuple[str, ...]) -> None:
         print_data(done, settings.output)
 
 
-def _revisions(collection: Collection, documents: list[dict[str, Any]]) -> dict[str, int]:
-    """The revisions of what the documents will replace, by id."""
+def _stored(collection: Collection, documents: list[dict[str, Any]]) -> list[Record]:
+    """What the documents will replace."""
     ids = [document["id"] for document in documents if document.get("id")]
     names = [document["name"] for document in documents if document.get("name")]
-    found = collection.find({"$or": [{"id": {"$in": ids}}, {"name": {"$in": names}}]})
-    return {record.document["id"]: record.revision for record in found}
+    return collection.find({"$or": [{"id": {"$in": ids}}, {"name": {"$in": names}}]})
 
 
 def _result(before: dict[str, int], record: Record) -> str:

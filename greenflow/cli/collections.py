@@ -25,7 +25,7 @@ def collection_of(store: Store, name: str) -> Collection:
 def validator_of(name: str) -> Validator:
     """What checks the documents of a collection."""
     if name == "values":
-        from greenflow.cli.values import Values
+        from greenflow.values import Validator as Values
 
         return Values()
     from greenflow.scheme import Scheme

@@ -1,7 +1,8 @@
 """The files that `greenflow run FILE` runs: read once, then followed.
 
-Lives here: what becomes of a save. The specs of the files are kept in a store in memory, which the
-runtime follows as any other; so a save is a change of that store and nothing else.
+Lives here: what becomes of a save. The specs of the files, and the values of those of `--values`,
+are kept in a store in memory, which the runtime follows as any other; so a save is a change of that
+store and nothing else.
 
 A save is read, and checked as a whole; with one fault it is logged and changes nothing. Then what
 left the files is deleted and what changed is applied, at once as the loader sees it. Only what came
@@ -26,31 +27,40 @@ from greenflow.errors import GreenflowError
 from greenflow.files import Watcher, follow
 
 if TYPE_CHECKING:
+    from greenflow.batch import Validator
     from greenflow.config import Settings
-    from greenflow.scheme import Scheme
     from greenflow.store.base import Collection
 
 logger = logging.getLogger("greenflow.cli.run")
 
 
 class Followed:
-    """Some files, and their specs in a collection. A context manager that ends the following."""
+    """Some files, and their specs or values in a collection; `validator` checks them, and `what` is
+    how the log calls them. A context manager that ends the following."""
 
     def __init__(
-        self, paths: Iterable[str], collection: Collection, scheme: Scheme, settings: Settings
+        self,
+        paths: Iterable[str],
+        collection: Collection,
+        validator: Validator,
+        settings: Settings,
+        what: str = "specs",
     ) -> None:
         self._paths = list(paths)
-        self._collection, self._scheme = collection, scheme
+        self._collection, self._validator, self._what = collection, validator, what
+        # A value that nothing can call is a mistake; a spec may do without a name.
+        self._named, self._use = (True, "known") if what == "values" else (False, "run")
         self._namespace = settings.namespace
         # What of these files is in the collection, by id.
         self._applied: dict[str, dict[str, Any]] = {}
         # What was read of each file, and in which state it was.
         self._known: dict[str, tuple[object, list[Document]]] = {}
         self._watcher: Watcher | None = None
-        self._greenlet: gevent.Greenlet[[], None] | None = None
+        self._greenlet: gevent.Greenlet[[Watcher], None] | None = None
 
     def __enter__(self) -> Followed:
-        self._watcher = follow(path for path in self._paths if path != STANDARD_INPUT)
+        if self._paths:
+            self._watcher = follow(path for path in self._paths if path != STANDARD_INPUT)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -62,7 +72,8 @@ class Followed:
 
     def start(self) -> None:
         """From now on every save is applied, in a greenlet of its own."""
-        self._greenlet = gevent.spawn(self._follow)
+        if self._watcher is not None:
+            self._greenlet = gevent.spawn(self._follow, self._watcher)
 
     def close(self) -> None:
         """Follows no more; what is applied stays."""
@@ -71,9 +82,8 @@ class Followed:
         if self._greenlet is not None:
             self._greenlet.join()
 
-    def _follow(self) -> None:
-        assert self._watcher is not None
-        while self._watcher.next() is not None:
+    def _follow(self, watcher: Watcher) -> None:
+        while watcher.next() is not None:
             try:
                 self._reload()
             except Faulty as error:
@@ -114,7 +124,14 @@ class Followed:
     def _checked(self, documents: list[Document]) -> list[Entry]:
         # With 0 seconds gevent would let timers and sockets wait.
         breathe = partial(gevent.sleep, 1e-9)
-        return check(documents, self._scheme, self._namespace, named=False, breathe=breathe)
+        return check(
+            documents,
+            self._validator,
+            self._namespace,
+            named=self._named,
+            derived=True,
+            breathe=breathe,
+        )
 
     def _apply(self, entries: list[Entry]) -> None:
         new = {entry.data["id"]: entry.data for entry in entries}
@@ -136,7 +153,8 @@ class Followed:
         if old and (gone or changed):
             self._log(
                 logging.INFO,
-                "applied the files: %d created, %d changed, %d deleted",
+                "applied the files%s: %d created, %d changed, %d deleted",
+                "" if self._what == "specs" else f" of {self._what}",
                 created,
                 len(changed) - created,
                 len(gone),
@@ -144,7 +162,8 @@ class Followed:
         strange = {data["namespace"] for data in new.values()} - {self._namespace}
         if strange:
             names = ", ".join(sorted(strange))
-            self._log(logging.WARNING, "specs of other namespaces are not run: %s", names)
+            message = f"{self._what} of other namespaces are not {self._use}: %s"
+            self._log(logging.WARNING, message, names)
 
     def _log(self, level: int, message: str, *arguments: object) -> None:
         logger.log(level, message, *arguments, extra={"namespace": self._namespace})

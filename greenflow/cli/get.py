@@ -10,31 +10,37 @@ from greenflow.cli.options import take_collection, with_settings
 
 if TYPE_CHECKING:
     from greenflow.config import Settings
-    from greenflow.store.base import Collection, Record
+    from greenflow.store.base import Record, Store
 
 
 @click.command("get", short_help="Show what is stored.")
 @click.argument("words", nargs=-1, metavar="[specs|values] [NAME]...")
 @click.option("--all-namespaces", "-A", is_flag=True, help="Show every namespace.")
+@click.option("--reveal", is_flag=True, help="Show the data of values, decrypted.")
 @with_settings()
-def command(settings: Settings, words: tuple[str, ...], all_namespaces: bool) -> None:
+def command(settings: Settings, words: tuple[str, ...], all_namespaces: bool, reveal: bool) -> None:
     """Shows the stored specs (or values) of a namespace, all or those named, by name or id.
 
-    JSON and YAML show them in full, as they can be applied again; the table also says which of them
-    could not be active in a runtime, and why.
+    JSON and YAML show them in full, as they can be applied again, but for the data of values, which
+    takes --reveal; the table of specs also says which of them could not be active in a runtime, and
+    why.
     """
     from greenflow.cli.collections import collection_of, find_named
     from greenflow.cli.output import print_data, print_table
+    from greenflow.seal import Keys
     from greenflow.store.base import open_store
+    from greenflow.values import is_encrypted, revealed, shown
 
     collection_name, names = take_collection(words)
     if names and all_namespaces:
         raise click.UsageError("a NAME is one of a namespace: leave out --all-namespaces")
+    if reveal and (collection_name != "values" or settings.output == "table"):
+        raise click.UsageError("--reveal shows values, with --output json or yaml")
     faults: dict[str, str] = {}
     with open_store(settings.database) as store:
         collection = collection_of(store, collection_name)
         if settings.output == "table" and collection_name == "specs":
-            faults = _faults(collection, None if all_namespaces else settings.namespace)
+            faults = _faults(store, None if all_namespaces else settings.namespace)
         if names:
             records = find_named(collection, names, settings.namespace)
         else:
@@ -60,14 +66,21 @@ def command(settings: Settings, words: tuple[str, ...], all_namespaces: bool) ->
         return
     if settings.output == "table":
         print_table(
-            ("NAMESPACE", "NAME", "ID", "REVISION"),
-            (_cells(record, "namespace", "name", "id") for record in records),
+            ("NAMESPACE", "NAME", "ID", "REVISION", "ENCRYPTED"),
+            (
+                (
+                    *_cells(record, "namespace", "name", "id"),
+                    "yes" if is_encrypted(record.document) else "no",
+                )
+                for record in records
+            ),
         )
         return
     documents = [record.document for record in records]
-    if collection_name == "values":
-        from greenflow.cli.values import shown
-
+    if reveal:
+        keys = Keys(settings.values.key)
+        documents = [revealed(document, keys) for document in documents]
+    elif collection_name == "values":
         documents = [shown(document) for document in documents]
     print_data(documents, settings.output)
 
@@ -76,16 +89,19 @@ def _cells(record: Record, *keys: str) -> tuple[object, ...]:
     return (*map(record.document.get, keys), record.revision)
 
 
-def _faults(collection: Collection, namespace: str | None) -> dict[str, str]:
+def _faults(store: Store, namespace: str | None) -> dict[str, str]:
     """Why specs would be inactive in a runtime, by id."""
     from greenflow.cli.activation import inactive
     from greenflow.scheme import Scheme
 
     scheme = Scheme.installed()
     by_namespace: dict[str, list[dict[str, Any]]] = {}
-    for record in collection.find(None if namespace is None else {"namespace": namespace}):
+    where = None if namespace is None else {"namespace": namespace}
+    for record in store.specs.find(where):
         by_namespace.setdefault(record.document["namespace"], []).append(record.document)
+    values = [record.document for record in store.values.find(where)]
     faults: dict[str, str] = {}
     for name, documents in by_namespace.items():
-        faults |= inactive(documents, scheme, name)
+        known = (value for value in values if value["namespace"] == name)
+        faults |= inactive(documents, scheme, name, known)
     return faults

@@ -13,8 +13,8 @@ from typing import Any
 
 import click
 
-from greenflow import log
-from greenflow.config import Settings, fields, load
+from greenflow import log, secret
+from greenflow.config import Settings, fields, load, secrets
 
 #: Words for the collections, and their other names (BEHAVIOUR 1.6).
 COLLECTIONS = {"specs": "specs", "nodes": "specs", "values": "values"}
@@ -84,6 +84,7 @@ def _set_up(flags: dict[str, Any], config: str | None) -> Settings:
     log.configure(format=early if early in log.FORMATS else "auto")
     settings = load(flags, os.environ, config)
     log.configure(settings.log.level, settings.log.format)
+    secret.hold(secrets(settings))  # as long as the command runs
     return settings
 
 

@@ -34,22 +34,36 @@ logger = logging.getLogger("greenflow.cli.run")
 
 @click.command("run", short_help="Run specs of files or of a store.")
 @click.argument("files", nargs=-1, metavar="[FILE]...")
+@click.option(
+    "--values",
+    multiple=True,
+    metavar="FILE",
+    help="File or folder of values for the specs of files; may be repeated.",
+)
 @click.option("--wait", is_flag=True, help="Wait for a store that is away at the start.")
 @click.option("--no-hub-guard", is_flag=True, help="Do not say which nodes block all others.")
 @with_settings(
     ("grace", "--grace"),
     ("hub_guard", "--hub-guard"),
     ("environment", "--environment"),
+    ("environment_files", "--environment-files"),
+    ("environment_inherit", "--environment-inherit"),
     ("listener.host", "--listener-host"),
     ("http.allow", "--http-allow"),
 )
-def command(settings: Settings, files: tuple[str, ...], wait: bool, no_hub_guard: bool) -> None:
+def command(
+    settings: Settings,
+    files: tuple[str, ...],
+    values: tuple[str, ...],
+    wait: bool,
+    no_hub_guard: bool,
+) -> None:
     """Runs the specs of files (or folders, or - for standard input), or without FILE those of the
     store.
 
-    Files are followed: saving one applies what changed. A faulty save changes nothing. Modules that
-    `python` nodes name are also looked for in the folders of the files. SIGTERM and
-    SIGINT drain what is under way within the grace; a second one ends at once.
+    Files are followed, those of --values too: saving one applies what changed. A faulty save
+    changes nothing. Modules that `python` nodes name are also looked for in the folders of the
+    files. SIGTERM and SIGINT drain what is under way within the grace; a second one ends at once.
     """
     import msgspec
     from gevent.event import Event
@@ -59,8 +73,10 @@ def command(settings: Settings, files: tuple[str, ...], wait: bool, no_hub_guard
     stopping = Event()
     _stop_at_signals(stopping)
     _allow_many_files()
+    if values and not files:
+        raise click.UsageError("--values goes with FILEs: values of a store are applied to it")
     if files:
-        _run_files(settings, files, stopping)
+        _run_files(settings, files, values, stopping)
     else:
         _run_store(settings, stopping, wait)
 
@@ -102,11 +118,14 @@ def _start_waiting(runtime: Runtime, stopping: Event) -> None:
             return
 
 
-def _run_files(settings: Settings, files: tuple[str, ...], stopping: Event) -> None:
+def _run_files(
+    settings: Settings, files: tuple[str, ...], values: tuple[str, ...], stopping: Event
+) -> None:
     from greenflow.cli.following import Followed
     from greenflow.runtime import Runtime
     from greenflow.scheme import Scheme
     from greenflow.store.base import open_store
+    from greenflow.values import Validator
 
     if settings.database != type(settings)().database:
         logger.info("specs of files run from memory; the setting database is not used")
@@ -116,15 +135,19 @@ def _run_files(settings: Settings, files: tuple[str, ...], stopping: Event) -> N
     # Following begins before reading, so that no save is missed in between.
     with (
         open_store("memory://") as store,
-        Followed(files, store.specs, scheme, settings) as sources,
+        Followed(values, store.values, Validator(), settings, what="values") as known,
+        Followed(files, store.specs, scheme, settings, what="specs") as sources,
     ):
+        known.load()
         sources.load()
         with Runtime(store, settings=settings, scheme=scheme) as runtime:
             _tell_started(runtime, ", ".join(files))
+            known.start()
             sources.start()
             stopping.wait()
             _tell_stopping(runtime)
             sources.close()
+            known.close()
 
 
 def _find_modules(files: tuple[str, ...]) -> None:

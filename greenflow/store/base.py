@@ -43,6 +43,10 @@ class Record(NamedTuple):
     document: dict[str, Any]
     revision: int
 
+    def __repr__(self) -> str:
+        # Not the document: that of a value is a secret.
+        return f"<Record {self.document.get('id')} at revision {self.revision}>"
+
 
 class Batch(NamedTuple):
     """What a feed reports: look at these ids; with `gap`, something may be missing: compare all."""

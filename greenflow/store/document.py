@@ -65,6 +65,10 @@ class Row(NamedTuple):
     revision: int
     text: str
 
+    def __repr__(self) -> str:
+        # Not the text: that of a value is a secret.
+        return f"<Row {self.id} at revision {self.revision}>"
+
 
 def unhurried(items: Iterable[T]) -> Iterator[T]:
     """The same items, letting the hub in whenever `SLICE` has gone by. Only in a greenlet."""

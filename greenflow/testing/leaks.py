@@ -16,8 +16,11 @@ from typing import Any, NamedTuple, Self
 import gevent
 from greenlet import greenlet
 
-SECONDS = 3.0  # that what was started may take to go away
-TURNS = 100  # of the hub between two garbage collections, which take longer than all else here
+SECONDS = 10.0  # that what was started may take to go away, on a busy machine
+# Seconds between two looks: a greenlet that spins keeps the interpreter from native threads, which
+# need it to end.
+PAUSE = 0.001
+LOOKS = 10  # between two garbage collections, which take longer than all else here
 
 
 class LeftBehind(AssertionError):
@@ -40,13 +43,13 @@ class Held(NamedTuple):
 
     def left(self) -> Self | None:
         """What is held beyond this; waits for it to go away, SECONDS at most. None: nothing."""
-        end, turns = monotonic() + SECONDS, itertools.count(1)
+        end, looks = monotonic() + SECONDS, itertools.count(1)
         while any(more := self._more()):
             if monotonic() > end:
                 return more
-            if next(turns) % TURNS == 1:
+            if next(looks) % LOOKS == 1:
                 gc.collect()
-            gevent.sleep(0)
+            gevent.sleep(PAUSE)
         return None
 
     def _more(self) -> Self:

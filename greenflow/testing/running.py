@@ -151,6 +151,7 @@ def flow(
     settings: Settings | None = None,
     clock: Clock | None = None,
     scheme: Scheme | None = None,
+    values: Mapping[str, Any] | None = None,
     leaks: bool = True,
 ) -> Iterator[Flow]:
     """Run specs in memory until the block ends.
@@ -158,7 +159,8 @@ def flow(
     `specs` is the path of a file or folder, a YAML text (of several lines), a spec, or a list of
     those. `replace` maps names of nodes, also in blocks, to what they do instead: a function of the
     payload, an error to raise, an answer, or a `sequence` of those; they keep their ports and
-    links. `clock` is what the nodes wait by. Listeners open a free port of 127.0.0.1.
+    links. `clock` is what the nodes wait by; `values` maps names of values to their data. Listeners
+    open a free port of 127.0.0.1.
 
     Raises Faulty with every fault of the specs, Inactive when a node cannot run, also for being of
     another namespace than the settings', LookupError for a replaced node that is not there. With
@@ -175,7 +177,14 @@ def flow(
     if strange:
         reason = f"{', '.join(strange)}; the flow runs {settings.namespace!r}"
         raise Inactive(f"specs of other namespaces are not run: {reason}")
-    runtime = Runtime("memory://", specs=documents, settings=settings, scheme=chosen, clock=clock)
+    runtime = Runtime(
+        "memory://",
+        specs=documents,
+        values=[{"name": name, "data": data} for name, data in (values or {}).items()],
+        settings=settings,
+        scheme=chosen,
+        clock=clock,
+    )
     with runtime:
         _require(runtime, chosen)
         running = Flow(runtime, record)

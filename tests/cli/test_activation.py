@@ -58,3 +58,23 @@ def test_a_spec_that_its_kind_refuses_has_its_faults() -> None:
     assert "$.kode" in said["a"]
     said = inactive(documents("{kind: gone, id: a}"), Scheme.installed(), "default")
     assert "unknown kind 'gone'" in said["a"]
+
+
+def test_a_spec_that_is_bound_to_a_value_needs_it() -> None:
+    specs = documents(
+        "- {kind: snippet, id: a, env: {K: {name: there}, E: {}}, code: '{{ .K }} {{ .E.X }}'}\n"
+        "- {kind: sleep, id: b, env: {K: {id: there-id}}, interval: '{{ .K }}'}\n"
+        "- {kind: sleep, id: c, env: {K: {name: gone}}, interval: '{{ .K }}'}\n"
+        "- {kind: snippet, id: d, env: {K: {name: there}}, code: '{{ .OTHER }}'}\n"
+        "- {kind: call, id: e, links: {out: [{id: b}, {id: c}]}}\n"
+    )
+    values = [{"id": "there-id", "namespace": "default", "name": "there", "data": 1}]
+    said = inactive(specs, Scheme.installed(), "default", values)
+    with Runtime(
+        "memory://", specs=[spec for spec in specs if spec["id"] != "d"], values=values
+    ) as runtime:
+        status = {symbol["id"]: symbol["reason"] for symbol in runtime.status()}
+    assert said.keys() == {"c", "d", "e"}
+    assert said["c"] == status["c"] == "$.env.K: no value 'gone' in namespace 'default'"
+    assert said["e"] == status["e"]
+    assert "env has no 'OTHER'; it has K" in said["d"]

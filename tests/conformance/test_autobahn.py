@@ -20,7 +20,7 @@ import gevent
 import pytest
 
 from tests.flows import Flow, flow
-from tests.net.loopback import until
+from tests.waiting import until
 
 SECONDS = 60.0
 

@@ -3,11 +3,10 @@ missed, and what did not change is not started anew."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
-import gevent
 import pytest
 from pymongo import MongoClient
 
@@ -15,18 +14,13 @@ from greenflow import Runtime
 from greenflow.store import open_store
 from tests import mongo
 from tests.store.tools import spec
+from tests.waiting import until
 
 SECONDS = 60.0  # until what should have come has failed
 
 
 def text(name: str, code: str) -> dict[str, Any]:
     return spec(None, name, kind="snippet", code=code)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    with gevent.Timeout(SECONDS):
-        while not condition():
-            gevent.sleep(0.001)
 
 
 @pytest.fixture

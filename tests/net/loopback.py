@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import gevent
@@ -160,13 +160,6 @@ def serving(handler: Handler | None, limits: Limits | None = None) -> Iterator[S
         yield served
     finally:
         served.close()
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Waits, with a deadline, until the condition holds."""
-    with gevent.Timeout(DEADLINE_SECONDS):
-        while not condition():
-            gevent.sleep(0.001)
 
 
 class Recorder:

@@ -17,8 +17,9 @@ from greenflow.net.outgoing import ClientRequest
 from greenflow.net.url import Url
 from greenflow.stream import Stream
 from tests.net.asking import asked, body_of
-from tests.net.loopback import DEADLINE_SECONDS, until
+from tests.net.loopback import DEADLINE_SECONDS
 from tests.net.scripted import Answer, Closing, listening, reply, scripted
+from tests.waiting import until
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"

@@ -10,8 +10,8 @@ from greenflow.net.outgoing import ClientRequest
 from greenflow.net.url import Url
 from greenflow.stream import Stream
 from tests.net.asking import SECRETS, ask, client_of, moved, proxy_of
-from tests.net.loopback import until
 from tests.net.scripted import Closing, reply, scripted
+from tests.waiting import until
 
 # -- redirects ---------------------------------------------------------------------------------
 

@@ -21,8 +21,8 @@ from greenflow.net.tls import CertificateError
 from greenflow.net.url import Url
 from greenflow.stream import Stream
 from tests.net.asking import ask, client_of, moved, proxy_of, tunnel_to
-from tests.net.loopback import until
 from tests.net.scripted import Scripted, listening, reply, scripted
+from tests.waiting import until
 
 # -- TLS ---------------------------------------------------------------------------------------
 

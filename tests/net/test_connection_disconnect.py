@@ -15,7 +15,8 @@ from greenflow.net.message import (
     Respond,
     Response,
 )
-from tests.net.loopback import DEADLINE_SECONDS, Client, Served, serving, until
+from tests.net.loopback import DEADLINE_SECONDS, Client, Served, serving
+from tests.waiting import until
 
 PING = "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 

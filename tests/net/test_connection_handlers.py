@@ -18,7 +18,8 @@ from greenflow.net.message import (
     Respond,
     Response,
 )
-from tests.net.loopback import DEADLINE_SECONDS, echo, serving, until
+from tests.net.loopback import DEADLINE_SECONDS, echo, serving
+from tests.waiting import until
 
 PING = "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 

@@ -10,7 +10,8 @@ from greenflow.errors import AddressInUse
 from greenflow.net.limits import Limits
 from greenflow.net.message import Handler, Request, Respond, Response
 from greenflow.net.pool import Lease, Servers
-from tests.net.loopback import DEADLINE_SECONDS, Client, until
+from tests.net.loopback import DEADLINE_SECONDS, Client
+from tests.waiting import until
 
 PING = "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 

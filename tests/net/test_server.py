@@ -18,7 +18,8 @@ from greenflow.net import server as server_module
 from greenflow.net.limits import Limits
 from greenflow.net.message import Request, Respond, Response
 from greenflow.net.server import Place, Server, resolve
-from tests.net.loopback import DEADLINE_SECONDS, Client, Served, serving, until
+from tests.net.loopback import DEADLINE_SECONDS, Client, Served, serving
+from tests.waiting import until
 
 PING = "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 

@@ -8,7 +8,8 @@ import pytest
 
 from greenflow.net.message import Request, Respond, Response
 from greenflow.net.upgrade import Taken
-from tests.net.loopback import serving, until
+from tests.net.loopback import serving
+from tests.waiting import until
 
 ASK = "GET / HTTP/1.{minor}\r\nHost: a\r\n{headers}\r\n"
 BOTH = "Connection: Upgrade\r\nUpgrade: chat\r\n"

@@ -27,8 +27,9 @@ from greenflow.net.websocket.frames import (
 from greenflow.net.websocket.handshake import Offer
 from greenflow.net.websocket.sending import QUEUE_BYTES
 from greenflow.net.wire import CLOSED, LINGERING
-from tests.net.loopback import DEADLINE_SECONDS, until
+from tests.net.loopback import DEADLINE_SECONDS
 from tests.net.websockets import HANDSHAKE, Frame, Peer, echo, frame, sockets
+from tests.waiting import until
 
 NO_PINGS = Options(ping_interval=0)
 

@@ -11,7 +11,8 @@ from greenflow.net import wire
 from greenflow.net.limits import Limits
 from greenflow.net.message import Request, Respond, Response
 from greenflow.net.wire import LINGERING
-from tests.net.loopback import DEADLINE_SECONDS, Client, Served, serving, until
+from tests.net.loopback import DEADLINE_SECONDS, Client, Served, serving
+from tests.waiting import until
 
 PING = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 SHORT = 0.05  # seconds

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import gevent
 import pytest
 from gevent.event import Event
 
 from greenflow.errors import InvalidArgument
 from tests.flows import Flow, flow
+from tests.waiting import until
 
 
 def ended(running: Flow) -> None:
     """Wait until no process of the flow is left."""
-    with gevent.Timeout(10):
-        while running.runtime.services.processes:
-            gevent.sleep(0)
+    until(lambda: not running.runtime.services.processes)
 
 
 def test_nop_answers_nothing() -> None:

@@ -18,8 +18,8 @@ from greenflow.nodes.websocket.peer import to_message
 from greenflow.process import Process
 from greenflow.scheme import Scheme
 from tests.flows import Flow, flow
-from tests.net.loopback import until
 from tests.net.websockets import Frame, Peer, frame
+from tests.waiting import until
 
 # The listener's requests reach the gateway; what the client says passes the probe `heard`.
 LISTENER = "- {kind: listener, name: http, port: 0, links: {out: {name: ws, port: io}LINKS}}\n"

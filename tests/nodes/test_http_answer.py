@@ -14,9 +14,9 @@ from greenflow.errors import (
     messages,
 )
 from tests.flows import flow
-from tests.net.loopback import until
 from tests.net.scripted import Closing, reply
 from tests.nodes.upstream import OK, asked
+from tests.waiting import until
 
 # -- 11.4: the answer --------------------------------------------------------------------------
 

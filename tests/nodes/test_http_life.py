@@ -18,9 +18,10 @@ from greenflow.errors import (
 )
 from greenflow.stream import Stream
 from tests.flows import flow
-from tests.net.loopback import DEADLINE_SECONDS, Client, until
+from tests.net.loopback import DEADLINE_SECONDS, Client
 from tests.net.scripted import Answer, Closing, Scripted, reply, scripted
 from tests.nodes.upstream import OK, asked
+from tests.waiting import until
 
 # -- the life of a node ------------------------------------------------------------------------
 

@@ -17,7 +17,8 @@ from greenflow.errors import SpecInvalid
 from greenflow.process import Process
 from greenflow.scheme import Scheme
 from tests.flows import Flow, flow
-from tests.net.loopback import Answer, Client, until
+from tests.net.loopback import Answer, Client
+from tests.waiting import until
 
 LISTENER = """
 - {kind: listener, name: http, protocol: http, port: 0, links: {out: {name: a}LINKS}}

@@ -10,7 +10,8 @@ import pytest
 
 from greenflow.net.wire import READING
 from greenflow.runtime import Runtime
-from tests.net.loopback import Client, until
+from tests.net.loopback import Client
+from tests.waiting import until
 
 ORIGIN = "Origin: https://app.test\r\n"
 

@@ -19,7 +19,8 @@ from greenflow.node import Context, node
 from greenflow.runtime import Runtime
 from greenflow.scheme import Scheme
 from greenflow.stream import Stream
-from tests.net.loopback import DEADLINE_SECONDS, Client, until
+from tests.net.loopback import DEADLINE_SECONDS, Client
+from tests.waiting import until
 
 
 class Resource:

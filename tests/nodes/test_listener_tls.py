@@ -18,7 +18,8 @@ from gevent.ssl import SSLContext
 
 from greenflow.net import tls
 from greenflow.runtime import Runtime
-from tests.net.loopback import DEADLINE_SECONDS, Client, until
+from tests.net.loopback import DEADLINE_SECONDS, Client
+from tests.waiting import until
 
 LARGE = "x" * 3_000_000
 

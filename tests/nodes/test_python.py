@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from greenflow.errors import (
 )
 from greenflow.runtime import Runtime
 from tests.flows import Flow, flow
+from tests.waiting import until
 
 ISOLATIONS = ("greenlet", "thread", "process")
 MODULE = """
@@ -377,12 +378,6 @@ def gate(module: Path, monkeypatch: pytest.MonkeyPatch) -> Gate:
 
     legacy.gate = made
     return made
-
-
-def until(condition: Callable[[], object]) -> None:
-    with gevent.Timeout(10):
-        while not condition():
-            gevent.sleep(1e-9)
 
 
 def test_greenlets_run_side_by_side_up_to_the_concurrency(gate: Gate) -> None:

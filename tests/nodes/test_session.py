@@ -8,7 +8,7 @@ from gevent.event import Event
 
 from greenflow.nodes import session
 from tests.flows import flow
-from tests.net.loopback import until
+from tests.waiting import until
 
 SESSION = """
 - {kind: probe, name: open, links: {out: [{name: s, port: io}, {name: hold}]}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.flows import Flow, flow
-from tests.net.loopback import until
+from tests.waiting import until
 
 WATCH = """
 - {kind: watch, name: w, path: PATH, patterns: "*.csv", links: {out: {name: a}}}

@@ -29,8 +29,8 @@ from greenflow.nodes.websocket.client import WebSocketSpec, read_url, to_handsha
 from greenflow.process import Process
 from greenflow.scheme import Scheme
 from tests.flows import Flow, flow
-from tests.net.loopback import until
 from tests.net.websockets import Caller, Frame, Listening, Peer, frame, listening
+from tests.waiting import until
 
 CLIENT = "- {kind: websocket, name: ws, url: 'URL'FIELDS, links: {out: {name: heard}}}\n"
 HEARD = "- {kind: probe, name: heard}\n"

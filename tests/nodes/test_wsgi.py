@@ -15,8 +15,9 @@ from greenflow.errors import InvalidArgument, SpecInvalid
 from greenflow.nodes.wsgi import same
 from greenflow.scheme import Scheme
 from tests.flows import Flow, flow
-from tests.net.loopback import Client, until
+from tests.net.loopback import Client
 from tests.nodes import old
+from tests.waiting import until
 
 # What the servers of the two sides may say differently.
 SERVERS_OWN = {"date", "server", "connection", "transfer-encoding"}

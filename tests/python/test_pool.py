@@ -14,6 +14,7 @@ import pytest
 from greenflow.errors import CompileFailed, GreenflowError
 from greenflow.python import wire
 from greenflow.python.pool import Order, Pool
+from tests.waiting import until
 
 ENGINE = """
 import sys, os, gevent
@@ -46,9 +47,7 @@ def test_no_worker_outlives_an_engine_that_is_killed() -> None:
         assert all(map(is_running, pids))
         engine.send_signal(signal.SIGKILL)
         engine.wait()
-    with gevent.Timeout(10):
-        while any(map(is_running, pids)):
-            gevent.sleep(1e-9)
+    until(lambda: not any(map(is_running, pids)))
 
 
 def make(reference: str, size: int = 1) -> Pool:

@@ -9,6 +9,7 @@ from pathlib import Path
 import gevent
 
 from greenflow import Runtime
+from tests.waiting import PAUSE
 
 WRITERS = 4
 CHANGES = 20_000  # of each writer
@@ -56,10 +57,10 @@ def test_two_runtimes_are_equal_to_the_store_at_the_end(tmp_path: Path) -> None:
         ]
         with gevent.Timeout(SECONDS):
             while any(writer.poll() is None for writer in writers):
-                gevent.sleep(0)
+                gevent.sleep(PAUSE)
             assert [writer.returncode for writer in writers] == [0] * WRITERS
             stored = {r.document["id"]: r.revision for r in first.operations.read()}
             while not first.table.revisions() == second.table.revisions() == stored:
-                gevent.sleep(0)
+                gevent.sleep(PAUSE)
         documents = {r.document["id"]: r.document for r in first.operations.read()}
         assert newest(first) == newest(second) == documents

@@ -11,7 +11,7 @@ import pytest
 
 from greenflow.store import Collection, Store, open_store
 from tests import mongo
-from tests.store.tools import DEADLINE
+from tests.waiting import DEADLINE, PAUSE
 
 # A URL of a fresh, empty store, given a folder of its own.
 PLACES: dict[str, Callable[[Path], str]] = {
@@ -52,7 +52,7 @@ def no_native_thread_left(nothing_left_behind: None) -> Iterator[None]:
     end = time.monotonic() + DEADLINE
     while left := _native_threads() - before:
         assert time.monotonic() < end, f"native threads are left behind: {left}"
-        os.sched_yield()
+        time.sleep(PAUSE)
 
 
 def _native_threads() -> set[str]:

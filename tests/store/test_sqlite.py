@@ -21,8 +21,8 @@ from tests.store.tools import (
     run,
     spec,
     under_way,
-    until,
 )
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_a_greenlet_that_is_interrupted_leaves_the_store_usable(
         assert isinstance(store, SqliteStore)
         with locked(path):
             writing = gevent.spawn(write)
-            until(lambda: len(store._writer._pool) > 0)
+            until(lambda: under_way(store._writer))
             writing.kill(gevent.GreenletExit if how == "kill" else gevent.Timeout(), block=False)
             writing.join(DEADLINE)
             assert writing.dead

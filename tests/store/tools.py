@@ -6,19 +6,17 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-import gevent
 from hypothesis import HealthCheck, settings
 
 from greenflow.store import Batch, Feed, Record, Store
 from greenflow.store.database import Lane
 from greenflow.store.sqlite import SqliteStore
-
-DEADLINE = 30.0  # seconds after which something that should have come counts as missing
+from tests.waiting import DEADLINE
 
 untimed = settings(deadline=None)  # the machine may be busy; what is tested is not how fast it is
 
@@ -108,10 +106,3 @@ def pragma(store: Store, name: str) -> Any:
 def under_way(lane: Lane) -> bool:
     """Whether the lane's thread is at work on all that it was given."""
     return len(lane._pool) > 0 and lane._pool.task_queue.qsize() == 0
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Lets other greenlets run until the condition holds."""
-    with gevent.Timeout(DEADLINE):
-        while not condition():
-            gevent.sleep(0)
