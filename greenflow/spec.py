@@ -127,7 +127,10 @@ class Reading(list[SpecFault]):
             self.guessed = True
             if not trial:
                 return result
-            self.deferred = True
+            # A list or map with placeholders in it is one whatever they stand for.
+            whole = [] if isinstance(value, str) else [one for one in trial if one.path == path]
+            self += whole
+            self.deferred = self.deferred or not whole
         finally:
             self.scope = scope
         return None

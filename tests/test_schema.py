@@ -244,6 +244,7 @@ VALUES: tuple[Any, ...] = (
     ),
     *([], [1], ["a"], [[]], [None], {}, {"name": "a"}, {"id": "b", "port": "in[1]"}, {"a": 1}),
     *({"out": {"name": "a"}}, {"out": []}, {"out[0]": {"name": "a"}, "init": {"name": "b"}}),
+    *("{{ .A }}", "x{{.A.b}}", "{{ A }}", ["{{ .A }}"], {"A": {}}),
     *({"A": {"name": "v", "value": 1}}, {"A": [{"data": "{{ .a }}"}]}, {"kind": "fork"}),
     *({"size": "3"}, {"wait": 5_000_000_000}, {"when": 1, "port": "out"}, {"initial": "1s"}),
     *({"method": "GET", "path": "/"}, {"cert": "a", "key": "b"}, {"origins": "*"}, {"body": "1"}),
@@ -266,6 +267,8 @@ def changed(draw: st.DrawFn, scheme: Scheme) -> dict[str, Any]:
     spec = copy.deepcopy(complete(draw(st.sampled_from(scheme.kinds())), scheme))
     node_type: Any = scheme.node_type(spec["kind"])
     names = [name for one in fields(node_type.spec_type) for name in (one.name, one.alias) if name]
+    if draw(st.booleans()):
+        spec["env"] = {"A": {"name": "v"}}
     for _ in range(draw(st.integers(1, 3))):
         value = copy.deepcopy(draw(st.sampled_from(VALUES)))
         if draw(st.booleans()):
@@ -284,7 +287,7 @@ def test_what_the_engine_accepts_it_accepts(
 ) -> None:
     spec = data.draw(changed(scheme))
     try:
-        scheme.decode(spec, "default")
+        scheme.validate(spec, "default")
     except SpecInvalid:
         return
     assert not [error.message for error in validator.iter_errors(spec)]

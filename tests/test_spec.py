@@ -273,3 +273,11 @@ def test_a_fault_is_named_by_the_word_that_the_document_uses() -> None:
     document = {"entries": []}
     assert as_written(SampleSpec, document, "$.items[0].port") == "$.entries[0].port"
     assert as_written(SampleSpec, document, "$.itemsize") == "$.itemsize"
+
+
+def test_a_list_is_no_number_whatever_its_placeholders_stand_for() -> None:
+    document = {"kind": "sample", "env": {"A": {"data": 1}}, "rate": "{{ .A }}"}
+    SCHEME.validate(document, "default")
+    with pytest.raises(SpecInvalid) as raised:
+        SCHEME.validate({**document, "limit": ["{{ .A }}"]}, "default")
+    assert [fault.path for fault in raised.value.faults] == ["$.limit"]
