@@ -11,7 +11,7 @@ import os
 import sys
 
 #: Commands and options that start no greenlet.
-_QUICK = frozenset({"version", "kinds", "--version", "--help"})
+_QUICK = frozenset({"version", "kinds", "schema", "migrate", "--version", "--help"})
 
 
 def main() -> int:

@@ -15,7 +15,7 @@ import re
 logger = logging.getLogger("greenflow.spec")
 
 #: Seconds in one of each unit. Both signs that look like a micro are taken: U+00B5 and U+03BC.
-_UNITS = {
+UNITS = {
     "ns": 1e-9,
     "us": 1e-6,
     "\u00b5s": 1e-6,
@@ -27,9 +27,12 @@ _UNITS = {
     "d": 86400.0,
 }
 
+#: Units in which a duration is shown, the largest first that it is a whole number of.
+_SHOWN_UNITS = ("h", "m", "s", "ms", "us", "ns")
+
 #: Bare integers from here on are nanoseconds: as seconds this would be more than eleven days
 #: (BEHAVIOUR 1.7).
-_NANOSECONDS_FROM = 1_000_000
+NANOSECONDS_FROM = 1_000_000
 
 #: The longest duration, in seconds: 2**63 nanoseconds, 292 years. What a signed 64-bit count of
 #: nanoseconds can hold is also what the clocks and timers below us can.
@@ -39,7 +42,7 @@ MAX_SECONDS = 2**63 / 1e9
 _MAX_TEXT = 64
 
 _NUMBER = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
-_UNIT = "|".join(sorted(_UNITS, key=len, reverse=True))
+_UNIT = "|".join(sorted(UNITS, key=len, reverse=True))
 _PART = re.compile(rf"({_NUMBER})({_UNIT})")
 _PARTS = re.compile(rf"(?:{_NUMBER}(?:{_UNIT}))+")
 _INTEGER = re.compile(r"[-+]?[0-9]+")
@@ -73,11 +76,11 @@ def _parse_text(text: str) -> float:
         raise ValueError(f"{text!r} is negative: a duration is 0 or more")
     if not _PARTS.fullmatch(stripped):
         raise ValueError(f"{text!r} is no duration: {_WANTED}")
-    return _checked(sum(float(n) * _UNITS[unit] for n, unit in _PART.findall(stripped)), text)
+    return _checked(sum(float(n) * UNITS[unit] for n, unit in _PART.findall(stripped)), text)
 
 
 def _from_integer(number: int) -> float:
-    if number < _NANOSECONDS_FROM:
+    if number < NANOSECONDS_FROM:
         return _checked(number, number)
     if number > MAX_SECONDS * 1e9:
         raise ValueError(f"a duration of {number:.3g} nanoseconds is too long: 292 years at most")
@@ -96,3 +99,14 @@ def _checked(seconds: float, shown: object) -> float:
     if seconds > MAX_SECONDS:
         raise ValueError(f"{shown!r} is too long for a duration: 292 years at most")
     return float(seconds)
+
+
+def format_duration(seconds: float) -> str:
+    """The shortest text with a unit that `parse_duration` reads as so many seconds again."""
+    if seconds == 0:
+        return "0s"
+    for unit in _SHOWN_UNITS:
+        number = round(seconds / UNITS[unit])
+        if number and float(number) * UNITS[unit] == seconds:
+            return f"{number}{unit}"
+    return f"{seconds!r}s" if "e" not in repr(seconds) else repr(seconds)

@@ -76,12 +76,17 @@ class Operations:
 
     def opcodes(self) -> dict[str, Callable[[Any], list[dict[str, Any]]]]:
         """What workflows may call (BEHAVIOUR 14.2): each takes the payload and answers
-        documents."""
+        documents. The collection has two names (1.6)."""
+        operations = {
+            "create": _opcode(self.create),
+            "read": _opcode(self.read),
+            "update": _opcode(self.update),
+            "delete": _opcode(self.delete),
+        }
         return {
-            "nodes.create": _opcode(self.create),
-            "nodes.read": _opcode(self.read),
-            "nodes.update": _opcode(self.update),
-            "nodes.delete": _opcode(self.delete),
+            f"{collection}.{name}": operation
+            for collection in ("nodes", "specs")
+            for name, operation in operations.items()
         }
 
 

@@ -18,7 +18,13 @@ Receive = Callable[["Reader", "Packet"], bool]
 ERROR = "error"  # the out port that every kind has (BEHAVIOUR 2.5)
 
 # A word, then at most one index without leading zeros, matched whole (BEHAVIOUR 2.2).
-_NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:\[(0|[1-9][0-9]{0,5})\])?")
+_WORD = r"[A-Za-z_][A-Za-z0-9_]*"
+_INDEX = r"(?:\[(0|[1-9][0-9]{0,5})\])"
+_NAME = re.compile(rf"({_WORD}){_INDEX}?")
+
+#: Port names, and the names of `out[i]` ports, as the patterns of JSON Schema are written.
+PORT = rf"^{_WORD}{_INDEX}?$"
+OUT_PORT = rf"^out{_INDEX}?$"
 
 
 def parse(name: str) -> tuple[str, int]:

@@ -7,16 +7,33 @@ other packages; a kind is imported when a spec first names it. What a kind does 
 from __future__ import annotations
 
 import difflib
+import inspect
+import sys
 import typing
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from importlib import resources
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
+
+import msgspec
 
 from greenflow.errors import CompileFailed, GreenflowError, SpecFault, SpecInvalid
 from greenflow.node import Node, Services, has_output
 from greenflow.port import canonical
-from greenflow.spec import COMMON, Spec, decode, fields, read_env, rename
+from greenflow.spec import (
+    COMMON,
+    Field,
+    Spec,
+    as_written,
+    decode,
+    fields,
+    has_format,
+    limits,
+    read_env,
+    rename,
+    structs,
+)
 from greenflow.template import Deferred, Scope
 from greenflow.values import Bindings
 
@@ -84,8 +101,10 @@ class Scheme:
             return self.decode(inner, namespace, at, bindings, scope)
 
         spec = decode(node_type.spec_type, document, path, decode_inner, scope)
-        found = self._check(spec, is_whole=not bindings.deferred)
-        faults = [fault._replace(path=path + fault.path[1:]) for fault in found]
+        faults = [
+            fault._replace(path=path + as_written(node_type.spec_type, document, fault.path)[1:])
+            for fault in self._check(spec, is_whole=not bindings.deferred)
+        ]
         if faults:
             raise SpecInvalid(faults)
         return spec
@@ -177,28 +196,47 @@ class Scheme:
         node_type = self.node_type(kind)
         return {
             "kind": kind,
-            "doc": (node_type.__doc__ or "").strip(),
+            "is": node_type.kind,  # its name, if `kind` is another name of it (BEHAVIOUR 1.6)
+            "doc": inspect.cleandoc(node_type.__doc__ or ""),
             "inputs": list(node_type.inputs),
             "outputs": [*node_type.outputs, "error"],
-            "fields": [
-                {
-                    "name": field.name,
-                    "alias": field.alias,
-                    "type": type_name(field.type),
-                    "required": field.required,
-                    "default": None if field.required else field.default,
-                    "doc": field.description,
-                }
-                for field in fields(node_type.spec_type)
-            ],
+            "fields": [_described(field) for field in fields(node_type.spec_type)],
+            "example": example(node_type),
         }
+
+
+def example(node_type: type[Node[Any]]) -> str | None:
+    """How a kind is used: a file of cases, `examples/KIND.flow.yaml`, which lies beside the module
+    that declares the kind; None if there is none."""
+    module = sys.modules.get(node_type.__module__)
+    package = getattr(getattr(module, "__spec__", None), "parent", None)
+    if not package:
+        return None
+    file = resources.files(package) / "examples" / f"{node_type.kind}.flow.yaml"
+    return file.read_text() if file.is_file() else None
+
+
+def _described(field: Field) -> dict[str, Any]:
+    """What a field declares of itself; `fields` are those of the maps in it."""
+    inner = [_described(one) for struct in structs(field.type) for one in fields(struct)]
+    default = None if field.required else msgspec.to_builtins(field.default)
+    return {
+        "name": field.name,
+        "alias": field.alias,
+        "type": type_name(field.type),
+        "limits": limits(field.type),
+        "required": field.required,
+        "default": default,
+        "doc": field.description,
+        **({"fields": inner} if inner else {}),
+    }
 
 
 def type_name(kind: Any) -> str:
     """A type as a person who writes specs calls it."""
     if typing.get_origin(kind) is typing.Annotated:
         bare, *marks = typing.get_args(kind)
-        if any((getattr(mark, "extra", None) or {}).get("format") == "duration" for mark in marks):
+        if has_format(tuple(marks), "duration"):
             return "duration"
         return type_name(bare)
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
@@ -212,7 +250,16 @@ def type_name(kind: Any) -> str:
         return " | ".join(
             type_name(argument) for argument in arguments if argument is not type(None)
         )
-    names = {str: "string", bool: "boolean", Any: "any value", bytes: "bytes"}
+    names = {
+        str: "string",
+        bool: "boolean",
+        int: "integer",
+        float: "number",
+        Any: "any value",
+        bytes: "bytes",
+    }
+    if kind is Spec:
+        return "spec"
     if isinstance(kind, type) and hasattr(kind, "__struct_fields__"):
         return "{" + ", ".join(kind.__struct_fields__) + "}"
     return names.get(kind, getattr(kind, "__name__", str(kind)))

@@ -18,6 +18,8 @@ from __future__ import annotations
 
 import difflib
 import functools
+import json
+import math
 import types
 import typing
 from collections.abc import Callable
@@ -36,6 +38,10 @@ D = TypeVar("D")
 
 Duration = Annotated[float, Meta(ge=0, extra={"format": "duration"})]
 """Seconds; in a document a number or a string with units, such as `250ms` or `1m30s`."""
+
+
+Code = Annotated[str, Meta(extra={"format": "code"})]
+"""Text in some language; a number or boolean is the text it was written as (`when: true`)."""
 
 
 def alias(name: str) -> Meta:
@@ -61,7 +67,12 @@ class EnvValue(Struct, frozen=True, forbid_unknown_fields=True):
 
     id: Annotated[str | None, Meta(description="the id of a value")] = None
     name: Annotated[str | None, Meta(description="the name of a value")] = None
-    data: Annotated[Any, Meta(description="template on the value; default: all of it")] = None
+    data: Annotated[
+        Any, Meta(description="template on the value; default: all of it"), alias("value")
+    ] = None
+
+
+Env = dict[str, Annotated[EnvValue, Meta(extra={"format": "one"})]]
 
 
 class Spec(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -72,7 +83,7 @@ class Spec(Struct, kw_only=True, forbid_unknown_fields=True):
     namespace: Annotated[str, Meta(min_length=1, description="which runtime runs it")] = "default"
     name: Annotated[str | None, Meta(description="unique in its namespace")] = None
     annotations: Annotated[dict[str, Any], Meta(description="notes, without effect")] = {}
-    env: Annotated[dict[str, EnvValue], Meta(description="values for {{ .KEY }}")] = {}
+    env: Annotated[Env, Meta(description="values for {{ .KEY }}")] = {}
     links: Annotated[
         dict[str, list[Link]],
         Meta(description="where each out port leads", extra={"alias": "ports"}),
@@ -116,7 +127,10 @@ class Reading(list[SpecFault]):
             self.guessed = True
             if not trial:
                 return result
-            self.deferred = True
+            # A list or map with placeholders in it is one whatever they stand for.
+            whole = [] if isinstance(value, str) else [one for one in trial if one.path == path]
+            self += whole
+            self.deferred = self.deferred or not whole
         finally:
             self.scope = scope
         return None
@@ -141,7 +155,7 @@ def decode(
 def read_env(document: Any, path: str) -> dict[str, EnvValue] | None:
     """The field `env` of a spec by itself; None if it is none, which `decode` then explains."""
     faults = Reading(_no_specs, None)
-    env = reader(dict[str, EnvValue])(document, path, faults)
+    env = reader(Env)(document, path, faults)
     return None if faults else typing.cast(dict[str, EnvValue], env)
 
 
@@ -151,10 +165,24 @@ def _no_specs(document: Any, path: str) -> typing.NoReturn:
 
 def rename(spec_type: type[Any], document: dict[str, Any]) -> dict[str, Any]:
     """The document with the field names of the spec in place of their aliases."""
-    names = {
-        field.alias: field.name for field in fields(typing.cast(Any, spec_type)) if field.alias
-    }
-    return {names.get(key, key): item for key, item in document.items()}
+    known = {field.name: field for field in fields(typing.cast(Any, spec_type))}
+    known |= {field.alias: field for field in known.values() if field.alias}
+    given: dict[str, Any] = {}
+    for key, item in document.items():
+        name = known[key].name if key in known else key
+        if item is not None or name not in given:  # null is a field left out
+            given[name] = item
+    return given
+
+
+def as_written(spec_type: type[Any], document: dict[str, Any], path: str) -> str:
+    """The path of a fault with the name of a field that the document uses, so that the fault is
+    found in the text."""
+    for field in fields(typing.cast(Any, spec_type)):
+        rest = path.removeprefix(f"$.{field.name}")
+        if field.alias in document and rest != path and rest[:1] in ("", ".", "["):
+            return f"$.{field.alias}{rest}"
+    return path
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -191,6 +219,37 @@ def fields(spec_type: Any) -> tuple[Field, ...]:
     return tuple(found)
 
 
+def structs(kind: Any) -> tuple[Any, ...]:
+    """The structs that a type is made of, less specs: what may be written below such a field."""
+    bare, _ = unmarked(kind)
+    if isinstance(bare, type) and issubclass(bare, Struct):
+        return () if issubclass(bare, Spec) else (bare,)
+    return tuple(found for argument in typing.get_args(bare) for found in structs(argument))
+
+
+_LIMITS = {
+    "ge": "{} or more",
+    "gt": "more than {}",
+    "le": "at most {}",
+    "lt": "less than {}",
+    "min_length": "not empty",
+}
+
+
+def limits(kind: Any) -> str:
+    """The limits of a type in words, such as `1 or more, at most 9`; most have none."""
+    bare, marks = unmarked(kind)
+    found = [
+        text.format(limit)
+        for mark in marks
+        for name, text in _LIMITS.items()
+        if (limit := getattr(mark, name, None)) is not None
+    ]
+    if not found and type(None) in typing.get_args(bare):
+        return ", ".join(filter(None, map(limits, typing.get_args(bare))))
+    return ", ".join(dict.fromkeys(found))
+
+
 # -- reading: for each type a function (value, path, faults) -> value, made once -------------------
 
 Read = Callable[[Any, str, Reading], Any]
@@ -211,21 +270,26 @@ def reader(kind: Any) -> Read:
 
 def _reader(kind: Any) -> tuple[Read, bool]:
     """What reads values that are rendered, and whether it leaves what is in them to nobody."""
-    bare, marks = kind, _marks(kind)
-    if marks:
-        bare = typing.get_args(kind)[0]
-    if any(isinstance(m, Meta) and m.extra and m.extra.get("format") == "duration" for m in marks):
+    bare, marks = unmarked(kind)
+    if has_format(marks, "duration"):
         return _read_duration(kind), True
+    if has_format(marks, "code"):
+        return _read_code(kind), True
+    if has_format(marks, "one"):
+        return _read_one(reader(bare)), False
     origin, arguments = typing.get_origin(bare), typing.get_args(bare)
     if origin is list:
-        check = _leaf(_constrained(list[Any], marks))
+        check = _leaf(constrained(list[Any], marks))
         return _read_list(reader(arguments[0]), check), False
+    if origin is tuple and arguments[1:] == (...,):
+        items = _read_list(reader(arguments[0]), _leaf(constrained(list[Any], marks)))
+        return (lambda value, path, faults: tuple(items(value, path, faults))), False
     if origin is dict:
         return _read_map(reader(arguments[1])), False
     if origin in (typing.Union, types.UnionType) and type(None) in arguments:
         others = [argument for argument in arguments if argument is not type(None)]
         if len(others) == 1:
-            return _read_optional(reader(_constrained(others[0], marks))), False
+            return _read_optional(reader(constrained(others[0], marks))), False
     if bare is Spec:
         return _read_nested, False
     if isinstance(bare, type) and issubclass(bare, Struct):
@@ -237,8 +301,23 @@ def _marks(kind: Any) -> tuple[Any, ...]:
     return tuple(kind.__metadata__) if typing.get_origin(kind) is Annotated else ()
 
 
-def _constrained(kind: Any, marks: tuple[Any, ...]) -> Any:
+def unmarked(kind: Any) -> tuple[Any, tuple[Any, ...]]:
+    """A type without its marks, and the marks."""
+    marks = _marks(kind)
+    return (typing.get_args(kind)[0] if marks else kind), marks
+
+
+def constrained(kind: Any, marks: tuple[Any, ...]) -> Any:
+    """The type with the marks."""
     return Annotated[(kind, *marks)] if marks else kind
+
+
+def has_format(marks: tuple[Any, ...], name: str) -> bool:
+    """Whether one of the marks says that a value may be written so: `duration`, `code`, `one`."""
+    return any(
+        isinstance(mark, Meta) and mark.extra is not None and mark.extra.get("format") == name
+        for mark in marks
+    )
 
 
 def _leaf(kind: Any) -> Read:
@@ -249,7 +328,10 @@ def _leaf(kind: Any) -> Read:
 
     def read(value: Any, path: str, faults: Reading) -> Any:
         try:
-            return msgspec.convert(value, kind, strict=False)
+            found = msgspec.convert(value, kind, strict=False)
+            if type(found) is float and not math.isfinite(found):
+                faults.append(SpecFault(path, f"{value!r} is no finite number"))
+            return found
         except msgspec.ValidationError as error:
             reason, _, below = str(error).partition(" - at `$")
             reason = reason[:1].lower() + reason[1:] + allowed
@@ -268,6 +350,28 @@ def _read_duration(kind: Any) -> Read:
         except (TypeError, ValueError) as error:
             faults.append(SpecFault(path, str(error)))
             return None
+
+    return read
+
+
+def _read_code(kind: Any) -> Read:
+    check = _leaf(kind)
+
+    def read(value: Any, path: str, faults: Reading) -> Any:
+        text = json.dumps(value) if isinstance(value, bool | int | float) else value
+        return check(text, path, faults)
+
+    return read
+
+
+def _read_one(item: Read) -> Read:
+    def read(value: Any, path: str, faults: Reading) -> Any:
+        if isinstance(value, list):
+            if len(value) != 1:
+                faults.append(SpecFault(path, f"a list of {len(value)} where one is wanted"))
+                return None
+            return item(value[0], f"{path}[0]", faults)
+        return item(value, path, faults)
 
     return read
 
@@ -325,10 +429,12 @@ def _read_struct(struct: Any) -> Read:
             field = by_name.get(key)
             if field is None:
                 faults.append(SpecFault(f"{path}.{key}", _unknown(key, by_name)))
+            elif one is None and not field.required and field.default is not None:
+                continue  # null is a field left out
             elif field.name in given:
                 both = f"{field.name!r} and {field.alias!r} are one field; give one of them"
                 faults.append(SpecFault(f"{path}.{key}", both))
-            elif one is not None or field.required or field.default is None:
+            else:
                 if scope is not None:
                     faults.scope = None if field.name in common else scope
                 given[field.name] = readers[field.name](one, f"{path}.{key}", faults)

@@ -18,7 +18,13 @@ from greenflow.nodes.listener import LimitsSpec
 from greenflow.runtime import Runtime
 
 DOCS = Path(__file__).parent.parent / "contrib" / "docs"
-SESSIONS = {"guide.md", "testing.md", "writing-kinds.md"}  # read from top to bottom: test_pages.py
+EXAMPLES = "kinds.md"  # its blocks are the examples of the kinds: nodes/test_examples.py
+SESSIONS = {
+    "guide.md",
+    "migrating.md",
+    "testing.md",
+    "writing-kinds.md",
+}  # read from top to bottom: test_pages.py
 
 
 def examples() -> Iterator[tuple[str, str]]:
@@ -31,7 +37,7 @@ def examples() -> Iterator[tuple[str, str]]:
 
 def blocks(kind: str, pages: str = "*.md") -> Iterator[str]:
     for page in sorted(DOCS.glob(pages)):
-        if page.name in SESSIONS:
+        if page.name in (*SESSIONS, EXAMPLES):
             continue
         yield from re.findall(rf"^```{kind}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from greenflow.duration import MAX_SECONDS, parse_duration
+from greenflow.duration import MAX_SECONDS, format_duration, parse_duration
 
 # The machine may be busy; what is tested is not how fast it is.
 untimed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -117,3 +117,27 @@ def test_the_parts_of_a_combination_add_up(h: int, m: int, s: int, ms: int) -> N
     assert math.isclose(
         parse_duration(f"{h}h{m}m{s}s{ms}ms"), h * 3600 + m * 60 + s + ms / 1000, abs_tol=1e-9
     )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0, "0s"),
+        (0.25, "250ms"),
+        (1.5, "1500ms"),
+        (5.0, "5s"),
+        (90.0, "90s"),
+        (120.0, "2m"),
+        (7200.0, "2h"),
+        (1e-06, "1us"),
+        (1.234567891, "1234567891ns"),
+    ],
+)
+def test_a_duration_is_shown_with_a_unit(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text
+
+
+@untimed
+@given(st.floats(0, MAX_SECONDS) | st.integers(0, 2**63 - 1).map(lambda ns: ns / 1e9))
+def test_what_is_shown_is_read_as_the_same(seconds: float) -> None:
+    assert parse_duration(format_duration(seconds)) == seconds

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,23 +17,27 @@ from typing import Any
 
 import pytest
 
+from greenflow.net.websocket.frames import BINARY, TEXT
 from tests.browser import browser
+from tests.net.websockets import Peer
 
 EXAMPLES = Path(__file__).parent.parent / "contrib" / "examples"
 # system.yaml: cli/test_system.py
 TESTED = {
     *("chat.yaml", "ping.yaml", "fork.yaml", "retry.yaml", "proxy.yaml", "python.yaml"),
-    *("old_service.yaml", "system.yaml"),
+    *("old_service.yaml", "system.yaml", "hello.yaml", "websocket_proxy.yaml"),
 }
 SECONDS = 60.0  # until something that was waited for has failed
 
 
 @contextmanager
-def example(name: str, folder: Path, behind: int = 9000) -> Iterator[HTTPConnection]:
+def example(
+    name: str, folder: Path, behind: int = 9000, source: Path = EXAMPLES
+) -> Iterator[HTTPConnection]:
     """`greenflow run` of an example on a free port, and a connection to it. A server that it asks
     is at the port `behind`."""
     file = folder / name
-    text = (EXAMPLES / name).read_text().replace("port: 8000", "port: 0")
+    text = (source / name).read_text().replace("port: 8000", "port: 0")
     file.write_text(text.replace("127.0.0.1:9000", f"127.0.0.1:{behind}"))
     process = subprocess.Popen(
         [sys.executable, "-m", "greenflow", "run", str(file)],
@@ -68,6 +73,27 @@ def ask(
 
 def test_every_example_is_tested() -> None:
     assert {path.name for path in EXAMPLES.glob("*.yaml")} == TESTED
+
+
+def test_every_example_has_a_readme_of_three_lines() -> None:
+    readme = (EXAMPLES / "README.md").read_text()
+    sections = dict(re.findall(r"^## (.+)\n((?:.+\n)+)", readme, re.MULTILINE))
+    assert sections.keys() == TESTED
+    for name, text in sections.items():
+        lines = text.splitlines()
+        assert len(lines) == 3
+        assert lines[1].startswith("- Run it: `")
+        assert f"contrib/examples/{name}" in lines[1]
+        assert lines[2].startswith("- Try: ")
+    for folder in (path for path in EXAMPLES.iterdir() if path.is_dir()):
+        if any(folder.glob("*.yaml")):
+            assert len((folder / "README.md").read_text().splitlines()) == 3
+
+
+def test_hello(tmp_path: Path) -> None:
+    with example("hello.yaml", tmp_path) as connection:
+        assert ask(connection, "GET", "/")[:2] == (200, "Hello, World!\n")
+        assert ask(connection, "GET", "/?name=Anna")[:2] == (200, "Hello, Anna!\n")
 
 
 def test_ping(tmp_path: Path) -> None:
@@ -176,6 +202,35 @@ def test_proxy(tmp_path: Path) -> None:
             server.server_close()
             assert ask(connection, "GET", "/")[:2] == (502, "the server behind does not answer")
         serving.join()
+
+
+ECHO = """
+- {kind: listener, name: http, port: 8000, links: {out: {name: echo, port: io}}}
+- {kind: gateway, name: echo, links: {out: {name: echo}}}
+"""
+
+
+def test_websocket_proxy(tmp_path: Path) -> None:
+    """A client says something, and hears it from the server behind; so does another one."""
+    (tmp_path / "echo.yaml").write_text(ECHO)
+    with (
+        example("echo.yaml", tmp_path, source=tmp_path) as behind,
+        example("websocket_proxy.yaml", tmp_path, behind=behind.port) as connection,
+    ):
+        address = ("127.0.0.1", connection.port)
+        peer, other = Peer(address), Peer(address)
+        with closing(peer.socket), closing(other.socket):
+            peer.upgrade(target="/ws")
+            peer.text("hello")
+            assert peer.frame() == (TEXT, b"hello", True, 0)
+            other.upgrade(target="/ws")
+            other.binary(b"\0\1")
+            assert other.frame() == (BINARY, b"\0\1", True, 0)
+            other.end_with(1000)
+            assert other.frame().code == 1000
+            peer.text("again")
+            assert peer.frame().payload == b"again"
+        assert ask(connection, "GET", "/ws")[0] == 426
 
 
 @pytest.mark.parametrize("name", sorted(TESTED))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from greenflow.errors import SpecInvalid
 from greenflow.node import Node, node
 from greenflow.scheme import Scheme
-from greenflow.spec import Duration, Spec
+from greenflow.spec import Code, Duration, Spec, as_written, rename
 
 
 class Item(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -28,6 +28,8 @@ class SampleSpec(Spec):
     on: bool = False
     mode: Literal["fast", "slow"] = "fast"
     limit: int | None = None
+    pair: tuple[str, ...] = ()
+    code: Code = ""
 
 
 @node("sample", outputs=("out", "out[1]"))
@@ -224,3 +226,58 @@ def test_any_document_is_a_spec_or_a_list_of_faults(fields: dict[str, Any]) -> N
         return
     assert found
     assert all(fault.path.startswith("$") and fault.reason for fault in found)
+
+
+@pytest.mark.parametrize(("written", "text"), [(True, "true"), (1, "1"), (0.5, "0.5"), ("x", "x")])
+def test_code_is_the_text_that_it_was_written_as(written: Any, text: str) -> None:
+    assert decode(code=written).code == text
+
+
+def test_code_is_no_list_and_no_map() -> None:
+    for value in ([], {}, None):
+        assert decode(code="x").code == "x"
+        if value is not None:
+            assert set(faults({"kind": "sample", "rate": 1, "code": value})) == {"$.code"}
+
+
+def test_a_single_value_where_a_tuple_is_wanted() -> None:
+    assert decode(pair="a").pair == ("a",)
+    assert decode(pair=["a", "b"]).pair == ("a", "b")
+
+
+@pytest.mark.parametrize("text", ["inf", "Infinity"])
+def test_a_number_is_finite(text: str) -> None:
+    found = faults({"kind": "sample", "rate": text})
+    assert found == {"$.rate": f"{text!r} is no finite number"}
+
+
+def test_env_is_written_as_either_generation_writes_it() -> None:
+    ours = decode(env={"A": {"name": "a", "data": "{{ .x }}"}})
+    assert decode(env={"A": {"name": "a", "value": "{{ .x }}"}}) == ours
+    assert decode(env={"A": [{"name": "a", "value": "{{ .x }}"}]}) == ours
+    two = faults({"kind": "sample", "rate": 1, "env": {"A": [{"name": "a"}, {"name": "b"}]}})
+    assert two == {"$.env.A": "a list of 2 where one is wanted"}
+
+
+def test_a_name_that_is_null_is_not_given() -> None:
+    spec = decode(ports=None, links={"out": {"name": "a"}}, entries={"method": "GET"}, items=None)
+    assert (spec.links["out"][0].name, spec.items) == ("a", [Item("GET")])
+    stored = rename(
+        SampleSpec, {"links": {"out": []}, "ports": None, "entries": [1], "items": None}
+    )
+    assert stored == {"links": {"out": []}, "items": [1]}
+
+
+def test_a_fault_is_named_by_the_word_that_the_document_uses() -> None:
+    assert set(faults({"kind": "many", "ports": {"done": {"name": "a"}}})) == {"$.ports.done"}
+    document = {"entries": []}
+    assert as_written(SampleSpec, document, "$.items[0].port") == "$.entries[0].port"
+    assert as_written(SampleSpec, document, "$.itemsize") == "$.itemsize"
+
+
+def test_a_list_is_no_number_whatever_its_placeholders_stand_for() -> None:
+    document = {"kind": "sample", "env": {"A": {"data": 1}}, "rate": "{{ .A }}"}
+    SCHEME.validate(document, "default")
+    with pytest.raises(SpecInvalid) as raised:
+        SCHEME.validate({**document, "limit": ["{{ .A }}"]}, "default")
+    assert [fault.path for fault in raised.value.faults] == ["$.limit"]

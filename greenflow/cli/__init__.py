@@ -24,7 +24,9 @@ COMMANDS = {
     "eval": "eval",
     "get": "get",
     "kinds": "kinds",
+    "migrate": "migrate",
     "run": "run",
+    "schema": "schema",
     "start": "run",
     "version": "version",
 }

@@ -15,8 +15,8 @@ from greenflow import lang
 from greenflow.errors import CompileFailed, SpecFault
 from greenflow.node import Compiler, Context, Node, Send, Services, node
 from greenflow.packet import NOTHING
-from greenflow.port import canonical, parse
-from greenflow.spec import Duration, Spec, alias
+from greenflow.port import OUT_PORT, canonical, parse
+from greenflow.spec import Code, Duration, Spec, alias
 
 Language = Annotated[str, Meta(description="what the conditions are written in")]
 Timeout = Annotated[
@@ -25,7 +25,7 @@ Timeout = Annotated[
 
 
 class IfSpec(Spec):
-    when: Annotated[str, Meta(description="the condition; the packet is `self`")]
+    when: Annotated[Code, Meta(description="the condition; the packet is `self`")]
     language: Language = "cel"
     timeout: Timeout = None
 
@@ -33,8 +33,8 @@ class IfSpec(Spec):
 class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A condition, and where the packet goes if it is true."""
 
-    when: Annotated[str, Meta(description="the condition; the packet is `self`")]
-    port: Annotated[str, Meta(description="an `out[i]`")]
+    when: Annotated[Code, Meta(description="the condition; the packet is `self`")]
+    port: Annotated[str, Meta(description="an `out[i]`", extra_json_schema={"pattern": OUT_PORT})]
 
 
 class SwitchSpec(Spec):

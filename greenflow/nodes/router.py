@@ -21,7 +21,7 @@ from msgspec import Meta
 
 from greenflow.errors import InvalidArgument, SpecFault
 from greenflow.node import Compiler, Context, Node, Services, new_send, node
-from greenflow.port import canonical, parse
+from greenflow.port import OUT_PORT, canonical, parse
 from greenflow.spec import Spec
 
 STATUS_TEXT = {404: "Not Found", 405: "Method Not Allowed"}
@@ -32,7 +32,9 @@ class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     method: Annotated[str, Meta(min_length=1, description="the HTTP method")]
     path: Annotated[str, Meta(description="`:name` is one segment, `*` the rest, `\\:` a colon")]
-    port: Annotated[str, Meta(description="an `out[i]`")] = "out[0]"
+    port: Annotated[
+        str, Meta(description="an `out[i]`", extra_json_schema={"pattern": OUT_PORT})
+    ] = "out[0]"
 
 
 class RouterSpec(Spec):

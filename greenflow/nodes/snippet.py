@@ -9,12 +9,12 @@ from msgspec import Meta
 from greenflow import lang
 from greenflow.errors import CompileFailed, SpecFault
 from greenflow.node import Compiler, Handler, Node, Services, node
-from greenflow.spec import Duration, Spec
+from greenflow.spec import Code, Duration, Spec
 
 
 class SnippetSpec(Spec):
     language: Annotated[str, Meta(description="what the code is written in")] = "text"
-    code: Annotated[str, Meta(description="the code")] = ""
+    code: Annotated[Code, Meta(description="the code")] = ""
     timeout: Annotated[
         Duration | None, Meta(description="how long a call may take; default: the language's")
     ] = None

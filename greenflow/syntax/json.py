@@ -24,7 +24,7 @@ from greenflow.syntax import (
     twice,
 )
 
-_TOKEN = re.compile(
+TOKEN = re.compile(
     r'[ \t\r\n]*+(?:([{}\[\]:,])|("(?:[^"\\]|\\.)*+")|([^\s{}\[\]:,"]++))', re.DOTALL
 )
 _INTEGER = re.compile(r"-?[0-9]+")
@@ -122,7 +122,7 @@ class _JSONPlaces:
         stack: list[Any] = [roots]
         key: str | None = None
         key_at = (0, 0)
-        for token in _TOKEN.finditer(self.text):
+        for token in TOKEN.finditer(self.text):
             sign, string, word = token.groups()
             line, column = self.lines.at(token.end() - len(sign or string or word))
             above = stack[-1]

@@ -41,6 +41,15 @@ def test_specs_are_created_read_updated_and_deleted(flow: Runtime) -> None:
     assert len(flow.call("delete", None)) == 6
 
 
+def test_the_collection_has_two_names() -> None:
+    specs = [{"kind": "syscall", "name": op, "opcode": f"specs.{op}"} for op in OPERATIONS]
+    with Runtime("memory://", specs=specs) as flow:
+        (one,) = flow.call("create", snippet("one"))
+        assert flow.call("read", {"name": "one"}) == [one]
+        assert flow.call("update", {"name": "one", "code": "y"}) == [{**one, "code": "y"}]
+        assert flow.call("delete", {"name": "one"}) == [{**one, "code": "y"}]
+
+
 @pytest.mark.parametrize(
     ("operation", "payload", "reason"),
     [
