@@ -57,7 +57,7 @@ def command(settings: Settings, files: tuple[str, ...], wait: bool, no_hub_guard
     if no_hub_guard:
         settings = msgspec.structs.replace(settings, hub_guard=0.0)
     stopping = Event()
-    _stop_at_signals(stopping)
+    stop_at_signals(stopping)
     _allow_many_files()
     if files:
         _run_files(settings, files, stopping)
@@ -111,7 +111,7 @@ def _run_files(settings: Settings, files: tuple[str, ...], stopping: Event) -> N
     if settings.database != type(settings)().database:
         logger.info("specs of files run from memory; the setting database is not used")
     scheme = Scheme.installed()
-    _find_modules(files)
+    find_modules(files)
     _spare_collector()
     # Following begins before reading, so that no save is missed in between.
     with (
@@ -127,7 +127,7 @@ def _run_files(settings: Settings, files: tuple[str, ...], stopping: Event) -> N
             sources.close()
 
 
-def _find_modules(files: tuple[str, ...]) -> None:
+def find_modules(files: tuple[str, ...]) -> None:
     """Let `python` nodes name the modules that lie beside the specs. Their folders come last, so
     that nothing in them takes the place of an installed module."""
     for file in files:
@@ -156,7 +156,7 @@ def _allow_many_files() -> None:
         logger.warning("the limit of open files stays as it is: %s", error)
 
 
-def _stop_at_signals(stopping: Event) -> None:
+def stop_at_signals(stopping: Event) -> None:
     """The first signal asks to stop. The second one ends the OS process without asking Python, so
     that it works whatever the program is doing."""
 

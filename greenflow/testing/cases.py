@@ -26,8 +26,7 @@ from greenflow.spec import Duration
 from greenflow.testing.clock import ManualClock
 from greenflow.testing.observing import sequence
 from greenflow.testing.running import GRACE, Flow, flow
-
-MAX_SHOWN = 2000  # characters of a line of JSON in a report; a megabyte helps nobody
+from greenflow.trace import MAX_SHOWN, as_text, shown
 
 
 class Step(Struct, frozen=True, forbid_unknown_fields=True):
@@ -113,6 +112,11 @@ class Case(NamedTuple):
         return self.spec.name
 
     @property
+    def source(self) -> str:
+        """The file it is in."""
+        return self.document.source
+
+    @property
     def line(self) -> int:
         """Where it begins, from 1."""
         return self.document.position(self.path)[0]
@@ -185,7 +189,7 @@ class Case(NamedTuple):
                 raise self._failed("error", f"the error is {found}") from error
             return
         if case.error is not None:
-            raise self._failed("error", f"no error, but the answer {_text(answer)}")
+            raise self._failed("error", f"no error, but the answer {shown(answer)}")
         if "answer" in self._written:
             self._same("answer", case.answer, answer, "the answer")
 
@@ -200,7 +204,7 @@ class Case(NamedTuple):
             timeout=case.timeout,
         )
         if response.status != wanted.status:
-            reason = f"status {response.status}, and the body {_text(response.body)}"
+            reason = f"status {response.status}, and the body {shown(response.body)}"
             raise self._failed("response.status" if case.response else "request", reason)
         for name, value in wanted.header.items():
             self._same(f"response.header.{name}", value, response.header.get(name), name)
@@ -327,15 +331,5 @@ def _equal(wanted: Any, found: Any) -> bool:
 
 
 def _lines(value: Any) -> list[str]:
-    text = json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True, default=_shown)
+    text = json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True, default=as_text)
     return [line[:MAX_SHOWN] for line in text.splitlines()]
-
-
-def _text(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=_shown)[:MAX_SHOWN]
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "backslashreplace")
-    return str(value)
