@@ -7,8 +7,9 @@ nor is an answer that holds a stream, for that can be read only once.
 
 The answer is looked at where it passes by, so nobody waits here and an error travels on as if the
 cache were not there (BEHAVIOUR 5.3, 5.6). Equal payloads of different processes that are under way
-at the same time are sent once: the others get the answer of the first. If that is an error, or its
-process exits, each of them is sent after all, for a fault in one process is none of the others'.
+at the same time are sent once: the others get the answer of the first. If that is an error, each of
+them is sent after all, for a fault in one process is none of the others'; if its process exits, one
+of them takes its place.
 Within a process and its children nobody is held back, for the first might wait for the second.
 """
 
@@ -26,7 +27,7 @@ from greenflow.errors import SpecFault
 from greenflow.node import Compiler, Handler, Node, Services, node
 from greenflow.packet import Fault, Packet, Reply
 from greenflow.port import Receive
-from greenflow.process import Process, Reader
+from greenflow.process import RUNNING, Process, Reader
 from greenflow.spec import Duration, Spec
 from greenflow.stream import Stream
 
@@ -101,20 +102,24 @@ class Cache(Node[CacheSpec]):
             key = key_of(packet.payload)
             if key is None:
                 self.send(packet, self.out, packet.payload)
-                return False
-            kept = self.find(key)
-            if kept is not None:
-                packet.answer(kept.answer)
-                return False
-            flight = self.flights.get(key)
-            if flight is not None and not _related(packet.process, flight.process):
-                self.guarded(1)  # in flight here until it is answered
-                flight.waiting.append(packet)
-                return False
-            self.begin(key, packet)
+            else:
+                self.arrive(key, packet)
             return False
 
         return receive
+
+    def arrive(self, key: bytes, packet: Packet) -> None:
+        """Answer the packet, send it on, or let it wait for one that was."""
+        kept = self.find(key)
+        if kept is not None:
+            packet.answer(kept.answer)
+            return
+        flight = self.flights.get(key)
+        if flight is None or _related(packet.process, flight.process):
+            self.begin(key, packet)
+        else:
+            self.guarded(1)  # in flight here until it is answered
+            flight.waiting.append(packet)
 
     def holds(self, process: Process) -> bool:
         waiting = (packet for flight in self.flights.values() for packet in flight.waiting)
@@ -153,16 +158,20 @@ class Cache(Node[CacheSpec]):
                 self.kept.popitem(last=False)
         if flight.waiting:
             # Not here: one answer would lead to the next, as deep as there are processes.
-            get_hub().loop.run_callback(self._release, flight.waiting, keeps, answer)
+            has_exited = flight.process.state != RUNNING
+            get_hub().loop.run_callback(self._release, flight, keeps, has_exited, answer)
 
-    def _release(self, waiting: list[Packet], keeps: bool, answer: Any) -> None:
-        assert self.out is not None
-        for packet in waiting:
-            if packet.reply is not None:  # else its process has exited
-                if keeps:
-                    packet.answer(answer)
-                else:
-                    self.send(packet, self.out, packet.payload)
+    def _release(self, flight: Flight, keeps: bool, has_exited: bool, answer: Any) -> None:
+        """What becomes of those that waited."""
+        for packet in flight.waiting:
+            if packet.reply is None:
+                pass  # its process has exited
+            elif keeps:
+                packet.answer(answer)
+            elif has_exited:
+                self.arrive(flight.key, packet)  # one takes its place
+            else:
+                self.begin(flight.key, packet)
             self.guarded(-1)
 
 

@@ -15,7 +15,14 @@ from gevent.event import Event
 from msgspec import Meta, Struct
 
 from greenflow import lang, trace
-from greenflow.errors import AssertFailed, InvalidArgument, ProcessExited, RunTimedOut, SpecFault
+from greenflow.errors import (
+    AssertFailed,
+    InvalidArgument,
+    ProcessExited,
+    RunTimedOut,
+    SpecFault,
+    messages,
+)
 from greenflow.node import Compiler, Context, Node, Services, node
 from greenflow.nodes.condition import Language, Timeout, faults, is_true
 from greenflow.packet import NOTHING, Fault
@@ -71,6 +78,13 @@ class Verdict(NamedTuple):
 
     error: BaseException | None
     nodes: tuple[str, ...] = ()
+
+    def reasons(self) -> list[str]:
+        """Why it failed: a line for each message of the error and its causes, and the nodes."""
+        lines = [] if self.error is None else list(dict.fromkeys(messages(self.error)))
+        if self.nodes:
+            lines.append(f"in node {', '.join(map(repr, self.nodes))}")
+        return lines
 
 
 @node("test", outputs=("out", "out[1]"), reads_only=True)

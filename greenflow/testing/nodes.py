@@ -13,17 +13,13 @@ from typing import Any, NamedTuple
 import msgspec
 
 from greenflow.config import Settings
-from greenflow.errors import GreenflowError, messages
-from greenflow.nodes.test import SECONDS, Test, Verdict
+from greenflow.errors import GreenflowError
+from greenflow.nodes.test import SECONDS, Test
 from greenflow.runtime import Runtime
 from greenflow.scheme import Scheme
 from greenflow.store.base import open_store
 from greenflow.testing.observing import ObservingScheme, Record
-from greenflow.testing.running import GRACE
-
-
-class NodeTestFailed(AssertionError):
-    """A workflow does not do what a `test` node wants; the message has a line for each cause."""
+from greenflow.testing.running import GRACE, run_test
 
 
 class Workflow(NamedTuple):
@@ -54,24 +50,7 @@ class NodeTest(NamedTuple):
             store.specs.apply(specs)
             store.values.apply(values)
             with Runtime(store, settings=settings, scheme=observing, own_thread=False) as runtime:
-                verdict = runtime.run(self._ask, runtime)
-        if verdict.error is not None:
-            raise NodeTestFailed("\n".join(_reasons(verdict))) from verdict.error
-
-    def _ask(self, runtime: Runtime) -> Verdict:
-        symbol = runtime.table.find(self.id)
-        node = symbol.version.node
-        if not symbol.active or not isinstance(node, Test):
-            return Verdict(GreenflowError(f"it cannot run: {symbol.reason}"))
-        return node.run(self.timeout)
-
-
-def _reasons(verdict: Verdict) -> Iterator[str]:
-    assert verdict.error is not None
-    for message in dict.fromkeys(messages(verdict.error)):
-        yield message or type(verdict.error).__name__
-    if verdict.nodes:
-        yield f"in node {', '.join(map(repr, verdict.nodes))}"
+                run_test(runtime, self.id, self.timeout)
 
 
 def find_tests(documents: Iterable[Mapping[str, Any]], scheme: Scheme) -> Iterator[str]:
