@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -234,25 +235,40 @@ def _run(tests: list[Test], settings: Settings, tell: Callable[[Result], None]) 
     results: list[Result] = []
     stopping = Event()
     stop_at_signals(stopping)
-    once, table = _Once(), logging.getLogger("greenflow.table")
-    table.addFilter(once)
     limits = settings.javascript
     # The workers stay from one test to the next.
     javascript.hold(javascript.Limits(limits.workers, limits.timeout, limits.memory_mib))
     try:
-        for test in tests:
-            running = gevent.spawn(_run_one, test)
-            either: list[Any] = [running, stopping]
-            gevent.wait(either, count=1)
-            if not running.ready():
-                running.kill()  # ends what the test began, within the grace
-                break
-            results.append(running.get())
-            tell(results[-1])
+        with _quiet():
+            for test in tests:
+                running = gevent.spawn(_run_one, test)
+                either: list[Any] = [running, stopping]
+                gevent.wait(either, count=1)
+                if not running.ready():
+                    running.kill()  # ends what the test began, within the grace
+                    break
+                results.append(running.get())
+                tell(results[-1])
     finally:
-        table.removeFilter(once)
         javascript.release()
     return results
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """While tests run, the log does not say on which ports their listeners are, nor with each test
+    what is wrong with the specs."""
+    once, table = _Once(), logging.getLogger("greenflow.table")
+    listener = logging.getLogger("greenflow.nodes.listener")
+    level = listener.level
+    table.addFilter(once)
+    if not listener.isEnabledFor(logging.DEBUG):
+        listener.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        table.removeFilter(once)
+        listener.setLevel(level)
 
 
 class _Once(logging.Filter):
