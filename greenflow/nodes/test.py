@@ -24,7 +24,7 @@ from greenflow.errors import (
     messages,
 )
 from greenflow.node import Compiler, Context, Node, Services, node
-from greenflow.nodes.condition import Language, Timeout, faults, is_true
+from greenflow.nodes.condition import Language, faults, is_true
 from greenflow.packet import NOTHING, Fault
 from greenflow.port import canonical
 from greenflow.process import RUNNING, Process
@@ -70,7 +70,13 @@ class AssertSpec(Spec):
         Target | None, Meta(description="look at what passed there; default: at what comes")
     ] = None
     language: Language = "cel"
-    timeout: Timeout = None
+    timeout: Annotated[
+        Duration | None,
+        Meta(
+            description="how long the condition may take (default: the language's), and a packet "
+            "of a child is waited for (default: 5s)"
+        ),
+    ] = None
 
 
 class Verdict(NamedTuple):

@@ -20,7 +20,7 @@ from greenflow import spec
 from greenflow.batch import Faulty
 from greenflow.config import Settings
 from greenflow.document import Document, DocumentError, read
-from greenflow.errors import GreenflowError, SpecFault, SpecInvalid, WorkflowError
+from greenflow.errors import GreenflowError, SpecFault, SpecInvalid, WorkflowError, messages
 from greenflow.scheme import Scheme
 from greenflow.spec import Duration
 from greenflow.testing.clock import ManualClock
@@ -183,9 +183,9 @@ class Case(NamedTuple):
         except Exception as error:
             if case.error is None:
                 raise self._failed("call", f"it raised {type(error).__name__}: {error}") from error
-            messages = list(_messages(error))
-            if case.error not in messages:
-                found = ", because of ".join(map(repr, messages))
+            told = list(messages(error))
+            if case.error not in told:
+                found = ", because of ".join(map(repr, told))
                 raise self._failed("error", f"the error is {found}") from error
             return
         if case.error is not None:
@@ -299,26 +299,10 @@ def _act(step: Step) -> Any:
     return step.answer if step.error is None else WorkflowError(step.error)
 
 
-def _messages(error: BaseException) -> Iterator[str]:
-    """The messages of an error, its causes and what groups hold (BEHAVIOUR 5.8)."""
-    seen: set[int] = set()
-    waiting: list[BaseException] = [error]
-    while waiting:
-        one = waiting.pop(0)
-        if id(one) in seen:
-            continue
-        seen.add(id(one))
-        yield str(one.message if isinstance(one, BaseExceptionGroup) else one)
-        if isinstance(one, BaseExceptionGroup):
-            waiting.extend(one.exceptions)
-        if one.__cause__ is not None:
-            waiting.append(one.__cause__)
-
-
 def _equal(wanted: Any, found: Any) -> bool:
     """Equal as values of a workflow: true is not 1, an error is its message, bytes their text."""
     if isinstance(found, Exception):
-        return isinstance(wanted, str) and wanted in _messages(found)
+        return isinstance(wanted, str) and wanted in messages(found)
     if isinstance(found, bytes) and isinstance(wanted, str):
         return found == wanted.encode()
     if isinstance(wanted, dict) and isinstance(found, dict):
