@@ -15,7 +15,7 @@ from greenflow.cli.options import with_settings
 from greenflow.config import Settings
 
 if TYPE_CHECKING:
-    from greenflow.testing.nodes import NodeTest, Workflow
+    from greenflow.testing.nodes import NodeTest
 
 #: Seconds that a `test` node may take unless it or --timeout says something else.
 SECONDS = 10.0
@@ -196,21 +196,20 @@ def _of_store(settings: Settings, seconds: float) -> Iterator[Test]:
 
 
 def _of_nodes(
-    specs: list[dict[str, object]],
-    values: list[dict[str, object]],
+    specs: list[dict[str, Any]],
+    values: list[dict[str, Any]],
     settings: Settings,
     seconds: float,
     places: dict[str, tuple[str, int]],
 ) -> Iterator[NodeTest]:
     from greenflow.scheme import Scheme
-    from greenflow.testing.nodes import NodeTest, Workflow, find_tests
+    from greenflow.testing.nodes import NodeTest, Workflow
 
-    scheme = Scheme.installed()
-    workflow: Workflow = Workflow(specs, values, settings, scheme)
-    names = {document["id"]: document.get("name") for document in specs}
-    for id in find_tests(specs, scheme):
+    workflow = Workflow(specs, values, settings, Scheme.installed())
+    for id in workflow.tests:
         source, line = places.get(id, (f"namespace {settings.namespace}", 0))
-        yield NodeTest(workflow, id, str(names[id] or id), source, line, seconds)
+        name = workflow.specs[id].get("name") or id
+        yield NodeTest(workflow, id, name, source, line, seconds)
 
 
 def _tell_none(tests: list[Test], regex: str | None, where: str) -> None:

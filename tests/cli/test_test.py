@@ -146,6 +146,16 @@ def test_a_regex_chooses_by_name(greenflow: Command, tmp_path: Path, regex: str)
     assert "1 passed, 0 failed" in done.out
 
 
+def test_a_folder_may_hold_nothing_but_cases(greenflow: Command, tmp_path: Path) -> None:
+    (tmp_path / "shop.yaml").write_text(SHOP.replace("PORT", "8000"))
+    (tmp_path / "cases").mkdir()
+    (tmp_path / "cases" / "a.flow.yaml").write_text(CASES.replace("shop.yaml", "../shop.yaml"))
+    done = greenflow("test", "small", "-f", "cases", "-f", "shop.yaml", "-o", "yaml")
+    assert done.code == 0
+    sources = [line for line in done.out.splitlines() if "source" in line]
+    assert sources == ["- source: shop.yaml", "- source: cases/a.flow.yaml"]
+
+
 def test_without_a_test_nothing_has_passed(greenflow: Command) -> None:
     done = greenflow("test", "large", "-f", "-", stdin=SHOP.replace("PORT", "0"))
     assert (done.code, done.out) == (1, "")
