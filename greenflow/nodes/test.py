@@ -122,8 +122,6 @@ class Test(Source[TestSpec]):
         try:
             if over.wait(seconds):
                 return verdicts[0] if verdicts else Verdict(_exited(process))
-            if verdicts and verdicts[0].error is not None:
-                return verdicts[0]
             return Verdict(RunTimedOut(_late(process, seconds, answered=bool(verdicts))))
         finally:
             process.exit(RunTimedOut(f"the test was not over after {seconds:g} s"))
@@ -135,6 +133,8 @@ class Test(Source[TestSpec]):
             if answer is not NOTHING and type(answer) is not Fault:
                 answer = run.ask(process, self.asserts, [answer, -1])
             verdicts.append(self._conclude(process, answer))
+            if verdicts[0].error is not None:
+                process.exit(verdicts[0].error)  # what it began matters no more
         finally:
             run.end(process)
 

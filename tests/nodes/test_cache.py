@@ -15,6 +15,7 @@ from gevent.event import Event
 from hypothesis import given
 from hypothesis import strategies as st
 
+from greenflow.document import read
 from greenflow.errors import InvalidArgument, ProcessExited, SpecInvalid
 from greenflow.node import Context, Node, node
 from greenflow.nodes.cache import Flight, key_of
@@ -24,7 +25,7 @@ from greenflow.spec import Spec
 from greenflow.stream import Stream
 from greenflow.testing import ManualClock
 from tests.flows import Flow, Probes, flow, probe_kind
-from tests.net.loopback import until
+from tests.waiting import until
 
 CACHE = """
 - {kind: cache, name: a, MORE links: {out: {name: b}ERROR}}
@@ -40,8 +41,6 @@ def cache(more: str = "", probe: str = "", error: str = "") -> str:
 @contextmanager
 def timed(text: str) -> Iterator[tuple[Flow, ManualClock]]:
     """A flow by a clock that the test moves."""
-    from greenflow.document import read
-
     probes, clock, scheme = Probes(), ManualClock(), Scheme.installed()
     scheme.register(probe_kind(probes))
     specs = [document.data for document in read(text, "test")]

@@ -13,7 +13,7 @@ from gevent.event import Event
 
 from greenflow.errors import GreenflowError, InvalidArgument, ProcessExited
 from tests.flows import Flow, flow
-from tests.net.loopback import until
+from tests.waiting import until
 
 
 class Kind(NamedTuple):

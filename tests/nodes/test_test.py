@@ -17,7 +17,7 @@ from greenflow.testing import flow as observed
 from greenflow.testing.running import Flow, NodeTestFailed
 from greenflow.trace import MAX_SHOWN
 from tests.flows import flow
-from tests.net.loopback import until
+from tests.waiting import until
 
 
 def reason(running: Flow, name: str = "t", timeout: float = 10.0) -> str:
@@ -126,6 +126,17 @@ def test_what_it_began_has_to_end_too() -> None:
 - {kind: nop, name: b}
 """) as running:
         assert "what it began (a fork, a WebSocket) still ran" in reason(running, timeout=0.01)
+        assert not running.runtime.services.processes
+
+
+def test_when_it_has_failed_what_it_began_is_ended() -> None:
+    with observed("""
+- {kind: test, name: t, links: {out: [{name: f}, {name: b}]}}
+- {kind: fork, name: f, links: {out: {name: a}}}
+- {kind: sleep, name: a, interval: 1h}
+- {kind: snippet, name: b, language: cel, code: 'null.x'}
+""") as running:
+        assert reason(running, timeout=3600).splitlines()[-1] == "in node 'b'"
         assert not running.runtime.services.processes
 
 
