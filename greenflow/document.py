@@ -162,11 +162,19 @@ def files_of(path: str) -> list[str]:
     in a circle. Raises OSError, and DocumentError for a folder without any."""
     if path == STANDARD_INPUT or not os.path.isdir(path):
         return [path]
-    files = list(_walk(path, frozenset()))
+    files = [file for file in _walk(path, frozenset()) if not file.endswith(CASES_SUFFIX)]
     if not files:
         wanted = " ".join(f"*{suffix}" for suffix in SUFFIXES)
         raise DocumentError(path, 0, 0, f"no spec file in this folder ({wanted})")
     return files
+
+
+def cases_of(path: str) -> list[str]:
+    """The files with cases: the path itself, or those below a folder, in the order of `files_of`.
+    Raises OSError."""
+    if path == STANDARD_INPUT or not os.path.isdir(path):
+        return [path] if path.endswith(CASES_SUFFIX) else []
+    return [file for file in _walk(path, frozenset()) if file.endswith(CASES_SUFFIX)]
 
 
 def _walk(folder: str, above: frozenset[str]) -> Iterator[str]:
@@ -179,7 +187,7 @@ def _walk(folder: str, above: frozenset[str]) -> Iterator[str]:
             continue
         if os.path.isdir(path):
             yield from _walk(path, above | {here})
-        elif name.endswith(SUFFIXES) and not name.endswith(CASES_SUFFIX):
+        elif name.endswith(SUFFIXES):
             yield path
 
 

@@ -120,6 +120,21 @@ class WorkflowError(GreenflowError):
     """An error that a workflow raised on purpose."""
 
 
+class AssertFailed(GreenflowError):
+    """An `assert` of a workflow does not hold. The message is fixed, the cause says what was
+    expected where, and in a test also what came."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("assert failed")
+        self.__cause__ = ValueError(reason)
+
+
+class RunTimedOut(GreenflowError):
+    """A run of a workflow, or what it began, was not over in its time."""
+
+    status = 504
+
+
 class Inactive(GreenflowError):
     """A node that was asked for is not there, or not active; the message says why."""
 

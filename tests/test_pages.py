@@ -111,6 +111,7 @@ class Session:
 def plain(output: str) -> str:
     """Without what differs from run to run: the width of a terminal, the time it took."""
     output = re.sub(r"in \d+\.\d+s", "in 0.5s", output)
+    output = re.sub(r"\(\d+\.\d+ s\)", "(0.010 s)", output)
     return re.sub(r"(?m)^([=_]+) | ([=_]+)$|(?<=\S) +(?=\[)|\A\s+|\s+\Z", " ", output).strip()
 
 

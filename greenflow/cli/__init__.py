@@ -4,8 +4,8 @@ Lives here: the group of commands, and what becomes of errors. Not here: what a 
 
 Data goes to standard output, logs and errors to standard error. An error is one line for each
 thing that is wrong, without a traceback unless the log level is debug. Exit codes: 0 done,
-1 failure, 2 usage, 3 invalid specs, 4 store out of reach (BEHAVIOUR 17.6); every error of ours
-knows its own.
+1 failure, 2 usage, 3 invalid specs or failed test, 4 store out of reach (BEHAVIOUR 17.6); every
+error of ours knows its own.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ COMMANDS = {
     "run": "run",
     "schema": "schema",
     "start": "run",
+    "test": "test",
     "version": "version",
 }
 

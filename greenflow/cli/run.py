@@ -73,7 +73,7 @@ def command(
     if no_hub_guard:
         settings = msgspec.structs.replace(settings, hub_guard=0.0)
     stopping = Event()
-    _stop_at_signals(stopping)
+    stop_at_signals(stopping)
     _allow_many_files()
     if values and not files:
         raise click.UsageError("--values goes with FILEs: values of a store are applied to it")
@@ -142,7 +142,7 @@ def _run_files(
     if settings.database != type(settings)().database:
         logger.info("specs of files run from memory; the setting database is not used")
     scheme = Scheme.installed()
-    _find_modules(files)
+    find_modules(files)
     _spare_collector()
     # Following begins before reading, so that no save is missed in between.
     with (
@@ -163,7 +163,7 @@ def _run_files(
             known.close()
 
 
-def _find_modules(files: tuple[str, ...]) -> None:
+def find_modules(files: tuple[str, ...]) -> None:
     """Let `python` nodes name the modules that lie beside the specs. Their folders come last, so
     that nothing in them takes the place of an installed module."""
     for file in files:
@@ -192,7 +192,7 @@ def _allow_many_files() -> None:
         logger.warning("the limit of open files stays as it is: %s", error)
 
 
-def _stop_at_signals(stopping: Event) -> None:
+def stop_at_signals(stopping: Event) -> None:
     """The first signal asks to stop. The second one ends the OS process without asking Python, so
     that it works whatever the program is doing."""
 

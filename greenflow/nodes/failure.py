@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -10,6 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from greenflow import mime
 from greenflow.errors import WorkflowError
 from greenflow.node import Answer, Context, Handler, Node, node
 from greenflow.packet import Fault, Packet
@@ -43,12 +43,13 @@ class Throw(Node[Spec]):
 
 
 def message(item: Any) -> str:
-    """What a payload says when it is raised."""
+    """What a payload says when it is raised: text itself, else its JSON (BEHAVIOUR 10.6). Raises
+    EncodeError for what has none."""
     if isinstance(item, Exception):
         return str(item) or type(item).__name__
     if isinstance(item, str):
         return item
-    return json.dumps(item, ensure_ascii=False, default=str)
+    return mime.dumps(item).decode().removesuffix("\n")
 
 
 @node("try", reads_only=True)

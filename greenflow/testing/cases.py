@@ -20,14 +20,13 @@ from greenflow import spec
 from greenflow.batch import Faulty
 from greenflow.config import Settings
 from greenflow.document import Document, DocumentError, read
-from greenflow.errors import GreenflowError, SpecFault, SpecInvalid, WorkflowError
+from greenflow.errors import GreenflowError, SpecFault, SpecInvalid, WorkflowError, messages
 from greenflow.scheme import Scheme
 from greenflow.spec import Duration
 from greenflow.testing.clock import ManualClock
 from greenflow.testing.observing import sequence
 from greenflow.testing.running import GRACE, Flow, flow
-
-MAX_SHOWN = 2000  # characters of a line of JSON in a report; a megabyte helps nobody
+from greenflow.trace import MAX_SHOWN, as_text, shown
 
 
 class Step(Struct, frozen=True, forbid_unknown_fields=True):
@@ -113,6 +112,11 @@ class Case(NamedTuple):
         return self.spec.name
 
     @property
+    def source(self) -> str:
+        """The file it is in."""
+        return self.document.source
+
+    @property
     def line(self) -> int:
         """Where it begins, from 1."""
         return self.document.position(self.path)[0]
@@ -179,13 +183,13 @@ class Case(NamedTuple):
         except Exception as error:
             if case.error is None:
                 raise self._failed("call", f"it raised {type(error).__name__}: {error}") from error
-            messages = list(_messages(error))
-            if case.error not in messages:
-                found = ", because of ".join(map(repr, messages))
+            told = list(messages(error))
+            if case.error not in told:
+                found = ", because of ".join(map(repr, told))
                 raise self._failed("error", f"the error is {found}") from error
             return
         if case.error is not None:
-            raise self._failed("error", f"no error, but the answer {_text(answer)}")
+            raise self._failed("error", f"no error, but the answer {shown(answer)}")
         if "answer" in self._written:
             self._same("answer", case.answer, answer, "the answer")
 
@@ -200,7 +204,7 @@ class Case(NamedTuple):
             timeout=case.timeout,
         )
         if response.status != wanted.status:
-            reason = f"status {response.status}, and the body {_text(response.body)}"
+            reason = f"status {response.status}, and the body {shown(response.body)}"
             raise self._failed("response.status" if case.response else "request", reason)
         for name, value in wanted.header.items():
             self._same(f"response.header.{name}", value, response.header.get(name), name)
@@ -295,26 +299,10 @@ def _act(step: Step) -> Any:
     return step.answer if step.error is None else WorkflowError(step.error)
 
 
-def _messages(error: BaseException) -> Iterator[str]:
-    """The messages of an error, its causes and what groups hold (BEHAVIOUR 5.8)."""
-    seen: set[int] = set()
-    waiting: list[BaseException] = [error]
-    while waiting:
-        one = waiting.pop(0)
-        if id(one) in seen:
-            continue
-        seen.add(id(one))
-        yield str(one.message if isinstance(one, BaseExceptionGroup) else one)
-        if isinstance(one, BaseExceptionGroup):
-            waiting.extend(one.exceptions)
-        if one.__cause__ is not None:
-            waiting.append(one.__cause__)
-
-
 def _equal(wanted: Any, found: Any) -> bool:
     """Equal as values of a workflow: true is not 1, an error is its message, bytes their text."""
     if isinstance(found, Exception):
-        return isinstance(wanted, str) and wanted in _messages(found)
+        return isinstance(wanted, str) and wanted in messages(found)
     if isinstance(found, bytes) and isinstance(wanted, str):
         return found == wanted.encode()
     if isinstance(wanted, dict) and isinstance(found, dict):
@@ -327,15 +315,5 @@ def _equal(wanted: Any, found: Any) -> bool:
 
 
 def _lines(value: Any) -> list[str]:
-    text = json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True, default=_shown)
+    text = json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True, default=as_text)
     return [line[:MAX_SHOWN] for line in text.splitlines()]
-
-
-def _text(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=_shown)[:MAX_SHOWN]
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "backslashreplace")
-    return str(value)

@@ -14,12 +14,14 @@ from typing import Any, NamedTuple
 import msgspec
 from gevent.event import Event
 
+from greenflow import trace
 from greenflow.node import Answer, Context, Node, Send, Services
 from greenflow.nodes.listener import ListenerSpec
 from greenflow.packet import Packet, Reply
 from greenflow.port import InPort, OutPort, canonical
-from greenflow.process import Process, Reader
+from greenflow.process import RUNNING, Process, Reader
 from greenflow.scheme import Scheme
+from greenflow.source import Run, Source
 from greenflow.spec import Spec
 from greenflow.value import copy
 
@@ -33,6 +35,11 @@ class Passed(NamedTuple):
     port: str
     payload: Any
     process: int  # the number of the process, as the log has it
+
+
+def label(spec: Spec) -> str:
+    """What the node of a spec is called in the record."""
+    return spec.name or spec.kind
 
 
 class sequence:
@@ -51,17 +58,20 @@ class Record:
     def __init__(self) -> None:
         self.passed: list[Passed] = []
         self.names: set[str] = set()  # of all nodes that were made
-        self.ports: dict[OutPort, dict[tuple[str, str], None]] = {}
+        self.ports: dict[OutPort, dict[tuple[Node[Any], str], None]] = {}
         self._more = Event()
 
-    def note(self, node: str, port: str, payload: Any, process: Process) -> None:
-        self.passed.append(Passed(node, port, payload, process.id))
+    def note(self, spec: Spec, port: str, payload: Any, process: Process) -> None:
+        """Something passes a node; `assert` finds it in the trace of the process."""
+        self.passed.append(Passed(label(spec), port, payload, process.id))
+        if process.state == RUNNING:
+            trace.begin(process).note(trace.Passed(spec.id, spec.name, port, payload))
         self._more.set()
 
     def left(self, port: OutPort, payload: Any, process: Process) -> None:
         """A payload leaves by a port, which a block and its last node may have in common."""
         for node, name in self.ports.get(port, ()):
-            self.note(node, name, payload, process)
+            self.note(node.spec, name, payload, process)
 
     def of(self, node: str, port: str) -> list[Any]:
         """Copies of the payloads that passed a port so far. Raises LookupError for an unknown
@@ -91,11 +101,6 @@ class Observed(Node[Any]):
 
     record: Record
 
-    @property
-    def label(self) -> str:
-        """What the node is called in the record."""
-        return str(self.spec.name or self.spec.kind)
-
     def input(self, name: str) -> InPort | None:
         known = canonical(name) in self.in_ports
         port = super().input(name)
@@ -107,14 +112,14 @@ class Observed(Node[Any]):
         self, port: str, receive: Callable[[Reader, Packet], bool]
     ) -> Callable[[Reader, Packet], bool]:
         def enter(reader: Reader, packet: Packet) -> bool:
-            self.record.note(self.label, port, packet.payload, packet.process)
+            self.record.note(self.spec, port, packet.payload, packet.process)
             return receive(reader, packet)
 
         return enter
 
     def output(self, name: str) -> OutPort:
         port = super().output(name)
-        self.record.ports.setdefault(port, {})[self.label, canonical(name)] = None
+        self.record.ports.setdefault(port, {})[self, canonical(name)] = None
         return port
 
     def send(self, packet: Packet, port: OutPort, value: Any) -> None:
@@ -155,16 +160,36 @@ class Replacement(Node[Any]):
         return result if self.out is not None else Answer(result)
 
 
+class Still(Source[Any]):
+    """Mixed into the kind of a source that is not to begin anything."""
+
+    def prepare(self) -> None:
+        pass
+
+    def abandon(self) -> None:
+        pass
+
+    def start(self, run: Run) -> None:
+        pass
+
+    def stop(self) -> None:
+        pass
+
+
 class ObservingScheme(Scheme):
     """The kinds of another scheme, whose nodes are under test.
 
     `replace` maps the name of a node, also of one in a block, to a function of the payload, an
     error, an answer, or a `sequence` of them. Listeners open a free port of the loopback address.
+    With `still` the sources that nothing in a workflow can reach, such as listeners and schedules,
+    begin nothing.
     """
 
-    def __init__(self, scheme: Scheme, record: Record, replace: Mapping[str, Any]) -> None:
+    def __init__(
+        self, scheme: Scheme, record: Record, replace: Mapping[str, Any], *, still: bool = False
+    ) -> None:
         super().__init__(scheme._known)
-        self._record, self._replace = record, dict(replace)
+        self._record, self._replace, self._still = record, dict(replace), still
         self._made: dict[object, type[Node[Any]]] = {}
 
     def class_for(self, spec: Spec) -> type[Node[Any]]:
@@ -180,11 +205,14 @@ class ObservingScheme(Scheme):
                 body["steps"] = step.steps if isinstance(step, sequence) else (step,)
                 body["ports"] = classmethod(lambda _, spec, compiler: kind.ports(spec, compiler))
             body |= {"kind": kind.kind, "spec_type": kind.spec_type}
-            self._made[key] = type(kind.__name__, (Observed, made), body)
+            bases: tuple[type[Node[Any]], ...] = (Observed, made)
+            if self._still and issubclass(kind, Source) and not kind.inputs:
+                bases = (Still, *bases)
+            self._made[key] = type(kind.__name__, bases, body)
         return self._made[key]
 
     def compile(self, spec: Spec, services: Services) -> Node[Any]:
-        self._record.names.add(spec.name or spec.kind)
+        self._record.names.add(label(spec))
         if isinstance(spec, ListenerSpec):
             spec = msgspec.structs.replace(spec, host=LOOPBACK, port=0)
         return super().compile(spec, services)

@@ -26,6 +26,7 @@ from greenflow.document import Document, read
 from greenflow.errors import Inactive
 from greenflow.net.url import parse_url
 from greenflow.nodes.listener import Listener
+from greenflow.nodes.test import Test, Verdict
 from greenflow.process import Process
 from greenflow.runtime import Runtime
 from greenflow.scheme import Scheme
@@ -44,6 +45,27 @@ class Response(NamedTuple):
     status: int
     header: HTTPMessage
     body: Any
+
+
+class NodeTestFailed(AssertionError):
+    """A workflow does not do what a `test` node wants; the message has a line for each cause."""
+
+
+def run_test(runtime: Runtime, node: str, timeout: float) -> None:
+    """Run a `test` node of a runtime whose nodes are under test. Raises as `Flow.test` does."""
+
+    def run() -> Verdict:
+        symbol = runtime.table.find(node)
+        found = symbol.version.node
+        if not symbol.active:
+            return Verdict(Inactive(f"it cannot run: {symbol.reason}"))
+        if not isinstance(found, Test):
+            raise LookupError(f"node {node!r} is of kind {symbol.version.document['kind']!r}")
+        return found.run(timeout)
+
+    verdict = runtime.run(run)
+    if verdict.error is not None:
+        raise NodeTestFailed("\n".join(verdict.reasons())) from verdict.error
 
 
 class Flow:
@@ -102,6 +124,11 @@ class Flow:
         A node without a name goes by its kind. Raises LookupError for an unknown node.
         """
         return self._record.wait(node, port, count, SECONDS)
+
+    def test(self, node: str, timeout: float = SECONDS) -> None:
+        """Run a `test` node, by name or id. Raises NodeTestFailed, an AssertionError with a line
+        for each cause, and LookupError for what is no such node."""
+        run_test(self.runtime, node, timeout)
 
     @property
     def record(self) -> list[Passed]:

@@ -269,9 +269,7 @@ def test_modules_beside_the_files_are_found_after_installed_ones(
 ) -> None:
     before = list(sys.path)
     monkeypatch.setattr(sys, "path", list(before))
-    run._find_modules(
-        ("-", str(tmp_path / "a.yaml"), str(tmp_path), str(tmp_path / "b" / "c.yaml"))
-    )
+    run.find_modules(("-", str(tmp_path / "a.yaml"), str(tmp_path), str(tmp_path / "b" / "c.yaml")))
     assert sys.path == [*before, str(tmp_path), str(tmp_path / "b")]
 
 
@@ -284,7 +282,7 @@ def test_the_hub_guard_may_be_set_and_left_out(
 ) -> None:
     given: list[float] = []
     monkeypatch.setattr("greenflow.log.configure", lambda *_, **__: None)
-    monkeypatch.setattr(run, "_stop_at_signals", lambda stopping: None)
+    monkeypatch.setattr(run, "stop_at_signals", lambda stopping: None)
     monkeypatch.setattr(run, "_allow_many_files", lambda: None)
     monkeypatch.setattr(run, "_run_store", lambda settings, *_: given.append(settings.hub_guard))
     done = CliRunner().invoke(run.command, options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,7 +14,16 @@ THROW = "{kind: throw, name: a}"
 
 
 @pytest.mark.parametrize(
-    ("payload", "message"), [("boom", "boom"), ({"a": [1]}, '{"a": [1]}'), (7, "7"), (["x"], "x")]
+    ("payload", "message"),
+    [
+        ("boom", "boom"),
+        ({"a": [1, None]}, '{"a":[1,null]}'),
+        (7, "7"),
+        (False, "false"),
+        (["x"], "x"),
+        (b"ab", '"YWI="'),
+        (datetime(2026, 1, 1, tzinfo=UTC), '"2026-01-01T00:00:00Z"'),
+    ],
 )
 def test_throw_raises_its_input(payload: Any, message: str) -> None:
     with flow(THROW) as running, pytest.raises(WorkflowError) as raised:
