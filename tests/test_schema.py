@@ -180,6 +180,7 @@ def complete(kind: str, scheme: Scheme) -> dict[str, Any]:
         "specs": [{"kind": "fork", "name": "a"}],
         "interval": 1,
         "when": "true",
+        "expect": "true",
         "parts": [{"wait": "1s"}],
     }
     spec: dict[str, Any] = {"kind": kind, "links": {"error": [{"name": "a"}]}}
