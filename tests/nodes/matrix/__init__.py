@@ -105,13 +105,15 @@ class Missing:
 
 @dataclass(frozen=True)
 class Sent:
-    """What is sent, and the answer, or a part of the error's messages. `by` sends it in another
-    way than the row does."""
+    """What is sent, and the answer, or a part of the error's messages; `raised` is a part of what
+    the sender is told where that is something else. `by` sends it in another way than the row does.
+    """
 
     payload: Any
     answer: Any = None
     error: str = ""
     taken: bool = True
+    raised: str = ""
     by: Ask | None = None
 
     def __call__(self, case: Case) -> None:
@@ -126,7 +128,7 @@ class Sent:
         else:
             with pytest.raises(Exception) as raised:
                 ask(case, self.payload)
-            assert self.error in ": ".join(messages(raised.value))
+            assert (self.raised or self.error) in ": ".join(messages(raised.value))
         assert case.handled == []
 
 
