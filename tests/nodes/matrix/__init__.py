@@ -126,17 +126,24 @@ class Sent:
             assert self.error in handled
             return
         else:
-            with pytest.raises(Exception) as raised:
-                ask(case, self.payload)
-            assert (self.raised or self.error) in ": ".join(messages(raised.value))
+            assert (self.raised or self.error) in _failure(ask, case, self.payload)
         assert case.handled == []
+
+
+def _failure(ask: Ask, case: Case, payload: Any) -> str:
+    """The messages of what is raised."""
+    try:
+        answer = ask(case, payload)
+    except Exception as error:
+        return ": ".join(messages(error))
+    pytest.fail(f"no error, but the answer {answer!r}")
 
 
 @dataclass(frozen=True)
 class Exit:
-    """The process is exited while its packet is held: by the probe `gate`, which is linked to `port`
-    where the flow has none, or where `began` says. `answer` is what comes of it; by default, that
-    the process exited."""
+    """The process is exited while its packet is held: by the probe `gate`, which is linked to
+    `port` where the flow has none, or when `began` says. `answer` is what comes of it; by default,
+    that the process exited."""
 
     payload: Any
     port: str = "out"
@@ -218,10 +225,10 @@ def run(row: Row, situation: str, folder: Path, log: pytest.LogCaptureFixture) -
         if situation == "error linked":
             links["error"] = [{"name": HANDLER}]
             specs.append({"kind": "probe", "name": HANDLER, "answer": "handled"})
-        if situation == "exit" and isinstance(cell, Exit) and cell.began is None:
-            if all(spec.get("name") != GATE for spec in specs):
-                links[cell.port] = [{"name": GATE}]
-                specs.append({"kind": "probe", "name": GATE})
+        has_gate = any(spec.get("name") == GATE for spec in specs)
+        if isinstance(cell, Exit) and cell.began is None and not has_gate:
+            links[cell.port] = [{"name": GATE}]
+            specs.append({"kind": "probe", "name": GATE})
         with flow(json.dumps(specs), **row.settings) as running:
             case = Case(row, running, situation == "error linked", folder, log)
             cell(case)
