@@ -393,6 +393,20 @@ class Runtime:
     def _all_listeners(self) -> dict[str, Listener]:
         return {} if self._services is None else listeners(self._services)
 
+    def apply_values(self, values: Any) -> list[Record]:
+        """Store a value, or a list of them, in place of those with their id or name; the specs that
+        are bound to them are loaded again soon after. From any thread.
+
+        Raises SpecInvalid, DuplicateSpec, InvalidArgument and StoreUnavailable.
+        """
+        return self.run(self._apply_values, values)
+
+    def _apply_values(self, values: Any) -> list[Record]:
+        if self._opened is None:
+            raise Inactive("the runtime is not started")
+        keys = self._running()[1].values.keys
+        return apply_values(self._opened.values, values, self.namespace, keys)
+
     @property
     def operations(self) -> Operations:
         """What may be asked of the stored specs."""

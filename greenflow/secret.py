@@ -49,7 +49,9 @@ def _native_lock() -> _thread.LockType:
 # Nothing switches under it.
 _lock = _native_lock()
 _held: Counter[str] = Counter()
-_forms: tuple[str, ...] = ()  # longest first: one may be part of another
+_looks: dict[str, frozenset[str]] = {}  # how each of them may look
+_forms: tuple[str, ...] = ()  # all of those, longest first: one may be part of another
+_stale = False  # made again when it is asked for: many secrets may be held at once
 
 
 class Concealed(GreenflowError):
@@ -62,23 +64,27 @@ class Concealed(GreenflowError):
 
 def hold(texts: Iterable[str]) -> frozenset[str]:
     """Conceal these from now on, until what is returned is released as often as it was held."""
+    global _stale
     found = frozenset(text for text in texts if len(text.strip()) >= SHORTEST)
     if found:
         with _lock:
+            for text in found - _held.keys():
+                _looks[text] = frozenset(form for form in _all_looks(text) if len(form) >= SHORTEST)
+                _stale = True
             _held.update(found)
-            _refresh()
     return found
 
 
 def release(held: frozenset[str]) -> None:
     """Undo one `hold`."""
+    global _stale
     if held:
         with _lock:
             _held.subtract(held)
             for text in held:
                 if _held[text] <= 0:
-                    del _held[text]
-            _refresh()
+                    del _held[text], _looks[text]
+                    _stale = True
 
 
 def held() -> int:
@@ -102,7 +108,7 @@ def strings(value: Any) -> Iterator[str]:
 
 def conceal(text: str) -> str:
     """The text with every secret that is known in it replaced by `***`."""
-    for form in _forms:
+    for form in _known():
         if form in text:
             text = text.replace(form, MASK)
     return text
@@ -113,17 +119,20 @@ def concealed(error: E) -> E | Concealed:
 
     An error whose texts cannot be changed is replaced by one with its message, status and cause.
     """
-    return cast("E | Concealed", _concealed(error, set())) if _forms else error
+    return cast("E | Concealed", _concealed(error, set())) if _held else error
 
 
-def _refresh() -> None:
-    """Under the lock."""
-    global _forms
-    forms = {form for text in _held for form in _looks(text) if len(form) >= SHORTEST}
-    _forms = tuple(sorted(forms, key=len, reverse=True))
+def _known() -> tuple[str, ...]:
+    """All that is to be concealed, longest first."""
+    global _forms, _stale
+    if _stale:
+        with _lock:
+            _forms = tuple(sorted(frozenset().union(*_looks.values()), key=len, reverse=True))
+            _stale = False
+    return _forms
 
 
-def _looks(text: str) -> Iterator[str]:
+def _all_looks(text: str) -> Iterator[str]:
     """How a text may look in another one."""
     lines = text.strip().splitlines()
     # The first and last line of a PEM file are no secret.
@@ -187,4 +196,4 @@ def _notes(error: BaseException) -> list[str]:
 
 
 def _shows(text: str) -> bool:
-    return any(form in text for form in _forms)
+    return any(form in text for form in _known())

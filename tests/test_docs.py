@@ -18,7 +18,8 @@ from greenflow.nodes.listener import LimitsSpec
 from greenflow.runtime import Runtime
 
 DOCS = Path(__file__).parent.parent / "contrib" / "docs"
-SESSIONS = {"guide.md", "testing.md", "writing-kinds.md"}  # read from top to bottom: test_pages.py
+# Read from top to bottom: test_pages.py.
+SESSIONS = {"guide.md", "testing.md", "values.md", "writing-kinds.md"}
 
 
 def examples() -> Iterator[tuple[str, str]]:

@@ -114,9 +114,7 @@ def of(runtime: Runtime, name: str = "it") -> Any:
 
 
 def apply(runtime: Runtime, *values: dict[str, Any]) -> None:
-    """As another program would."""
-    assert runtime._opened is not None
-    runtime._opened.values.apply(values)
+    runtime.apply_values(list(values))
 
 
 def lose(runtime: Runtime, name: str) -> None:
@@ -250,7 +248,7 @@ def test_an_env_of_a_spec_inside_is_enough() -> None:
     block = {"kind": "block", "id": "b", "name": "b", "specs": [inner]}
     with running(block, values=[value("a", "one")]) as runtime:
         assert runtime.call("b") == "one"
-        runtime.run(apply, runtime, value("a", "two"))
+        apply(runtime, value("a", "two"))
         until(lambda: runtime.call("b") == "two")
 
 
