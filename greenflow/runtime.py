@@ -172,7 +172,9 @@ class Runtime:
             if self._specs is not None:
                 self._operations().apply(self._specs)
             values.changed = self._on_values
-            self._values_loader = Loader(values, self._opened.values, self.namespace)
+            self._values_loader = Loader(
+                values, self._opened.values, self.namespace, "values stay as they are"
+            )
             self._values_loader.start()  # specs are bound to them
             loader = Loader(self._table, self._opened.specs, self.namespace)
             loader.start()

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import _thread
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -29,6 +30,11 @@ MASK = "***"
 
 #: Characters of the shortest text that is concealed.
 SHORTEST = 6
+
+#: Characters of the longest one, and the most lines of a text that are concealed each by itself: a
+#: value may be a page or a table, and every text that is shown is searched for all of them. A chain
+#: of certificates has some hundred lines.
+LONGEST, MOST_LINES = 65_536, 1_000
 
 # Attributes in which errors of the standard library keep what their message is made of.
 _PARTS = ("filename", "filename2", "strerror", "msg", "text", "name", "path", "reason")
@@ -48,6 +54,16 @@ def _native_lock() -> _thread.LockType:
 
 # Nothing switches under it.
 _lock = _native_lock()
+
+
+def _forked() -> None:
+    """In the child of a fork, where no other thread is left that could give the lock back."""
+    global _lock
+    _lock = _native_lock()
+
+
+os.register_at_fork(after_in_child=_forked)
+
 _held: Counter[str] = Counter()
 _looks: dict[str, frozenset[str]] = {}  # how each of them may look
 _forms: tuple[str, ...] = ()  # all of those, longest first: one may be part of another
@@ -134,10 +150,13 @@ def _known() -> tuple[str, ...]:
 
 def _all_looks(text: str) -> Iterator[str]:
     """How a text may look in another one."""
-    lines = text.strip().splitlines()
+    whole = text.strip()
+    lines = whole.splitlines()[:MOST_LINES]
     # The first and last line of a PEM file are no secret.
     parts = [line.strip() for line in lines if not line.startswith("-----")] if lines[1:] else []
-    for part in (text.strip(), *parts):
+    for part in (whole, *parts):
+        if len(part) > LONGEST:
+            continue
         yield part
         yield repr(part)[1:-1]
         yield json.dumps(part)[1:-1]
