@@ -24,7 +24,7 @@ from greenflow.packet import NOTHING, Fault, Packet, Reply, echo
 from greenflow.port import ERROR, InPort, OutPort, canonical, parse
 from greenflow.process import RUNNING, Process, Reader
 from greenflow.seal import Keys
-from greenflow.secret import concealed
+from greenflow.secret import conceal, concealed
 from greenflow.spec import Spec
 from greenflow.value import adopt, copy
 from greenflow.values import Bindings, Values
@@ -441,7 +441,7 @@ class Context:
 
     def log_line(self, text: str) -> None:
         """Log what the code of a snippet prints."""
-        self.log.info("%s", text)
+        self.log.info("%s", conceal(text))
 
     def to(self, port: str, value: Any) -> Send:
         """For a handler to return or yield: this value leaves by that port. Raises LookupError."""
