@@ -12,7 +12,7 @@ returns goes to `error` too, and keeps the node it arose in.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from types import GeneratorType
@@ -196,6 +196,11 @@ class Node(Generic[S]):
     def close(self) -> None:
         """After the last packet."""
 
+    def parts(self, document: Mapping[str, Any]) -> Iterable[tuple[Node[Any], Mapping[str, Any]]]:
+        """Its sub-nodes in the order they are loaded, then itself, each with its document; given
+        the node's own."""
+        return ((self, document),)
+
     def handle(self, ctx: Context, payload: Any) -> Any:
         """Handle one packet."""
         return payload
@@ -230,14 +235,17 @@ class Node(Generic[S]):
             port = self.out_ports[name]
         return port
 
-    def link(self, port: str, entries: tuple[InPort, ...]) -> None:
-        """Let an out port lead to these in ports, and nowhere else. Raises LookupError."""
+    def link(
+        self, port: str, entries: tuple[InPort, ...], counted: tuple[InPort, ...] | None = None
+    ) -> None:
+        """Let an out port lead to these in ports, and nowhere else. All of them count it as a link,
+        or those `counted`. Raises LookupError."""
         out = self.output(port)
-        for entry in out.links:
+        for entry in out.counted:
             entry.linked -= 1
-        for entry in entries:
+        out.links, out.counted = entries, entries if counted is None else counted
+        for entry in out.counted:
             entry.linked += 1
-        out.links = entries
 
     def entrances(self) -> Iterable[InPort]:
         """Every in port that a link may lead to."""
