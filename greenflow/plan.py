@@ -59,6 +59,7 @@ class Plan:
         self.dropped: list[Version] = []  # those that never ran, and were told `init`
         self.relink: dict[tuple[Version, str], None] = {}  # out ports that may lead elsewhere now
         self._candidates: dict[str, Version] = {}
+        self._compiled = 0
         self._inevitable: set[str] = set()  # the old version would be inactive just as well
         self._tried_twice: set[str] = set()
         self._readmitted = ""
@@ -91,8 +92,7 @@ class Plan:
                 symbol = symbols.get(id)
                 if symbol is None or symbol.revision != entry[1]:
                     self._compile(symbol, *entry)
-                    if len(self._candidates) % COMPILES_A_TURN == 0:
-                        gevent.sleep(1e-9)  # with 0 seconds timers and sockets would wait
+                    self._let_others_run()
         if self.retry:
             for id in self.table.failed():
                 failed = symbols[id].pending or symbols[id].version
@@ -108,6 +108,7 @@ class Plan:
                 and version.id not in self.removed
             ):
                 self._compile(symbol, version.document, version.revision)
+                self._let_others_run()
         for id, old in self.back.items():
             self.failed[id] = failed = symbols[id].version
             failed.refusal = f"revision {failed.revision} does not run: {failed.fault}"
@@ -123,6 +124,11 @@ class Plan:
                     continue
                 if symbol.pending is version and version.node is not None:
                     self._candidates.setdefault(version.id, version)
+
+    def _let_others_run(self) -> None:
+        self._compiled += 1
+        if self._compiled % COMPILES_A_TURN == 0:
+            gevent.sleep(1e-9)  # with 0 seconds timers and sockets would wait
 
     def _compile(self, symbol: Symbol | None, document: Mapping[str, Any], revision: int) -> None:
         version = Version(document, revision)

@@ -177,7 +177,9 @@ class Runtime:
             if self._specs is not None:
                 self._operations().apply(self._specs)
             values.changed = self._on_values
-            self._values_loader = Loader(values, self._opened.values, self.namespace)
+            self._values_loader = Loader(
+                values, self._opened.values, self.namespace, "values stay as they are"
+            )
             self._values_loader.start()  # specs are bound to them
             loader = Loader(self._table, self._opened.specs, self.namespace)
             loader.start()
@@ -401,6 +403,20 @@ class Runtime:
 
     def _all_listeners(self) -> dict[str, Listener]:
         return {} if self._services is None else listeners(self._services)
+
+    def apply_values(self, values: Any) -> list[Record]:
+        """Store a value, or a list of them, in place of those with their id or name; the specs that
+        are bound to them are loaded again soon after. From any thread.
+
+        Raises SpecInvalid, DuplicateSpec, InvalidArgument and StoreUnavailable.
+        """
+        return self.run(self._apply_values, values)
+
+    def _apply_values(self, values: Any) -> list[Record]:
+        if self._opened is None:
+            raise Inactive("the runtime is not started")
+        keys = self._running()[1].values.keys
+        return apply_values(self._opened.values, values, self.namespace, keys)
 
     @property
     def operations(self) -> Operations:

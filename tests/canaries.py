@@ -131,10 +131,13 @@ class Cage:
 
 @contextmanager
 def listening(cage: Cage) -> Iterator[None]:
-    """Logs at the level debug in both forms, and adds them to what is seen."""
+    """Logs at the level debug in both forms, and what we log also as a program does that sets its
+    logs up by itself; adds all of it to what is seen."""
     root, hub = logging.getLogger(), gevent.get_hub()
     before = root.handlers[:], root.level
-    as_json, as_text = io.StringIO(), io.StringIO()
+    as_json, as_text, as_theirs = io.StringIO(), io.StringIO(), io.StringIO()
+    theirs = logging.StreamHandler(as_theirs)
+    logging.getLogger("greenflow").addHandler(theirs)
     try:
         log.configure("debug", "json", as_json)
         handler = logging.StreamHandler(as_text)
@@ -146,7 +149,8 @@ def listening(cage: Cage) -> Iterator[None]:
         root.setLevel(before[1])
         logging.captureWarnings(False)
         vars(hub).pop("print_exception", None)
-        cage.seen += [as_json.getvalue(), as_text.getvalue()]
+        logging.getLogger("greenflow").removeHandler(theirs)
+        cage.seen += [as_json.getvalue(), as_text.getvalue(), as_theirs.getvalue()]
 
 
 def free_port() -> int:

@@ -98,7 +98,7 @@ def key_of_values_in_a_runtime(cage: Cage) -> None:
     chosen = Settings(values=ValuesSettings(key=[key]))
     cage.canary = key
     with cage.flow("{kind: snippet, name: a, code: x}", data="plain-text", settings=chosen):
-        logging.getLogger("greenflow").info("the key is %s", key)
+        logging.getLogger("shop").info("the key is %s", key)
 
 
 @canary("env:2: expected KEY=VALUE")
