@@ -135,7 +135,7 @@ def _of_files(settings: Settings, files: tuple[str, ...], seconds: float) -> Ite
     """Everything is read before the first test runs. Raises Faulty with the faults of all files."""
     from greenflow.batch import Faulty, MissingFile, check, read_files
     from greenflow.cli.run import find_modules
-    from greenflow.document import CASES_SUFFIX, cases_of, files_of
+    from greenflow.document import cases_of
     from greenflow.scheme import Scheme
     from greenflow.testing.cases import Case, read_cases
 
@@ -145,12 +145,10 @@ def _of_files(settings: Settings, files: tuple[str, ...], seconds: float) -> Ite
     cases: list[Case] = []
     specs: list[str] = []
     for path in files:
-        with_cases = cases_of(path)
-        if with_cases and (path.endswith(CASES_SUFFIX) or not _has_specs(files_of, path)):
-            pass  # nothing else is in it
-        else:
+        found = cases_of(path)
+        if not found or (path not in found and _has_specs(path)):
             specs.append(path)
-        for file in with_cases:
+        for file in found:
             try:
                 cases += read_cases(file)
             except Faulty as error:
@@ -175,8 +173,9 @@ def _of_files(settings: Settings, files: tuple[str, ...], seconds: float) -> Ite
     yield from cases
 
 
-def _has_specs(files_of: Callable[[str], list[str]], path: str) -> bool:
-    from greenflow.document import DocumentError
+def _has_specs(path: str) -> bool:
+    """Whether a folder holds anything but cases."""
+    from greenflow.document import DocumentError, files_of
 
     try:
         return bool(files_of(path))

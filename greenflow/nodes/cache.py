@@ -6,11 +6,11 @@ A payload that holds a stream or an error is equal to none: it is sent on, and i
 nor is an answer that holds a stream, for that can be read only once.
 
 The answer is looked at where it passes by, so nobody waits here and an error travels on as if the
-cache were not there (BEHAVIOUR 5.3, 5.6). Equal payloads of different processes that are under way
-at the same time are sent once: the others get the answer of the first. If that is an error, each of
-them is sent after all, for a fault in one process is none of the others'; if its process exits, one
-of them takes its place.
-Within a process and its children nobody is held back, for the first might wait for the second.
+cache were not there (BEHAVIOUR 5.3, 5.6). Equal payloads that are under way at the same time are
+sent once: the others get the answer of the first. If that is an error, each of them is sent after
+all, for a fault in one process is none of the others'; if its process exits, one of them takes its
+place. A packet that may descend from the first, for it is of the same family of processes and more
+writes deep, is not held back: the first would wait for it.
 """
 
 from __future__ import annotations
@@ -61,15 +61,20 @@ class Flight(Reply):
     """A payload that was sent on; its answer passes by here. Those that came meanwhile and are
     equal to it wait."""
 
-    __slots__ = ("cache", "key", "process", "waiting")
+    __slots__ = ("cache", "hops", "key", "process", "waiting")
 
     def __init__(self, cache: Cache, key: bytes, packet: Packet) -> None:
         above, place = packet.take()
         super().__init__(1, above, place)
         self.cache, self.key, self.process = cache, key, packet.process
+        self.hops = packet.hops
         self.waiting: list[Packet] = []
         packet.reply, packet.place = self, 0
         packet.process.open.add(packet)
+
+    def may_lead_to(self, packet: Packet) -> bool:
+        """Whether the packet may descend from the one that was sent on."""
+        return packet.hops > self.hops and _root(packet.process) is _root(self.process)
 
     def passes(self, answer: Any) -> bool:
         self.cache.landed(self, answer)
@@ -115,7 +120,7 @@ class Cache(Node[CacheSpec]):
             packet.answer(kept.answer)
             return
         flight = self.flights.get(key)
-        if flight is None or _related(packet.process, flight.process):
+        if flight is None or flight.may_lead_to(packet):
             self.begin(key, packet)
         else:
             self.guarded(1)  # in flight here until it is answered
@@ -183,11 +188,6 @@ def key_of(payload: Any) -> bytes | None:
         return None
     # A short one stands for itself, and is no digest: that is longer.
     return encoded if len(encoded) < DIGEST else blake2b(encoded, digest_size=DIGEST).digest()
-
-
-def _related(one: Process, other: Process) -> bool:
-    """Whether two processes are of one family."""
-    return _root(one) is _root(other)
 
 
 def _root(process: Process) -> Process:

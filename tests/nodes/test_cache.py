@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from greenflow.document import read
 from greenflow.errors import InvalidArgument, ProcessExited, SpecInvalid
-from greenflow.node import Context, Node, node
+from greenflow.node import Answer, Context, Node, node
 from greenflow.nodes.cache import Flight, key_of
 from greenflow.runtime import Runtime
 from greenflow.scheme import Scheme
@@ -331,8 +331,59 @@ def test_one_that_waits_may_exit() -> None:
         assert caching.in_flight == 0
 
 
-def test_a_process_does_not_wait_for_itself() -> None:
-    """A cycle through the cache, and equal elements of one list."""
+def test_equal_elements_of_a_list_are_sent_once() -> None:
+    with flow(cache() + "- {kind: loop, name: l, links: {out: {name: a}}}") as running:
+        gate = running.probes.gates["b"] = Event()
+        call = gevent.spawn(running.call, "l", [1, 1, 2, 1])
+        waiting(running, 2)
+        gate.set()
+        assert call.get() == [1, 1, 2, 1]
+        assert running.probes.of("b") == [1, 2]
+
+
+def test_a_child_that_is_deeper_is_not_held_back() -> None:
+    """It might descend from the first one, though here it does not."""
+    with flow(
+        cache()
+        + """
+- {kind: probe, name: start, links: {out: [{name: a}, {name: f}]}}
+- {kind: fork, name: f, links: {out: {name: again}}}
+- {kind: probe, name: again, links: {out: {name: a}}}
+"""
+    ) as running:
+        gate = running.probes.gates["b"] = Event()
+        call = gevent.spawn(running.call, "start", 1)
+        until(lambda: len(running.probes.of("b")) == 2)
+        gate.set()
+        assert call.get() == 1
+
+
+@pytest.mark.parametrize("between", ["try", "retry", "loop"])
+def test_a_packet_does_not_wait_for_one_that_waits_for_it(between: str) -> None:
+    """The very payload that was sent on comes again, and then no more."""
+
+    class Twice(Node[Spec]):
+        kind = "twice"
+        times = 0
+
+        def handle(self, ctx: Context, payload: Any) -> Any:
+            self.times += 1
+            return payload if self.times == 1 else Answer("done")
+
+    scheme = Scheme.installed()
+    scheme.register(Twice)
+    specs = [
+        {"kind": "cache", "name": "a", "links": {"out": [{"name": "twice"}]}},
+        {"kind": "twice", "name": "twice", "links": {"out": [{"name": "between"}]}},
+        {"kind": between, "name": "between", "links": {"out": [{"name": "a"}]}},
+    ]
+    with Runtime("memory://", specs=specs, scheme=scheme) as runtime:
+        assert runtime.call("a", 1, timeout=10) == "done"
+        assert runtime.call("a", 1) == "done"
+
+
+def test_a_cycle_through_the_cache() -> None:
+    """Each time round with a smaller payload; equal elements of one list wait for each other."""
     with flow("""
 - {kind: cache, name: a, links: {out: {name: again}}}
 - kind: if
