@@ -6,8 +6,9 @@ Lives here: the public names, nothing else. They are imported when they are firs
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from greenflow import lazy
 
 if TYPE_CHECKING:
     from greenflow.config import Settings
@@ -37,24 +38,21 @@ __all__ = [
     "enter",
 ]
 
-_MODULES = {
-    "NOTHING": "packet",
-    "Context": "node",
-    "Fault": "packet",
-    "GreenflowError": "errors",
-    "Local": "local",
-    "Node": "node",
-    "Runtime": "runtime",
-    "Scheme": "scheme",
-    "Settings": "config",
-    "Source": "source",
-    "Spec": "spec",
-    "current": "process",
-    "enter": "local",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__ = lazy.names(
+    __name__,
+    {
+        "NOTHING": "packet",
+        "Context": "node",
+        "Fault": "packet",
+        "GreenflowError": "errors",
+        "Local": "local",
+        "Node": "node",
+        "Runtime": "runtime",
+        "Scheme": "scheme",
+        "Settings": "config",
+        "Source": "source",
+        "Spec": "spec",
+        "current": "process",
+        "enter": "local",
+    },
+)

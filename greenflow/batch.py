@@ -58,6 +58,9 @@ class Entry(NamedTuple):
     document: Document
     data: dict[str, Any]
 
+    def __repr__(self) -> str:
+        return f"<Entry of {self.document!r}>"  # values are secrets
+
 
 def read_files(
     paths: Iterable[str], read: Callable[[str], list[Document]] = read_file

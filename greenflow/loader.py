@@ -73,8 +73,16 @@ class Follower(Protocol):
 class Loader:
     """Follows one namespace of a collection into a table, or into what else is kept equal to it."""
 
-    def __init__(self, table: Follower, collection: Collection, namespace: str) -> None:
+    def __init__(
+        self,
+        table: Follower,
+        collection: Collection,
+        namespace: str,
+        meanwhile: str = "workflows run on",
+    ) -> None:
+        """`meanwhile` is what the log says of a store that is away."""
         self.table, self.collection, self.namespace = table, collection, namespace
+        self._meanwhile = meanwhile
         self.connected = False
         self._feed: Feed | None = None
         self._greenlet: gevent.Greenlet[[], None] | None = None
@@ -131,7 +139,8 @@ class Loader:
         seconds = reconnect.next()
         if self.connected:
             _log.warning(
-                "the store is away, workflows run on: %s",
+                "the store is away, %s: %s",
+                self._meanwhile,
                 error,
                 extra={"namespace": self.namespace},
             )

@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, TextIO
 
-from greenflow.secret import MASK, conceal
+from greenflow.secret import MASK, conceal, concealed
 
 #: What a setting `log.level` may say, and the level of logging it stands for.
 LEVELS = {
@@ -226,8 +226,10 @@ def _catch_hub_errors() -> None:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        error = kind() if error is None else error
-        logger.error("uncaught error in %s", _name(context), exc_info=(kind, error, trace or None))
+        error = concealed(kind() if error is None else error)
+        logger.error(
+            "uncaught error in %s", _name(context), exc_info=(type(error), error, trace or None)
+        )
 
     hub: Any = get_hub()
     hub.print_exception = log_error

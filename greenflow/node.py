@@ -12,9 +12,9 @@ returns goes to `error` too, and keeps the node it arose in.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import AbstractContextManager
-from functools import partial
+from functools import cached_property, partial
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar, get_args
 
@@ -24,7 +24,7 @@ from greenflow.packet import NOTHING, Fault, Packet, Reply, echo
 from greenflow.port import ERROR, InPort, OutPort, canonical, parse
 from greenflow.process import RUNNING, Process, Reader
 from greenflow.seal import Keys
-from greenflow.secret import concealed
+from greenflow.secret import conceal, concealed
 from greenflow.spec import Spec
 from greenflow.value import adopt, copy
 from greenflow.values import Bindings, Values
@@ -78,13 +78,18 @@ class Services:
         self.namespace, self.settings, self.compiler = namespace, settings, compiler
         self.clock = clock
         self.listens = listens  # whether listeners open sockets
-        self.values = Values(namespace, settings.environment, Keys(settings.values.key))
         # Whether a node of this runtime wants requests as they came (listener.Received). Few do,
         # and keeping them costs every request something.
         self.keeps_requests = False
         self.processes: set[Process] = set()  # every live process without a parent
         self.operations: dict[str, Callable[..., Any]] = {}  # what `syscall` may call, by opcode
         self._shared: dict[object, tuple[Any, Callable[[Any], object]]] = {}
+
+    @cached_property
+    def values(self) -> Values:
+        """The values of the namespace. Raises KeyInvalid for what is no key in the settings."""
+        settings = self.settings
+        return Values(self.namespace, settings.environment, Keys(settings.values.key))
 
     def share(self, key: object, make: Callable[[], T], close: Callable[[T], object]) -> T:
         """One thing for all nodes of the runtime, made at first use, closed when the runtime
@@ -196,6 +201,11 @@ class Node(Generic[S]):
     def close(self) -> None:
         """After the last packet."""
 
+    def parts(self, document: Mapping[str, Any]) -> Iterable[tuple[Node[Any], Mapping[str, Any]]]:
+        """Its sub-nodes in the order they are loaded, then itself, each with its document; given
+        the node's own."""
+        return ((self, document),)
+
     def handle(self, ctx: Context, payload: Any) -> Any:
         """Handle one packet."""
         return payload
@@ -230,14 +240,17 @@ class Node(Generic[S]):
             port = self.out_ports[name]
         return port
 
-    def link(self, port: str, entries: tuple[InPort, ...]) -> None:
-        """Let an out port lead to these in ports, and nowhere else. Raises LookupError."""
+    def link(
+        self, port: str, entries: tuple[InPort, ...], counted: tuple[InPort, ...] | None = None
+    ) -> None:
+        """Let an out port lead to these in ports, and nowhere else. All of them count it as a link,
+        or those `counted`. Raises LookupError."""
         out = self.output(port)
-        for entry in out.links:
+        for entry in out.counted:
             entry.linked -= 1
-        for entry in entries:
+        out.links, out.counted = entries, entries if counted is None else counted
+        for entry in out.counted:
             entry.linked += 1
-        out.links = entries
 
     def entrances(self) -> Iterable[InPort]:
         """Every in port that a link may lead to."""
@@ -441,7 +454,7 @@ class Context:
 
     def log_line(self, text: str) -> None:
         """Log what the code of a snippet prints."""
-        self.log.info("%s", text)
+        self.log.info("%s", conceal(text))
 
     def to(self, port: str, value: Any) -> Send:
         """For a handler to return or yield: this value leaves by that port. Raises LookupError."""

@@ -1,8 +1,8 @@
 """What a change would do to the symbol table, worked out before anything is touched.
 
 Lives here: Plan. It compiles the new versions, finds which symbols would be active, refuses what
-would make an active symbol inactive, opens what is new, and puts the hooks in order. It may block,
-and leaves the table as it is; table.py carries it out.
+would make an active symbol inactive, puts the hooks in order, and has what is new opened
+(opening.py). It may block, and leaves the table as it is; table.py carries it out.
 
 A symbol is active when it is compiled and every link leads to an in port of an active symbol; a
 cycle is active together. That is the greatest set with this property, found from the changed
@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import gevent
 
 from greenflow import secret
+from greenflow.opening import Opening
 from greenflow.source import Source
-from greenflow.symbol import Key, Symbol, Version, key_of
+from greenflow.symbol import STARTED, Key, Symbol, Version, key_of
 
 if TYPE_CHECKING:
     from greenflow.table import Table
@@ -31,7 +32,9 @@ Documents = Mapping[str, tuple[Mapping[str, Any], int] | None]
 
 class Plan:
     """One change of a table. `values` are the values that changed; `dirty` are ids to look at again
-    though their documents are the same."""
+    though their documents are the same; `back` are old versions, still loaded, to run again in the
+    place of what failed to load.
+    """
 
     def __init__(
         self,
@@ -40,8 +43,11 @@ class Plan:
         retry: bool = False,
         dirty: Iterable[str] = (),
         values: Values = (),
+        back: Mapping[str, Version] | None = None,
     ) -> None:
         self.table, self.documents, self.retry, self.values = table, documents, retry, values
+        self.back = back or {}
+        self.failed: dict[str, Version] = {}  # what failed to load where `back` runs again
         self.dirty = {id for id in dirty if id in table.symbols}
         self.removed = {id for id in documents if documents[id] is None and id in table.symbols}
         self.accepted: dict[str, Version] = {}
@@ -50,16 +56,17 @@ class Plan:
         self.load: list[Version] = []  # inner to outer
         self.unload: list[Version] = []  # outer to inner
         self.gone: list[Version] = []  # the old versions that are replaced or removed
+        self.dropped: list[Version] = []  # those that never ran, and were told `init`
         self.relink: dict[tuple[Version, str], None] = {}  # out ports that may lead elsewhere now
         self._candidates: dict[str, Version] = {}
+        self._compiled = 0
         self._inevitable: set[str] = set()  # the old version would be inactive just as well
         self._tried_twice: set[str] = set()
         self._readmitted = ""
         self._blamed: dict[str, str] = {}  # for an inactive id, the one downstream it waits for
         self._names: dict[str, str] = {}  # what the change adds
         self._lost_names: set[str] = set()
-        self._prepared: dict[Version, None] = {}
-        self._retiring: list[Version] = []
+        self._opening = Opening(self)
 
     def _replaced(self) -> list[Version]:
         """The old versions that the change replaces or removes, as far as it is worked out."""
@@ -85,12 +92,12 @@ class Plan:
                 symbol = symbols.get(id)
                 if symbol is None or symbol.revision != entry[1]:
                     self._compile(symbol, *entry)
-                    if len(self._candidates) % COMPILES_A_TURN == 0:
-                        gevent.sleep(1e-9)  # with 0 seconds timers and sockets would wait
+                    self._let_others_run()
         if self.retry:
             for id in self.table.failed():
-                if id not in self.documents:
-                    failed = symbols[id].pending or symbols[id].version
+                failed = symbols[id].pending or symbols[id].version
+                told = failed.telling is not None and failed.error is None
+                if id not in self.documents and not told:
                     self._compile(None, failed.document, failed.revision)
         for version in self.table.bound_to(self.values):
             symbol = symbols.get(version.id)
@@ -101,6 +108,15 @@ class Plan:
                 and version.id not in self.removed
             ):
                 self._compile(symbol, version.document, version.revision)
+                self._let_others_run()
+        for id, old in self.back.items():
+            self.failed[id] = failed = symbols[id].version
+            failed.refusal = f"revision {failed.revision} does not run: {failed.fault}"
+            self._candidates[id] = old
+        for id in self.dirty:
+            pending = symbols[id].pending
+            if pending is not None and pending.node is not None and id not in self.documents:
+                self._candidates.setdefault(id, pending)
         for key in list(self._changed_keys(self._candidates)):
             for version, _ in self.table.referrers.get(key, ()):
                 symbol = symbols.get(version.id)
@@ -108,6 +124,11 @@ class Plan:
                     continue
                 if symbol.pending is version and version.node is not None:
                     self._candidates.setdefault(version.id, version)
+
+    def _let_others_run(self) -> None:
+        self._compiled += 1
+        if self._compiled % COMPILES_A_TURN == 0:
+            gevent.sleep(1e-9)  # with 0 seconds timers and sockets would wait
 
     def _compile(self, symbol: Symbol | None, document: Mapping[str, Any], revision: int) -> None:
         version = Version(document, revision)
@@ -125,7 +146,7 @@ class Plan:
                     old.document, old.revision = document, revision
                     secret.release(version.secrets)
                     if symbol.pending is not None:
-                        self.table.forget(symbol.pending)
+                        self._discard(symbol.pending)
                         symbol.pending = None
                     self.dirty.add(version.id)
                     return
@@ -163,7 +184,10 @@ class Plan:
             self._refuse(version, self.outcome[id][1])
         if losing:
             return False
-        return not self._readmit() and self._open_all()
+        if self._readmit():
+            return False
+        self._order_hooks()
+        return self._opening.open([*self._replaced(), *self.unload])
 
     def _readmit(self) -> bool:
         """Give refused versions another chance: where the old one would be inactive just as well,
@@ -206,6 +230,8 @@ class Plan:
 
     def _refused(self, id: str) -> Version | None:
         """The newer version of that id that does not run after the change."""
+        if id in self.back:
+            return self.failed[id]
         if id in self.accepted or id in self.refused:
             return self.refused.get(id)
         symbol = self.table.symbols.get(id)
@@ -219,7 +245,7 @@ class Plan:
         replaced = self._replaced()
         self._lost_names = {v.name for v in replaced if v.name and names.get(v.name) == v.id}
 
-    def _view(self, id: str) -> Version | None:
+    def view(self, id: str) -> Version | None:
         """The version of that id after the change."""
         version = self.accepted.get(id)
         if version is None and id not in self.removed:
@@ -227,7 +253,7 @@ class Plan:
             version = None if symbol is None else symbol.version
         return version
 
-    def _target(self, key: Key) -> str | None:
+    def target(self, key: Key) -> str | None:
         """The id that a link with this key leads to after the change."""
         what, called = key
         if what == "id":
@@ -253,7 +279,7 @@ class Plan:
             keys = (("id", id), ("name", version.name))
         for key in keys:
             for referrer, port in self.table.referrers.get(key, ()):
-                if self._view(referrer.id) is referrer:
+                if self.view(referrer.id) is referrer:
                     yield referrer, port
 
     def _activity(self) -> dict[str, tuple[bool, str]]:
@@ -263,7 +289,7 @@ class Plan:
         start |= dict.fromkeys(id for id in self.dirty if id not in self.removed)
         for key in self._changed_keys(self.accepted):
             for referrer, port in self.table.referrers.get(key, ()):
-                if self._view(referrer.id) is referrer:
+                if self.view(referrer.id) is referrer:
                     start[referrer.id] = None
                     suspects.setdefault(referrer.id, set()).add(port)
         self._blamed.clear()
@@ -272,7 +298,7 @@ class Plan:
         stack = list(start)
         while stack:
             id = stack.pop()
-            version = self._view(id)
+            version = self.view(id)
             if id not in assumed and version is not None:
                 assumed[id] = True
                 for referrer, _ in self._referrers(id, version):
@@ -285,7 +311,7 @@ class Plan:
         queue = list(assumed)
         while queue:
             id = queue.pop()
-            version = self._view(id)
+            version = self.view(id)
             if version is None or assumed.get(id) is False:
                 continue
             partly = self._is_active(id) and id not in self.accepted and id not in self.dirty
@@ -307,12 +333,14 @@ class Plan:
         """Why a version cannot be active, or nothing; `ports` limits what is looked at."""
         if version.error is not None:
             return version.fault
+        if version.waiting:
+            return "init: not answered yet"
         for port, link in version.links():
             if ports is not None and port not in ports:
                 continue
             called = link.id or link.name
-            id = self._target(key_of(link))
-            target = None if id is None else self._view(id)
+            id = self.target(key_of(link))
+            target = None if id is None else self.view(id)
             if id is None or target is None:
                 namespace = self.table.services.namespace
                 return f"links.{port}: no node {called!r} in namespace {namespace!r}"
@@ -323,63 +351,37 @@ class Plan:
                 return f"links.{port}: node {called!r} is inactive"
         return ""
 
-    # -- opening -------------------------------------------------------------------------------
-
-    def _open_all(self) -> bool:
-        """Open what is new and prepare the sources; False if one of them fails."""
-        self._order_hooks()
-        for version in self._retiring:
-            assert version.node is not None
-            version.node.retiring = False
-        self._retiring = [v for v in (*self._replaced(), *self.unload) if v.node is not None]
-        for version in self._retiring:
-            assert version.node is not None
-            version.node.retiring = True
-        loaded = set(self.load)
-        for version in list(self._prepared):
-            if version not in loaded:
-                self._abandon(version)
-        for version in self.load:
-            node = version.node
-            assert node is not None
-            try:
-                if not version.opened:
-                    node.open()
-                    version.opened = True
-                if isinstance(node, Source) and version not in self._prepared:
-                    node.prepare()
-                    self._prepared[version] = None
-            except Exception as error:
-                version.error = error
-                return False
-        return True
-
-    def _abandon(self, version: Version) -> None:
-        del self._prepared[version]
-        if isinstance(version.node, Source):
-            version.node.abandon()
+    # -- hooks ---------------------------------------------------------------------------------
 
     def _order_hooks(self) -> None:
         symbols = self.table.symbols
-        loads, unloads = {}, {}
+        loads, unloads, undone = {}, {}, []
         for id, (active, _) in self.outcome.items():
-            version, symbol = self._view(id), symbols.get(id)
+            version, symbol = self.view(id), symbols.get(id)
             if active and version is not None and (id in self.accepted or not self._is_active(id)):
-                loads[id] = version
-            if symbol is not None and symbol.active and (id in self.accepted or not active):
+                if version.reached < STARTED:
+                    loads[id] = version
+            elif version is not None and version.reached and id in self.accepted:
+                undone.append(version)
+            if (
+                symbol is not None
+                and symbol.version.reached
+                and (id in self.accepted or not active)
+            ):
                 unloads[id] = symbol.version
         for id in self.removed:
-            if symbols[id].active:
+            if symbols[id].version.reached:
                 unloads[id] = symbols[id].version
-        inner_first = self._inner_first(loads, self._target)
+        inner_first = self._inner_first(loads, self.target)
         self.load = sorted(inner_first, key=lambda version: isinstance(version.node, Source))
         names = self.table.names
         outer_first = self._inner_first(
             unloads, lambda key: key[1] if key[0] == "id" else names.get(key[1])
         )[::-1]
-        self.unload = sorted(outer_first, key=lambda v: not isinstance(v.node, Source))
+        self.unload = sorted(outer_first, key=lambda v: not isinstance(v.node, Source)) + undone
 
-    def _inner_first(self, versions: dict[str, Version], target: Any) -> list[Version]:
+    @staticmethod
+    def _inner_first(versions: dict[str, Version], target: Any) -> list[Version]:
         """What is linked to before what links to it; a cycle in any order. A loop, no recursion."""
         order: list[Version] = []
         seen: set[str] = set()
@@ -402,26 +404,24 @@ class Plan:
 
     def _tidy(self) -> None:
         """Let go of what was opened for nothing, and of versions that are out of date."""
-        loaded = set(self.load)
-        for version in list(self._prepared):
-            if version not in loaded:
-                self._abandon(version)
-        for version in self.refused.values():
-            if version.opened and version.node is not None:
-                version.node.close()
-                version.opened = False
         for id in (*self._candidates, *self.removed, *self.dirty):
             symbol = self.table.symbols.get(id)
             if symbol is not None and symbol.pending not in (None, self._candidates.get(id)):
                 assert symbol.pending is not None
-                self.table.forget(symbol.pending)
+                self._discard(symbol.pending)
         self.gone = self._replaced()
-        gone = set(self.gone)
-        for version in self._retiring:
-            assert version.node is not None
-            version.node.retiring = version in gone
+        self._opening.tidy()
         for version in self.accepted.values():
             if version.spec is not None:
                 self.relink.update(((version, port), None) for port in version.spec.links)
         for key in self._changed_keys(self.accepted):
             self.relink.update(self.table.referrers.get(key, {}))
+        for version, port in self._opening.early:
+            if self.view(version.id) is version:
+                self.relink[version, port] = None
+
+    def _discard(self, version: Version) -> None:
+        """A version that was refused is out of date."""
+        self.table.forget(version)
+        if version.telling is not None:
+            self.dropped.append(version)

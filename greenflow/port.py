@@ -68,9 +68,13 @@ class InPort:
 
 
 class OutPort:
-    """Where packets leave a node: to every in-port of `links`, in that order."""
+    """Where packets leave a node: to every in-port of `links`, in that order.
 
-    __slots__ = ("links",)
+    `counted` are those in whose `linked` it counts.
+    """
+
+    __slots__ = ("counted", "links")
 
     def __init__(self) -> None:
         self.links: tuple[InPort, ...] = ()  # replaced whole, never changed in place
+        self.counted: tuple[InPort, ...] = ()

@@ -117,17 +117,19 @@ class Runtime:
 
     # -- starting and stopping -----------------------------------------------------------------
 
-    def start(self) -> None:
+    def start(self, *, wait: bool = True) -> None:
         """Open the store, load every spec, and run. A bad spec stops no other; `status` tells.
+
+        With `wait`, workflows at `init` and `active` are waited for, up to the grace.
 
         Raises StoreUnavailable; SpecInvalid for the specs handed in; Inactive in an OS process that
         was forked while it ran.
         """
-        self._start_on(self._settled(again=True))
+        self._start_on(self._settled(again=True), wait)
 
-    def _start_on(self, home: Home) -> None:
+    def _start_on(self, home: Home, wait: bool = True) -> None:
         try:
-            home.run(self._start, home)
+            home.run(self._start, home, wait)
         except BaseException:
             if self._home is not home:
                 home.join()
@@ -146,12 +148,15 @@ class Runtime:
                 home = self._home
         return home
 
-    def _start(self, home: Home) -> None:
+    def _start(self, home: Home, wait: bool) -> None:
         with home.changing:
             if self._home is not home:  # stopped meanwhile
                 raise Inactive(STOPPED)
             if self._loader is None and self._services is None:
                 self._open()
+            table = self._table
+        if wait and table is not None:
+            table.settle()
 
     def _open(self) -> None:
         patching.check()
@@ -172,7 +177,9 @@ class Runtime:
             if self._specs is not None:
                 self._operations().apply(self._specs)
             values.changed = self._on_values
-            self._values_loader = Loader(values, self._opened.values, self.namespace)
+            self._values_loader = Loader(
+                values, self._opened.values, self.namespace, "values stay as they are"
+            )
             self._values_loader.start()  # specs are bound to them
             loader = Loader(self._table, self._opened.specs, self.namespace)
             loader.start()
@@ -276,7 +283,11 @@ class Runtime:
             one_less.wait(left)
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.stop()  # it may have been interrupted while it waited
+            raise
         return self
 
     def __exit__(
@@ -392,6 +403,20 @@ class Runtime:
 
     def _all_listeners(self) -> dict[str, Listener]:
         return {} if self._services is None else listeners(self._services)
+
+    def apply_values(self, values: Any) -> list[Record]:
+        """Store a value, or a list of them, in place of those with their id or name; the specs that
+        are bound to them are loaded again soon after. From any thread.
+
+        Raises SpecInvalid, DuplicateSpec, InvalidArgument and StoreUnavailable.
+        """
+        return self.run(self._apply_values, values)
+
+    def _apply_values(self, values: Any) -> list[Record]:
+        if self._opened is None:
+            raise Inactive("the runtime is not started")
+        keys = self._running()[1].values.keys
+        return apply_values(self._opened.values, values, self.namespace, keys)
 
     @property
     def operations(self) -> Operations:

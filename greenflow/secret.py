@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import _thread
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -29,6 +30,11 @@ MASK = "***"
 
 #: Characters of the shortest text that is concealed.
 SHORTEST = 6
+
+#: Characters of the longest one, and the most lines of a text that are concealed each by itself: a
+#: value may be a page or a table, and every text that is shown is searched for all of them. A chain
+#: of certificates has some hundred lines.
+LONGEST, MOST_LINES = 65_536, 1_000
 
 # Attributes in which errors of the standard library keep what their message is made of.
 _PARTS = ("filename", "filename2", "strerror", "msg", "text", "name", "path", "reason")
@@ -48,8 +54,20 @@ def _native_lock() -> _thread.LockType:
 
 # Nothing switches under it.
 _lock = _native_lock()
+
+
+def _forked() -> None:
+    """In the child of a fork, where no other thread is left that could give the lock back."""
+    global _lock
+    _lock = _native_lock()
+
+
+os.register_at_fork(after_in_child=_forked)
+
 _held: Counter[str] = Counter()
-_forms: tuple[str, ...] = ()  # longest first: one may be part of another
+_looks: dict[str, frozenset[str]] = {}  # how each of them may look
+_forms: tuple[str, ...] = ()  # all of those, longest first: one may be part of another
+_stale = False  # made again when it is asked for: many secrets may be held at once
 
 
 class Concealed(GreenflowError):
@@ -62,23 +80,27 @@ class Concealed(GreenflowError):
 
 def hold(texts: Iterable[str]) -> frozenset[str]:
     """Conceal these from now on, until what is returned is released as often as it was held."""
+    global _stale
     found = frozenset(text for text in texts if len(text.strip()) >= SHORTEST)
     if found:
         with _lock:
+            for text in found - _held.keys():
+                _looks[text] = frozenset(form for form in _all_looks(text) if len(form) >= SHORTEST)
+                _stale = True
             _held.update(found)
-            _refresh()
     return found
 
 
 def release(held: frozenset[str]) -> None:
     """Undo one `hold`."""
+    global _stale
     if held:
         with _lock:
             _held.subtract(held)
             for text in held:
                 if _held[text] <= 0:
-                    del _held[text]
-            _refresh()
+                    del _held[text], _looks[text]
+                    _stale = True
 
 
 def held() -> int:
@@ -102,7 +124,7 @@ def strings(value: Any) -> Iterator[str]:
 
 def conceal(text: str) -> str:
     """The text with every secret that is known in it replaced by `***`."""
-    for form in _forms:
+    for form in _known():
         if form in text:
             text = text.replace(form, MASK)
     return text
@@ -113,22 +135,28 @@ def concealed(error: E) -> E | Concealed:
 
     An error whose texts cannot be changed is replaced by one with its message, status and cause.
     """
-    return cast("E | Concealed", _concealed(error, set())) if _forms else error
+    return cast("E | Concealed", _concealed(error, set())) if _held else error
 
 
-def _refresh() -> None:
-    """Under the lock."""
-    global _forms
-    forms = {form for text in _held for form in _looks(text) if len(form) >= SHORTEST}
-    _forms = tuple(sorted(forms, key=len, reverse=True))
+def _known() -> tuple[str, ...]:
+    """All that is to be concealed, longest first."""
+    global _forms, _stale
+    if _stale:
+        with _lock:
+            _forms = tuple(sorted(frozenset().union(*_looks.values()), key=len, reverse=True))
+            _stale = False
+    return _forms
 
 
-def _looks(text: str) -> Iterator[str]:
+def _all_looks(text: str) -> Iterator[str]:
     """How a text may look in another one."""
-    lines = text.strip().splitlines()
+    whole = text.strip()
+    lines = whole.splitlines()[:MOST_LINES]
     # The first and last line of a PEM file are no secret.
     parts = [line.strip() for line in lines if not line.startswith("-----")] if lines[1:] else []
-    for part in (text.strip(), *parts):
+    for part in (whole, *parts):
+        if len(part) > LONGEST:
+            continue
         yield part
         yield repr(part)[1:-1]
         yield json.dumps(part)[1:-1]
@@ -187,4 +215,4 @@ def _notes(error: BaseException) -> list[str]:
 
 
 def _shows(text: str) -> bool:
-    return any(form in text for form in _forms)
+    return any(form in text for form in _known())

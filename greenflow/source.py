@@ -15,6 +15,7 @@ from greenflow.node import Node, S, describe
 from greenflow.packet import NOTHING, Fault
 from greenflow.port import OutPort
 from greenflow.process import RUNNING, Process
+from greenflow.secret import conceal
 
 _log = logging.getLogger("greenflow.node")
 
@@ -113,4 +114,5 @@ def log_unhandled(node: Node[Any], process: Process, error: BaseException) -> No
         seen.add(id(cause))
         chain.append(f"{type(cause).__name__}: {noted(cause)}")
         cause = cause.__cause__
-    _log.error("unhandled error: %s", ", because of ".join(chain), extra=describe(node, process))
+    text = conceal(", because of ".join(chain))  # a program may log in its own way
+    _log.error("unhandled error: %s", text, extra=describe(node, process))

@@ -30,8 +30,8 @@ from msgspec import Meta, Struct
 
 from greenflow.duration import parse_duration
 from greenflow.errors import SpecFault, SpecInvalid
+from greenflow.log import redact
 from greenflow.port import canonical
-from greenflow.secret import conceal
 from greenflow.template import Deferred, Scope
 
 D = TypeVar("D")
@@ -94,7 +94,7 @@ class Spec(Struct, kw_only=True, forbid_unknown_fields=True):
             raise ValueError("name must not be empty; leave it out")
 
     def __repr__(self) -> str:
-        return conceal(super().__repr__())
+        return redact(super().__repr__())
 
 
 COMMON = frozenset(field.name for field in msgspec.structs.fields(Spec))

@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from greenflow.lifecycle import Part, Telling, told
 from greenflow.secret import conceal
 
 if TYPE_CHECKING:
     from greenflow.node import Node
     from greenflow.port import InPort
     from greenflow.spec import Link, Spec
+
+# How far a version was loaded: `init` answered, its source started, `active` answered.
+UNLOADED, INITIALISED, STARTED, LOADED = range(4)
 
 Key = tuple[str, str]  # ("id", ...) or ("name", ...): what a link calls its target
 
@@ -31,10 +35,12 @@ class Version:
         "name",
         "node",
         "opened",
+        "reached",
         "refusal",
         "revision",
         "secrets",
         "spec",
+        "telling",
     )
 
     def __init__(self, document: Mapping[str, Any], revision: int) -> None:
@@ -46,6 +52,8 @@ class Version:
         self.opened = False
         self.entries: dict[str, list[InPort | None]] = {}  # what each link leads to, by out port
         self.error: Exception | None = None
+        self.reached = UNLOADED
+        self.telling: Telling | None = None  # what it was told last, of `init` and `active`
         self.refusal = ""  # why it does not run in the place of the older one
         self.bound: frozenset[tuple[str, str]] = frozenset()  # the values it was rendered with
         self.secrets: frozenset[str] = frozenset()  # what was rendered into it, held in secret.py
@@ -61,6 +69,17 @@ class Version:
     def fault(self) -> str:
         """Why it cannot run, or nothing; without the secrets that may be in the error."""
         return "" if self.error is None else conceal(str(self.error))
+
+    @property
+    def waiting(self) -> bool:
+        """Whether its `init` is under way."""
+        return self.reached == UNLOADED and self.telling is not None and not self.telling.answered
+
+    def told(self, port: str) -> list[Part]:
+        """Who of it is told at a port of the lifecycle: nobody, if nothing is linked there."""
+        if self.node is None or not self.opened:
+            return []
+        return told(self.node, self.document, port)
 
     def __repr__(self) -> str:
         return f"<Version {self.revision} of {self.name or self.id}>"

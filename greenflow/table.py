@@ -6,12 +6,16 @@ worked out in plan.py, before anything is touched. No store is known here.
 A change is compiled and planned while the old nodes serve; the swap itself is one stretch in which
 no other greenlet runs. Then the load hooks run inner to outer, the unload hooks of what was
 replaced outer to inner, and the old nodes drain and close. One change at a time.
+
+Workflows at the ports of the lifecycle are waited for, but only for a moment: what takes longer is
+seen to its end by greenlets of the table's, and no other change waits for it.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +25,21 @@ from gevent.lock import RLock
 
 from greenflow import secret
 from greenflow.errors import GreenflowError, Inactive
+from greenflow.lifecycle import ACTIVE, DEACTIVE, DEINIT, INIT, PATIENCE, Telling
 from greenflow.node import Node, Services, describe
-from greenflow.packet import Fault
 from greenflow.plan import Plan
 from greenflow.port import InPort
 from greenflow.source import Run, Source
-from greenflow.symbol import Key, Symbol, Version, key_of
+from greenflow.symbol import (
+    INITIALISED,
+    LOADED,
+    STARTED,
+    UNLOADED,
+    Key,
+    Symbol,
+    Version,
+    key_of,
+)
 
 if TYPE_CHECKING:
     from greenflow.spec import Link
@@ -48,6 +61,9 @@ class Table:
         self._retired: dict[Version, float] = {}  # when the grace of each is over, by monotonic()
         self._emptied = Event()  # something retired fell idle
         self._drainer: gevent.Greenlet[[], None] | None = None
+        # What no change waits for any more: tellings, and the unloading of versions.
+        self._awaited: set[Telling] = set()
+        self._unloading: set[gevent.Greenlet[..., None]] = set()
 
     # -- asking --------------------------------------------------------------------------------
 
@@ -92,16 +108,24 @@ class Table:
         changed; what is rendered as before stays as it is.
         """
         with self._lock:
-            plan = Plan(self, documents, retry, values=values)
-            if plan.make():
-                self._swap(plan)
-                self._run_hooks(plan)
+            self._carry_out(Plan(self, documents, retry, values=values))
+
+    def settle(self) -> None:
+        """Wait until every `init` and `active` has been answered."""
+        while self._awaited:
+            gevent.joinall([telling.greenlet for telling in self._awaited], count=1)
 
     def close(self) -> None:
         """Unload and close everything, outer to inner; what is under way gets the grace."""
         self.change(dict.fromkeys(self.symbols))
+        gevent.joinall([*self._unloading, *(telling.greenlet for telling in self._awaited)])
         if self._drainer is not None:
             self._drainer.join()
+
+    def _carry_out(self, plan: Plan) -> None:
+        if plan.make():
+            self._swap(plan)
+            self._run_hooks(plan)
 
     def _swap(self, plan: Plan) -> None:
         """Make the plan true. No other greenlet runs in here."""
@@ -122,8 +146,11 @@ class Table:
             symbol.version, symbol.pending = version, None
             if version.name is not None:
                 self.names[version.name] = version.id
-        for id, version in plan.refused.items():
+        for id, version in (*plan.refused.items(), *plan.failed.items()):
             self.symbols[id].pending = version
+        for version in plan.back.values():
+            del self._retired[version]
+        self._retired |= dict.fromkeys(plan.dropped, deadline)
         for id, (active, reason) in plan.outcome.items():
             symbol = self.symbols[id]
             if reason and reason != symbol.reason:
@@ -157,7 +184,10 @@ class Table:
             entry = None if node is None else node.input(link.port)
             if entry is not None or version not in self._retired:
                 entries[place] = entry
-        version.node.link(port, tuple(entry for entry in entries if entry is not None))
+        found = tuple(entry for entry in entries if entry is not None)
+        symbol = self.symbols.get(version.id)
+        runs = version in self._retired or (symbol is not None and symbol.version is version)
+        version.node.link(port, found, None if runs else ())
 
     def refer(self, version: Version) -> None:
         """Keep in mind what the version links to."""
@@ -188,23 +218,31 @@ class Table:
     # -- hooks ---------------------------------------------------------------------------------
 
     def _run_hooks(self, plan: Plan) -> None:
-        failed = []
+        until, failed = monotonic() + PATIENCE, {}
         for version in plan.load:
             try:
-                self._load(version)
+                self._load(version, until)
             except Exception as error:
                 version.error = error
-                failed.append(version.id)
-        for version in plan.unload:
-            self._unload(version)
-        if plan.gone:
-            self._retire(plan.gone)
+                failed[version.id] = version
+        unload, gone = plan.unload, [*plan.gone, *plan.dropped]
         if failed:
-            # What could not start takes its upstream down; nothing is compiled again.
-            again = Plan(self, {}, dirty=failed)
-            if again.make():
-                self._swap(again)
-                self._run_hooks(again)
+            # What could not start takes its upstream down, or makes way for the old version, which
+            # was not unloaded yet; nothing is compiled again.
+            back = {v.id: v for v in unload if v.id in failed and self._may_return(v)}
+            self._carry_out(Plan(self, {}, dirty=failed, back=back))
+            runs = {self.symbols[id].version for id in back}
+            gone = [version for version in gone if version not in runs]
+            unload = [v for v in unload if v not in runs or not self.symbols[v.id].active]
+        self._unload_all([*unload, *plan.dropped], gone)
+
+    def _may_return(self, version: Version) -> bool:
+        """Whether an old version, replaced a moment ago, could run again."""
+        if version.reached != LOADED or version not in self._retired:
+            return False
+        named = version.name is None or self.names.get(version.name, version.id) == version.id
+        symbols = [self.target(link) for _, link in version.links()]
+        return named and all(symbol is not None and symbol.active for symbol in symbols)
 
     def _retire(self, versions: list[Version]) -> None:
         """Let the old nodes drain: in a greenlet of the table, if any has to be waited for."""
@@ -219,42 +257,93 @@ class Table:
             self._drainer = gevent.spawn(self._drain)
         self._emptied.set()
 
-    def _load(self, version: Version) -> None:
+    def _load(self, version: Version, until: float) -> None:
         node = version.node
         assert node is not None
-        self._tell(version, "init")
+        version.reached = STARTED
         if isinstance(node, Source):
             node.start(Run(node))
-        self._tell(version, "active")
+        parts = version.told(ACTIVE)
+        if parts:
+            version.telling = Telling(parts, ACTIVE, self.services.settings.grace)
+            if not version.telling.wait(until):
+                self.await_later(version)
+                return
+            if version.telling.error is not None:
+                raise version.telling.error
+        version.reached = LOADED
 
-    def _unload(self, version: Version) -> None:
-        node = version.node
+    def await_later(self, version: Version) -> None:
+        """The plan goes on before the version answered: see to the answer when it comes."""
+        telling = version.telling
+        assert telling is not None
+        telling.then = partial(self._answered, version)
+        self._awaited.add(telling)
+
+    def _answered(self, version: Version, telling: Telling) -> None:
+        """`init` or `active` was answered after the change that told it."""
+        with self._lock:
+            self._awaited.discard(telling)
+            reached = INITIALISED if telling.port == INIT else LOADED
+            if version.telling is not telling or version.reached >= reached:
+                return  # it was unloaded meanwhile, or another change saw the answer
+            version.error = telling.error
+            if version.error is None:
+                version.reached = reached
+            if version.error is not None or telling.port == INIT:
+                self._carry_out(Plan(self, {}, dirty=[version.id]))
+
+    def _unload_all(self, versions: list[Version], gone: list[Version]) -> None:
+        """Run the unload hooks in this order, then let those that are gone drain."""
+        limit = monotonic() + self.services.settings.grace
+        for version in (*versions, *gone):
+            self._cancel(version)
+        if any(version.told(port) for version in versions for port in (DEACTIVE, DEINIT)):
+            unloading = gevent.spawn(self._unload_each, versions, gone, limit)
+            self._unloading.add(unloading)
+            unloading.rawlink(self._unloading.discard)
+            unloading.join(PATIENCE)
+        else:
+            self._unload_each(versions, gone, limit)
+
+    def _unload_each(self, versions: list[Version], gone: list[Version], limit: float) -> None:
+        for version in versions:
+            self._unload(version, limit)
+        if gone:
+            self._retire(gone)
+
+    def _cancel(self, version: Version) -> None:
+        """What the version still waits for, nobody wants to know any more."""
+        telling, version.telling = version.telling, None
+        if telling is not None:
+            self._awaited.discard(telling)
+            telling.cancel(f"node {version.name or version.id!r} was replaced or removed")
+
+    def _unload(self, version: Version, limit: float) -> None:
+        """Undo what of its loading was done."""
+        node, reached = version.node, version.reached
         assert node is not None
-        steps: list[Callable[[], object]] = [lambda: self._tell(version, "deactive")]
-        if isinstance(node, Source):
+        steps: list[Callable[[], object]] = []
+        if reached >= LOADED:
+            steps.append(partial(self._tell_end, version, DEACTIVE, limit))
+        if reached >= STARTED and isinstance(node, Source):
             steps.append(node.stop)
-        steps.append(lambda: self._tell(version, "deinit"))
+        if reached >= INITIALISED:
+            steps.append(partial(self._tell_end, version, DEINIT, limit))
         for step in steps:
             try:
                 step()
             except Exception as error:
                 _log.error("unload failed: %s", error, exc_info=error, extra=describe(node))
+        version.reached = UNLOADED
 
-    def _tell(self, version: Version, port: str) -> None:
-        """Write the spec to a port of the lifecycle; raises what is answered (BEHAVIOUR 2.8)."""
-        node = version.node
-        assert node is not None
-        if node.out_ports.get(port) is None:
-            return
-        run = Run(node)
-        process = run.begin()
-        try:
-            answer = run.ask(process, node.output(port), dict(version.document))
-            failure = process.settle(answer.error if isinstance(answer, Fault) else None)
-        finally:
-            run.end(process)
-        if failure is not None:
-            raise GreenflowError(f"{port}: {failure}") from failure
+    def _tell_end(self, version: Version, port: str, limit: float) -> None:
+        parts = version.told(port)
+        if parts:
+            telling = Telling(parts[::-1], port, max(0.0, limit - monotonic()))
+            telling.wait(limit + PATIENCE)
+            if telling.error is not None:
+                raise telling.error
 
     # -- draining ------------------------------------------------------------------------------
 
@@ -278,7 +367,7 @@ class Table:
             if version.node is not None
             for entry in version.node.entrances()
         }
-        busy = [v for v in self._retired if v.node is not None and v.node.in_flight]
+        busy = [v for v in self._retired if v.node is not None and (v.node.in_flight or v.reached)]
         reached = set(busy)
         while busy:
             for entries in busy.pop().entries.values():
@@ -312,10 +401,14 @@ class Table:
         if node is None:
             return
         node.watch_emptied(None)
-        for port in version.entries:
-            node.link(port, ())
+        self._unlink(version)
         if version.opened:
             try:
                 node.close()
             except Exception as error:
                 _log.error("close failed: %s", error, exc_info=error, extra=describe(node))
+
+    def _unlink(self, version: Version) -> None:
+        if version.node is not None and version.spec is not None:
+            for port in version.spec.links:
+                version.node.link(port, ())

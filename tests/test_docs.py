@@ -19,12 +19,8 @@ from greenflow.runtime import Runtime
 
 DOCS = Path(__file__).parent.parent / "contrib" / "docs"
 EXAMPLES = "kinds.md"  # its blocks are the examples of the kinds: nodes/test_examples.py
-SESSIONS = {
-    "guide.md",
-    "migrating.md",
-    "testing.md",
-    "writing-kinds.md",
-}  # read from top to bottom: test_pages.py
+# Read from top to bottom: test_pages.py.
+SESSIONS = {"guide.md", "migrating.md", "testing.md", "values.md", "writing-kinds.md"}
 
 
 def examples() -> Iterator[tuple[str, str]]:

@@ -69,7 +69,7 @@ class Session:
             self.serve(command)
             return
         command = command.replace(":8000", f":{self.port}")
-        command = re.sub(r"^(greenflow|pytest)", rf"{OURS} \1", command)
+        command = re.sub(r"(?:^|(?<=\| ))(greenflow|pytest)", rf"{OURS} \1", command)
         end = monotonic() + SECONDS
         while (found := plain(self.shell(command))) != plain(output):
             assert "curl" in command, found

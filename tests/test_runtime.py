@@ -21,6 +21,7 @@ from greenflow.errors import (
 from greenflow.node import Context, node
 from greenflow.scheme import Scheme
 from greenflow.store.memory import MemoryStore
+from greenflow.testing.clock import ManualClock
 from tests.waiting import until
 
 
@@ -188,3 +189,34 @@ def test_a_resource_of_a_call_commits_before_it_returns() -> None:
         with pytest.raises(ValueError, match="fail"):
             flow.call("a", "fail")
     assert log == ["opened", "committed", "opened", "rolled back"]
+
+
+SLOW = [
+    {"kind": "snippet", "name": "a", "code": "ready", "links": {"init": [{"name": "s"}]}},
+    {"kind": "sleep", "name": "s", "interval": 3600},
+]
+
+
+def test_a_start_waits_for_what_init_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("greenflow.opening.PATIENCE", 0.001)
+    clock = ManualClock()
+    runtime = Runtime(specs=SLOW, clock=clock)
+    starting = gevent.spawn(runtime.start)
+    until(lambda: clock.sleepers)
+    assert not starting.ready()
+    clock.advance(3600)
+    starting.get()
+    assert runtime.call("a") == "ready"
+    runtime.stop()
+
+
+def test_a_runtime_can_be_stopped_while_init_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("greenflow.opening.PATIENCE", 0.001)
+    runtime = Runtime(specs=SLOW)
+    starting = gevent.spawn(runtime.start)
+    until(lambda: runtime._loader is not None)
+    runtime.stop()
+    starting.get()
+    runtime.start(wait=False)
+    assert [symbol["active"] for symbol in runtime.status()].count(True) == 1
+    runtime.stop()

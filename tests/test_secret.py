@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from greenflow import secret
 from greenflow.errors import InvalidArgument, RequestTimedOut, SpecFault, SpecInvalid, messages
 from greenflow.log import redact
-from greenflow.secret import SHORTEST, Concealed, conceal, concealed, strings
+from greenflow.secret import LONGEST, SHORTEST, Concealed, conceal, concealed, strings
 
 
 @contextmanager
@@ -140,3 +140,18 @@ def test_a_circle_of_causes_ends() -> None:
     one.__cause__, two.__cause__ = two, one
     with known("hunter2"):
         assert str(concealed(two).__cause__) == "***"
+
+
+def test_a_text_that_is_a_book_is_searched_for_by_its_first_lines_only() -> None:
+    lines = [f"line-{number:06}" for number in range(LONGEST // 8)]
+    with known("\n".join(lines)):
+        assert conceal(f"{lines[0]} {lines[999]} {lines[1000]}") == "*** *** line-001000"
+
+
+def test_many_secrets_are_known_at_once() -> None:
+    texts = [f"secret-{number:06}" for number in range(5_000)]
+    helds = [secret.hold([text, "common-secret"]) for text in texts]
+    assert conceal(f"{texts[0]} {texts[-1]} common-secret secret-9") == "*** *** *** secret-9"
+    for held in helds:
+        secret.release(held)
+    assert conceal(texts[0]) == texts[0]

@@ -25,7 +25,7 @@ from greenflow.seal import Keys
 from greenflow.spec import Duration, Link, Spec
 from greenflow.store.base import Store, open_store
 from greenflow.template import Deferred
-from greenflow.values import ENCRYPTED, Validator, sealed
+from greenflow.values import ENCRYPTED, Validator, Values, sealed
 from tests.store.conftest import PLACES
 from tests.waiting import until
 
@@ -114,9 +114,7 @@ def of(runtime: Runtime, name: str = "it") -> Any:
 
 
 def apply(runtime: Runtime, *values: dict[str, Any]) -> None:
-    """As another program would."""
-    assert runtime._opened is not None
-    runtime._opened.values.apply(values)
+    runtime.apply_values(list(values))
 
 
 def lose(runtime: Runtime, name: str) -> None:
@@ -250,7 +248,7 @@ def test_an_env_of_a_spec_inside_is_enough() -> None:
     block = {"kind": "block", "id": "b", "name": "b", "specs": [inner]}
     with running(block, values=[value("a", "one")]) as runtime:
         assert runtime.call("b") == "one"
-        runtime.run(apply, runtime, value("a", "two"))
+        apply(runtime, value("a", "two"))
         until(lambda: runtime.call("b") == "two")
 
 
@@ -708,3 +706,73 @@ def test_the_password_of_the_store_is_known_while_a_runtime_runs() -> None:
     with Runtime("memory://", settings=chosen):
         assert secret.conceal("p%40ss-word p@ss-word") == "*** ***"
     assert secret.held() == 0
+
+
+# -- properties ------------------------------------------------------------------------------------
+
+data = st.recursive(
+    st.sampled_from([None, True, 7, -1, 2.5, "", "text", "250ms", "slow", "out[0]", "/x", "cel"]),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(st.sampled_from(["path", "port", "method", "when", "x"]), inner)
+    ),
+    max_leaves=4,
+)
+templates = st.sampled_from(["{{ .A }}", "{{ .B }}", "a{{ .A }}", "{{ .A.path }}", "{{ .C }}"])
+written = st.recursive(
+    templates | st.sampled_from(["text", 5, True, "GET", "/x", "out[0]", "self", None]),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(st.sampled_from(["path", "port", "method", "when", "x"]), inner)
+    ),
+    max_leaves=4,
+)
+FIELDS = {
+    "all": ["text", "number", "flag", "wait", "mode", "many", "several", "map", "part", "parts",
+            "anything", "either"],
+    "router": ["routes"],
+    "switch": ["match", "language"],
+    "if": ["when", "language", "timeout"],
+    "snippet": ["code", "language", "timeout"],
+    "sleep": ["interval"],
+    "http": ["url", "timeout"],
+    "listener": ["port", "host", "proxies", "tls", "stream"],
+    "retry": ["threshold", "backoff"],
+}  # fmt: skip
+
+
+@st.composite
+def documents(draw: Any) -> dict[str, Any]:
+    kind = draw(st.sampled_from(sorted(FIELDS)))
+    fields = draw(st.dictionaries(st.sampled_from(FIELDS[kind]), written, max_size=3))
+    env = draw(st.sampled_from([{"A": {"name": "a"}, "B": {"data": "{{ .E }}"}}, {"A": {}}, None]))
+    document = {"kind": kind, **fields, **({} if env is None else {"env": env})}
+    if draw(st.booleans()) and kind != "listener":
+        inner = draw(st.sampled_from([{}, {"env": {"A": {"name": "b"}, "C": {"name": "a"}}}]))
+        outer = draw(st.sampled_from([{}, {"env": {"A": {"name": "a"}, "B": {"name": "b"}}}]))
+        document = {"kind": "block", "specs": [{**document, **inner}], **outer}
+    return document
+
+
+@settings(max_examples=400)
+@given(documents(), data, data, st.sampled_from(["e-text", "5"]))
+def test_what_can_be_loaded_with_some_value_is_never_refused_before(
+    document: dict[str, Any], a: Any, b: Any, environment: str
+) -> None:
+    made = scheme()
+    known = Values("default", {"E": environment}, Keys([]))
+    known.change({each["id"]: (each, 1) for each in (value("a", a), value("b", b))})
+    try:
+        made.decode(document, "default", "$", known.bindings())
+    except SpecInvalid:
+        loads = False
+    else:
+        loads = True
+    stored, refusal = None, ""
+    try:
+        stored = made.validate(document, "default")
+    except SpecInvalid as error:
+        refusal = str(error)
+    assert not (loads and refusal)
+    # What is stored is what was written: nothing of it is rendered.
+    assert refusal or "several" in document or stored == {**document, "namespace": "default"}

@@ -8,6 +8,8 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -92,10 +94,20 @@ def _run_store(settings: Settings, stopping: Event, wait: bool) -> None:
         if stopping.is_set():
             runtime.stop()
             return
-    with runtime:
+    with _running(runtime):
         _tell_started(runtime, redact(settings.database))
         stopping.wait()
         _tell_stopping(runtime)
+
+
+@contextmanager
+def _running(runtime: Runtime) -> Iterator[None]:
+    """What its `init` workflows do, they do while the files are followed and signals heard."""
+    runtime.start(wait=False)
+    try:
+        yield
+    finally:
+        runtime.stop()
 
 
 def _start_waiting(runtime: Runtime, stopping: Event) -> None:
@@ -106,7 +118,7 @@ def _start_waiting(runtime: Runtime, stopping: Event) -> None:
     backoff, told = Backoff(MOST_BETWEEN_STARTS), ""
     while not stopping.is_set():
         try:
-            runtime.start()
+            runtime.start(wait=False)
         except StoreMisconfigured:
             raise
         except StoreUnavailable as error:
@@ -140,7 +152,8 @@ def _run_files(
     ):
         known.load()
         sources.load()
-        with Runtime(store, settings=settings, scheme=scheme) as runtime:
+        runtime = Runtime(store, settings=settings, scheme=scheme)
+        with _running(runtime):
             _tell_started(runtime, ", ".join(files))
             known.start()
             sources.start()

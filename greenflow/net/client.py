@@ -64,6 +64,9 @@ class Tls(NamedTuple):
     cert: str | None = None
     key: str | None = None
 
+    def __repr__(self) -> str:
+        return f"<Tls verify={self.verify}>"  # the key may be PEM text
+
 
 class Client:
     """Sends requests, and keeps connections for the next ones. Used from one thread.

@@ -37,6 +37,9 @@ class ClientRequest(NamedTuple):
     def __str__(self) -> str:
         return f"{self.method} {self.url}"
 
+    def __repr__(self) -> str:
+        return f"<ClientRequest {self}>"  # headers and body may be secrets
+
 
 class ClientResponse(NamedTuple):
     """What came: the headers as sent, and the body without its transfer coding: whole, or as a
@@ -45,6 +48,9 @@ class ClientResponse(NamedTuple):
     status: int
     headers: list[tuple[str, str]]
     body: bytes | Stream
+
+    def __repr__(self) -> str:
+        return f"<ClientResponse {self.status}>"  # headers and body may be secrets
 
     def header(self, name: str) -> str | None:
         """The header's value, its repetitions joined; None if it was not sent. In lower case."""

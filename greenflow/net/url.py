@@ -69,6 +69,9 @@ class Url(NamedTuple):
     def __str__(self) -> str:
         return f"{self.scheme}://{self.authority}"
 
+    def __repr__(self) -> str:
+        return f"<Url {self}>"  # user and query may be secrets
+
 
 def parse_url(text: str) -> Url:
     """A URL, or one that leaves out its first parts: `//host/path`, `/path`. Raises ValueError."""

@@ -7,7 +7,7 @@ ports the last's, the very same objects, so a block costs nothing on the way. On
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Annotated, Any
 
@@ -200,13 +200,16 @@ class _Step(Node[StepSpec]):
             self.out_ports[name] = leaving[0][0].output(leaving[0][1])
         return self.out_ports[name]
 
-    def link(self, port: str, entries: tuple[InPort, ...]) -> None:
+    def link(
+        self, port: str, entries: tuple[InPort, ...], counted: tuple[InPort, ...] | None = None
+    ) -> None:
         port = canonical(port)
         if has_output((), port):
-            super().link(port, entries)
+            super().link(port, entries, counted)
             return
         for inner, name in self._leave(port):
-            inner.link(name, self.local.get(inner.output(name), ()) + entries)
+            local = self.local.get(inner.output(name), ())
+            inner.link(name, local + entries, None if counted is None else local + counted)
 
     # -- what the engine asks ------------------------------------------------------------------
 
@@ -233,6 +236,13 @@ class _Step(Node[StepSpec]):
 
     def holds(self, process: Process) -> bool:
         return super().holds(process) or any(inner.holds(process) for inner in self.inner)
+
+    def parts(self, document: Mapping[str, Any]) -> Iterator[tuple[Node[Any], Mapping[str, Any]]]:
+        specs = document.get("specs", document.get("nodes"))
+        inside = specs if isinstance(specs, list) else [specs]  # one alone stands without a list
+        for inner, its in reversed(list(zip(self.inner, inside, strict=True))):
+            yield from inner.parts(its)
+        yield self, document
 
     def open(self) -> None:
         opened: list[Node[Any]] = []

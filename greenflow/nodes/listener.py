@@ -1,15 +1,14 @@
 """`listener`: HTTP requests become processes, answers become responses (BEHAVIOUR 8).
 
-Lives here: the kind, and what a request is as a payload and an answer as a response. HTTP itself is
-net/'s, bodies are mime.py's.
+Lives here: the kind, and how a process is seen through for a request. What a request is as a
+payload, and an answer as a response, is payload.py's; HTTP itself is net/'s.
 """
 
 from __future__ import annotations
 
-import http
 import logging
-from collections.abc import Generator, Iterable, Iterator
-from functools import lru_cache, partial
+from collections.abc import Generator, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import gevent
@@ -20,49 +19,26 @@ from greenflow import mime
 from greenflow.errors import Interrupt, InvalidArgument, SpecFault
 from greenflow.net.answer import TOKEN, has_no_body
 from greenflow.net.cors import METHODS, ORIGIN, Cors
-from greenflow.net.forwarded import FIELDS, Proxies, origin
+from greenflow.net.forwarded import Proxies
 from greenflow.net.limits import Limits
-from greenflow.net.message import ClientDisconnected, Request, Respond, Response, canonical_name
+from greenflow.net.message import ClientDisconnected, Request, Respond
 from greenflow.net.pool import Ending, Lease, Servers
 from greenflow.net.server import UNIX
 from greenflow.net.upgrade import Upgrade
 from greenflow.node import Compiler, Services, describe, node
-from greenflow.packet import NOTHING, Fault
+from greenflow.nodes.payload import believe, plain, to_payload, to_response
+from greenflow.packet import Fault
 from greenflow.process import Process
 from greenflow.source import Run, Source, conclude, log_unhandled
 from greenflow.spec import Duration, Spec
-from greenflow.stream import Stream, Verbatim
+from greenflow.stream import Stream
 
 if TYPE_CHECKING:
     from greenflow.net.tls import Certificate
 
-# Content-Types remembered with the headers of answers that have no others.
-ALONE = 256
-
 # Seconds that a request whose client has left may still take (BEHAVIOUR 8.12): enough for a short
 # commit to end, too short to be worth an attack.
 AFTER_DISCONNECT = 0.5
-
-# What makes a map a response, and the keys it may then have (BEHAVIOUR 8.3).
-_RESPONSE_MARKS = frozenset(("status", "body", "header"))
-_RESPONSE_KEYS = frozenset(
-    ("method", "scheme", "host", "path", "query", "protocol", "header", "body", "status", "params")
-)
-
-# Headers of an answer that are not the workflow's to set, in lower case (BEHAVIOUR 8.5): those
-# that frame a message or concern one hop (RFC 9110 7.6.1), and those of requests only.
-_IGNORED = frozenset(
-    (
-        *("connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding"),
-        *("upgrade", "content-length", "http2-settings", "proxy-authenticate"),
-        *("host", "user-agent", "accept", "accept-charset", "accept-encoding", "accept-language"),
-        *("cookie", "origin", "authorization", "proxy-authorization", "expect", "from"),
-        *("max-forwards", "range", "referer"),
-        *("if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range"),
-    )
-)
-
-_PROTOCOLS = {"1.0": "HTTP/1.0", "1.1": "HTTP/1.1"}
 
 _log = logging.getLogger("greenflow.nodes.listener")
 
@@ -93,6 +69,9 @@ class TlsSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     cert: Annotated[str, Meta(min_length=1, description="certificate, with its chain")]
     key: Annotated[str, Meta(min_length=1, description="private key, without a password")]
+
+    def __repr__(self) -> str:
+        return "<TlsSpec>"  # the key is a secret
 
 
 class CorsSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -252,7 +231,7 @@ class Listener(Source[ListenerSpec]):
         try:
             payload = to_payload(request, self.limits.body)
             if self.proxies is not None:
-                _believe(self.proxies, request, payload)
+                believe(self.proxies, request, payload)
         except InvalidArgument as error:
             self._refuse(error, request, respond)
             return
@@ -457,161 +436,8 @@ def _cors_faults(cors: CorsSpec) -> Iterator[SpecFault]:
                 yield SpecFault(f"$.cors.{field}[{i}]", f"{name!r} is no token (RFC 9110 5.6.2)")
 
 
-def _believe(proxies: Proxies, request: Request, payload: dict[str, Any]) -> None:
-    """What a proxy says of the request counts if it is one of those; else nobody gets to see it."""
-    header = payload["header"]
-    if request.peer not in proxies:
-        for name in FIELDS:
-            header.pop(name, None)
-        return
-    said = origin(request)
-    payload["scheme"] = said.scheme or payload["scheme"]
-    payload["host"] = said.host or payload["host"]
-    if request.client is not request.peer:
-        header["X-Forwarded-For"] = [request.client[0]]
-
-
 class _Failed(Exception):
     """The workflow answered with an error status: what it did is rolled back (BEHAVIOUR 8.6)."""
 
     def __init__(self, status: int) -> None:
         super().__init__(f"answered with status {status}")
-
-
-def to_payload(request: Request, most: int) -> dict[str, Any]:
-    """A request as a payload (BEHAVIOUR 8.2), its body decompressed to `most` bytes.
-
-    Raises InvalidArgument for a body without sense, UnsupportedCoding, BodyTooLarge.
-    """
-    payload: dict[str, Any] = {
-        "method": request.method,
-        "scheme": request.scheme,
-        "host": request.host,
-        "path": request.path,
-        "query": mime.parse_form(request.query) if request.query else {},
-        "protocol": _PROTOCOLS[request.version],
-        "header": request.header_lists(),
-    }
-    body = request.body
-    if isinstance(body, Stream):
-        payload["body"] = body  # as it comes: neither decompressed nor decoded
-    elif body:
-        coding = request.header("content-encoding")
-        if coding is not None:
-            body = mime.decompress(body, coding, most)
-        payload["body"] = mime.decode(request.header("content-type"), body)
-    return payload
-
-
-def to_response(answer: Any, request: Request) -> Response:
-    """An answer as a response (BEHAVIOUR 8.3 to 8.5). Raises what the encoding of its body does."""
-    if type(answer) is not dict or not is_response(answer):
-        if answer is NOTHING or answer is None or type(answer) is Stream:
-            return _response(200, None, answer, request)
-        return _encoded(200, [], answer, None, None, request)
-    status = answer.get("status") or 200
-    if type(status) is not int or not 200 <= status <= 599:
-        raise ValueError(f"{status!r} is no HTTP status from 200 to 599")
-    return _response(status, answer.get("header"), answer.get("body", NOTHING), request)
-
-
-def _response(status: int, header: Any, body: Any, request: Request) -> Response:
-    """A response with headers of the workflow's own, or without a body to encode."""
-    headers: list[tuple[str, str]] = []
-    content_type = coding = None
-    for name, value in _fields(header):
-        lower = name.lower()
-        if lower == "content-type":
-            content_type = value
-        elif lower == "content-encoding":
-            coding = value
-        elif lower not in _IGNORED:
-            headers.append((canonical_name(name), value))
-    if type(body) is Verbatim:
-        if content_type is not None:
-            headers.append(("Content-Type", content_type))
-        if coding is not None:
-            headers.append(("Content-Encoding", coding))
-        return Response(status, headers, bytes(body))
-    if type(body) is Stream:
-        headers.append(("Content-Type", content_type or mime.BYTES))
-        if coding is not None:
-            headers.append(("Content-Encoding", coding))
-        return Response(status, headers, body, body.length)
-    if body is NOTHING or (body is None and content_type is None):
-        if content_type is not None:
-            headers.append(("Content-Type", content_type))
-        return Response(status, headers, b"")
-    return _encoded(status, headers, body, content_type, coding, request)
-
-
-def _encoded(
-    status: int,
-    headers: list[tuple[str, str]],
-    body: Any,
-    content_type: str | None,
-    coding: str | None,
-    request: Request,
-) -> Response:
-    """A response whose body is written as its Content-Type, or the client, wants it."""
-    content_type, encoded, negotiated = mime.encode(body, content_type, request.header("accept"))
-    coded = False
-    if coding is not None:  # the workflow's own word is carried out (BEHAVIOUR 10.4)
-        encoded, coding = mime.compress(encoded, coding)
-    elif len(encoded) >= mime.LEAST_BYTES and not _is_part(status, headers):
-        accepted = request.header("accept-encoding")
-        encoded, coding, coded = mime.negotiate(encoded, content_type, accepted)
-        if coding is not None:
-            headers = [_weakened(*field) for field in headers]
-    if not headers and not coded and coding is None:
-        # The same for every answer of its type, and so remembered by the server.
-        return Response(status, _alone(content_type, negotiated), encoded)
-    headers.append(("Content-Type", content_type))
-    if coding is not None:
-        headers.append(("Content-Encoding", coding))
-    if negotiated or coded:
-        asked = ("Accept",) * negotiated + ("Accept-Encoding",) * coded
-        headers.append(("Vary", ", ".join(asked)))
-    return Response(status, headers, encoded)
-
-
-@lru_cache(maxsize=ALONE)
-def _alone(content_type: str, negotiated: bool) -> tuple[tuple[str, str], ...]:
-    """The headers of an answer that has none of its own but this."""
-    varying = (("Vary", "Accept"),) if negotiated else ()
-    return (("Content-Type", content_type), *varying)
-
-
-def _is_part(status: int, headers: list[tuple[str, str]]) -> bool:
-    """Whether the body is part of a larger one, whose bytes Content-Range counts (RFC 9110
-    14.4)."""
-    return status == 206 or any(name == "Content-Range" for name, _ in headers)
-
-
-def _weakened(name: str, value: str) -> tuple[str, str]:
-    """The field, of an answer that is compressed now: a strong ETag would claim that its bytes are
-    those of the uncompressed one (RFC 9110 8.8.3.3)."""
-    return name, f"W/{value}" if name == "Etag" and value.startswith('"') else value
-
-
-def is_response(answer: dict[str, Any]) -> bool:
-    """Whether a map is a response; any other is the body of a 200."""
-    return not _RESPONSE_MARKS.isdisjoint(answer) and answer.keys() <= _RESPONSE_KEYS
-
-
-def _fields(header: Any) -> Iterable[tuple[str, str]]:
-    if header is None:
-        return
-    if type(header) is not dict:
-        raise ValueError("the header of a response is a map")
-    for name, values in header.items():
-        for value in values if type(values) is list else [values]:
-            if not isinstance(value, (str, int, float)):
-                raise ValueError(f"the header {name} is no string")
-            yield name, value if isinstance(value, str) else str(value)
-
-
-def plain(status: int) -> Response:
-    """A response that says no more than its status."""
-    text = http.HTTPStatus(status).phrase.encode()
-    return Response(status, [("Content-Type", "text/plain; charset=utf-8")], text)

@@ -35,6 +35,7 @@ from greenflow.nodes.failure import Backoff
 from greenflow.python import wire
 from greenflow.python.function import Function, Several, run
 from greenflow.python.pool import Order, Pool
+from greenflow.secret import conceal
 from greenflow.spec import Duration, Spec
 from greenflow.value import copy
 
@@ -235,7 +236,7 @@ class Python(Node[PythonSpec]):
         _log.error("an edit is not taken, the old code goes on: %s", error, extra=describe(self))
 
     def _printed(self, line: str) -> None:
-        _log.info("%s", line, extra=describe(self))
+        _log.info("%s", conceal(line), extra=describe(self))
 
 
 def _run(call: Callable[[], Any]) -> Any:

@@ -45,6 +45,9 @@ class Draft(NamedTuple):
     text: str
     path: str
 
+    def __repr__(self) -> str:
+        return f"<Draft {self.id or self.name}>"  # values are secrets
+
     def identified(self, id: str) -> Draft:
         """The same with an id, which comes first in the document."""
         document = {"id": id, **{k: v for k, v in self.document.items() if k != "id"}}
@@ -177,6 +180,9 @@ class _Patch(NamedTuple):
     name: str | None
     fields: dict[str, Any]
     path: str
+
+    def __repr__(self) -> str:
+        return f"<Patch of {self.id or self.name}>"  # values are secrets
 
     def find(self, current: Current) -> Row:
         """The row it patches. Raises UnknownSpec."""

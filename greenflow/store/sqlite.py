@@ -146,8 +146,9 @@ def _database(url: str) -> Database:
         elif option == "timeout" and value.replace(".", "", 1).isdecimal():
             timeout = float(value)
         else:
+            shown = redact(f"?{option}={value}")[1:]
             raise StoreMisconfigured(
-                f"{name}: unknown option {option}={value}; allowed are timeout=SECONDS and"
+                f"{name}: unknown option {shown}; allowed are timeout=SECONDS and"
                 f" synchronous={'|'.join(SYNCHRONOUS)}"
             )
     return Database(unquote(path), name, synchronous, timeout, tables.create)

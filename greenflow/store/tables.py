@@ -47,6 +47,9 @@ class Page(NamedTuple):
 
     text: str
 
+    def __repr__(self) -> str:
+        return f"<Page of {len(self.text)} characters>"  # values are secrets
+
     def rows(self) -> list[Row]:
         """The rows, ordered by id."""
         return sorted(msgspec.json.decode(self.text, type=list[Row]))

@@ -8,8 +8,9 @@ what was left behind, `cases` runs `*.flow.yaml` files, and `plugin` has pytest 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from greenflow import lazy
 
 if TYPE_CHECKING:
     from greenflow.testing.clock import ManualClock
@@ -19,18 +20,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Flow", "LeftBehind", "ManualClock", "Passed", "Response", "flow", "sequence"]
 
-_MODULES = {
-    "Flow": "running",
-    "LeftBehind": "leaks",
-    "ManualClock": "clock",
-    "Passed": "observing",
-    "Response": "running",
-    "flow": "running",
-    "sequence": "observing",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__ = lazy.names(
+    __name__,
+    {
+        "Flow": "running",
+        "LeftBehind": "leaks",
+        "ManualClock": "clock",
+        "Passed": "observing",
+        "Response": "running",
+        "flow": "running",
+        "sequence": "observing",
+    },
+)

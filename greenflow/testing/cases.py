@@ -89,6 +89,10 @@ class Suite(Struct, frozen=True, forbid_unknown_fields=True):
     namespace: Annotated[
         str, Meta(min_length=1, description="that of the specs, if they name one")
     ] = Settings().namespace
+    values: Annotated[dict[str, Any], Meta(description="name of a value to its data")] = {}
+    environment: Annotated[
+        dict[str, str], Meta(description="values for {{ .KEY }} of specs that name no value")
+    ] = {}
     clock: Annotated[
         Literal["real", "jump"], Meta(description="jump: what nodes sleep takes no time")
     ] = "real"
@@ -125,9 +129,12 @@ class Case(NamedTuple):
         clock = ManualClock(jump=True) if self.suite.clock == "jump" else None
         replace = {node: sequence(*map(_act, steps)) for node, steps in self.suite.replace.items()}
         specs = self._specs()
-        settings = Settings(namespace=self.suite.namespace, grace=GRACE)
+        suite = self.suite
+        settings = Settings(namespace=suite.namespace, grace=GRACE, environment=suite.environment)
         try:
-            with flow(specs, replace, settings=settings, clock=clock) as running:
+            with flow(
+                specs, replace, settings=settings, clock=clock, values=suite.values
+            ) as running:
                 self._look_at(running)
         except (CaseFailed, Faulty):
             raise

@@ -6,6 +6,7 @@ import gevent
 import pytest
 from gevent.event import Event
 
+from greenflow.document import read
 from greenflow.errors import InvalidArgument, SpecInvalid
 from greenflow.scheme import Scheme
 from tests.flows import flow
@@ -46,6 +47,40 @@ def test_a_block_may_be_linked_by_its_own_links() -> None:
         assert [name for name, _ in running.probes.seen] == ["first", "last", "z"]
         assert running.call("b", 2) == 2
         assert [name for name, _ in running.probes.seen][3:] == ["b", "last", "z"]
+
+
+def test_an_out_port_may_come_from_several_sub_nodes_and_names_are_local() -> None:
+    block = """
+- kind: block
+  name: NAME
+  inbounds: {in: [{name: one, port: in}, {name: two, port: in}]}
+  outbounds: {done: [{name: one, port: out}, {name: two, port: "out[1]"}]}
+  specs:
+    - {kind: nop, name: z}
+    - {kind: if, name: two, when: 'false'}
+    - {kind: snippet, name: one, language: cel, code: 'self + 1', links: {error: {name: z}}}
+  links: {done: {name: z}}
+"""
+    text = "- {kind: probe, name: z}" + block.replace("NAME", "a") + block.replace("NAME", "b")
+    with flow(text) as running:
+        assert running.call("a", 1) == [2, 1]
+        assert running.call("b", 2) == [3, 2]
+        assert running.probes.of("z") == [2, 1, 3, 2]
+        assert running.call("a", "x") == "x"  # its own `z` had the error
+
+
+def test_a_block_with_in_ports_alone_has_no_out_port() -> None:
+    text = """
+kind: block
+name: a
+inbounds: {in: {name: n, port: in}}
+specs: [{kind: snippet, name: n, code: x}]
+"""
+    with flow(text) as running:
+        assert running.call("a", 1) == "x"  # an open end
+    (document,) = read(text + "links: {out: {name: z}}", "test")
+    with pytest.raises(SpecInvalid, match=r"\$\.links\.out: kind 'block' has no out port 'out'"):
+        Scheme.installed().decode(document.data, "default")
 
 
 EDGE = """
@@ -128,8 +163,6 @@ def test_an_inner_error_link_takes_the_error_first() -> None:
     ],
 )
 def test_what_cannot_be_a_block_is_a_validation_error(text: str, path: str) -> None:
-    from greenflow.document import read
-
     (document,) = read(text, "test")
     with pytest.raises(SpecInvalid) as raised:
         Scheme.installed().decode(document.data, "default")

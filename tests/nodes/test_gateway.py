@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import gevent
@@ -15,61 +13,18 @@ from greenflow.errors import EncodeError, InvalidArgument, NotConnected, SpecInv
 from greenflow.net.websocket.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
 from greenflow.net.websocket.frames import close_payload as closing
 from greenflow.nodes.websocket.peer import to_message
-from greenflow.process import Process
 from greenflow.scheme import Scheme
-from tests.flows import Flow, flow
-from tests.net.websockets import Frame, Peer, frame
+from tests.flows import flow
+from tests.net.websockets import Frame, frame
+from tests.nodes.sockets import (
+    ECHO,
+    GATEWAY,
+    HEARD,
+    LISTENER,
+    Served,
+    served,
+)
 from tests.waiting import until
-
-# The listener's requests reach the gateway; what the client says passes the probe `heard`.
-LISTENER = "- {kind: listener, name: http, port: 0, links: {out: {name: ws, port: io}LINKS}}\n"
-GATEWAY = "- {kind: gateway, name: ws, links: {out: {name: heard}}}\n"
-HEARD = "- {kind: probe, name: heard}\n"
-ECHO = "- {kind: probe, name: heard, links: {out: {name: ws}}}\n"
-
-
-class Served:
-    """A workflow behind a listener, and its clients."""
-
-    def __init__(self, running: Flow) -> None:
-        self.running, self.probes = running, running.probes
-        self.peers: list[Peer] = []
-
-    def client(self) -> Peer:
-        """A connection that has not said anything yet."""
-        listener = self.running.runtime.table.find("http").version.node
-        self.peers.append(Peer(listener.lease.address))  # type: ignore[union-attr]
-        return self.peers[-1]
-
-    def peer(self, headers: str = "", target: str = "/") -> Peer:
-        """A WebSocket."""
-        peer = self.client()
-        peer.upgrade(headers, target)
-        return peer
-
-    @property
-    def processes(self) -> set[Process]:
-        """Every process that is not a child."""
-        return self.running.runtime.services.processes
-
-    def heard(self) -> list[Any]:
-        return self.probes.of("heard")
-
-    def edit(self, **fields: Any) -> None:
-        (record,) = self.running.runtime.operations.update(fields)
-        self.running.followed(record.revision)
-
-
-@contextmanager
-def served(text: str = GATEWAY + ECHO, links: str = "", grace: float = 5.0) -> Iterator[Served]:
-    with flow(LISTENER.replace("LINKS", links) + text, grace) as running:
-        found = Served(running)
-        try:
-            yield found
-        finally:
-            for peer in found.peers:
-                peer.socket.close()
-
 
 # -- 12.2 to 12.4 --------------------------------------------------------------------------------
 

@@ -29,62 +29,20 @@ from greenflow.nodes.websocket.client import WebSocketSpec, read_url, to_handsha
 from greenflow.process import Process
 from greenflow.scheme import Scheme
 from tests.flows import Flow, flow
-from tests.net.websockets import Caller, Frame, Listening, Peer, frame, listening
+from tests.net.websockets import Frame, Peer, frame, listening
+from tests.nodes.sockets import (
+    CLIENT,
+    ECHO,
+    HEARD,
+    OPEN,
+    Outgoing,
+    outgoing,
+)
 from tests.waiting import until
 
-CLIENT = "- {kind: websocket, name: ws, url: 'URL'FIELDS, links: {out: {name: heard}}}\n"
-HEARD = "- {kind: probe, name: heard}\n"
-ECHO = "- {kind: probe, name: heard, links: {out: {name: ws}}}\n"
-
-# Connects, and says so: `call` goes on when `io` was answered.
 CLOSES = """
 - {kind: snippet, name: heard, language: json, code: '{"type": 8}', links: {out: {name: ws}}}
 """
-
-OPEN = """
-- {kind: call, name: open, links: {out: {name: ws, port: io}, "out[1]": {name: opened}}}
-- {kind: probe, name: opened}
-"""
-
-
-class Outgoing:
-    """A workflow with a `websocket` node, and the server that it connects to."""
-
-    def __init__(self, running: Flow, server: Listening) -> None:
-        self.running, self.server, self.probes = running, server, running.probes
-
-    def open(self, payload: Any = None, headers: str = "") -> Caller:
-        """Have the node connect, and return the server's end of it."""
-        opening = gevent.spawn(self.running.call, "open", payload)
-        caller = self.server.caller()
-        caller.accept(headers)
-        opening.get()
-        return caller
-
-    @property
-    def processes(self) -> set[Process]:
-        return self.running.runtime.services.processes
-
-    def heard(self) -> list[Any]:
-        return self.probes.of("heard")
-
-    def edit(self, **fields: Any) -> None:
-        (record,) = self.running.runtime.operations.update({"name": "ws", **fields})
-        self.running.followed(record.revision)
-
-
-@contextmanager
-def outgoing(fields: str = "", text: str = ECHO, url: str = "") -> Iterator[Outgoing]:
-    with listening() as server:
-        client = CLIENT.replace("URL", url or server.url).replace("FIELDS", fields)
-        with flow(client + OPEN + text) as running:
-            found = Outgoing(running, server)
-            try:
-                yield found
-            finally:
-                for caller in server.callers:
-                    caller.socket.close()
-                server.socket.close()
 
 
 # -- 12.2: connecting ----------------------------------------------------------------------------

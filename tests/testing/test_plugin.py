@@ -206,6 +206,21 @@ def test_sleeps_take_no_time_when_the_clock_jumps(tmp_path: Path) -> None:
     case.run()
 
 
+def test_a_file_hands_over_values_and_an_environment(tmp_path: Path) -> None:
+    (tmp_path / "values.flow.yaml").write_text(
+        "specs:\n"
+        "  - kind: snippet\n"
+        "    name: says\n"
+        "    env: {DB: {name: db}, WHO: {data: '{{ .WHO }}'}}\n"
+        "    code: '{{ .DB.user }} {{ .WHO }}'\n"
+        "values: {db: {user: shop}}\n"
+        "environment: {WHO: me}\n"
+        "cases: {name: both, call: says, answer: shop me}\n"
+    )
+    [case] = read_cases(str(tmp_path / "values.flow.yaml"))
+    case.run()
+
+
 def test_a_project_without_such_files_pays_nothing(tmp_path: Path) -> None:
     (tmp_path / "test_nothing.py").write_text(
         "import sys\n\n\ndef test_nothing():\n"

@@ -28,6 +28,14 @@ SHOP = """
 """
 
 
+def test_values_are_handed_over_by_name() -> None:
+    spec = {"kind": "snippet", "name": "a", "env": {"K": {"name": "db"}}, "code": "{{ .K.user }}"}
+    with flow(spec, values={"db": {"user": "shop"}}) as running:
+        assert running.call("a") == "shop"
+    with pytest.raises(Inactive, match="no value 'db'"), flow(spec):
+        pass
+
+
 def test_specs_are_a_file_a_text_a_spec_or_a_list(tmp_path: Path) -> None:
     file = tmp_path / "shop.yaml"
     file.write_text(SHOP)

@@ -70,6 +70,9 @@ class Asked(NamedTuple):
     def __str__(self) -> str:
         return f"ws{str(self.url).removeprefix('http')}"
 
+    def __repr__(self) -> str:
+        return f"<Asked {self}>"  # headers and the query may be secrets
+
 
 class Clients:
     """The connections of one runtime to servers. Used from one thread."""

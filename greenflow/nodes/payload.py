@@ -1,0 +1,195 @@
+"""A request as a payload, and an answer as a response (BEHAVIOUR 8.2 to 8.5).
+
+Lives here: what a listener makes of what it is sent, and of what a workflow answers. How bodies are
+read and written is mime/'s; the requests that workflows send are http.py's.
+"""
+
+from __future__ import annotations
+
+import http
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+from greenflow import mime
+from greenflow.net.forwarded import FIELDS, Proxies, origin
+from greenflow.net.message import Request, Response, canonical_name
+from greenflow.packet import NOTHING
+from greenflow.stream import Stream, Verbatim
+
+# Content-Types remembered with the headers of answers that have no others.
+ALONE = 256
+
+# What makes a map a response, and the keys it may then have (BEHAVIOUR 8.3).
+_RESPONSE_MARKS = frozenset(("status", "body", "header"))
+_RESPONSE_KEYS = frozenset(
+    ("method", "scheme", "host", "path", "query", "protocol", "header", "body", "status", "params")
+)
+
+# Headers of an answer that are not the workflow's to set, in lower case (BEHAVIOUR 8.5): those
+# that frame a message or concern one hop (RFC 9110 7.6.1), and those of requests only.
+_IGNORED = frozenset(
+    (
+        *("connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding"),
+        *("upgrade", "content-length", "http2-settings", "proxy-authenticate"),
+        *("host", "user-agent", "accept", "accept-charset", "accept-encoding", "accept-language"),
+        *("cookie", "origin", "authorization", "proxy-authorization", "expect", "from"),
+        *("max-forwards", "range", "referer"),
+        *("if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range"),
+    )
+)
+
+_PROTOCOLS = {"1.0": "HTTP/1.0", "1.1": "HTTP/1.1"}
+
+
+def to_payload(request: Request, most: int) -> dict[str, Any]:
+    """A request as a payload (BEHAVIOUR 8.2), its body decompressed to `most` bytes.
+
+    Raises InvalidArgument for a body without sense, UnsupportedCoding, BodyTooLarge.
+    """
+    payload: dict[str, Any] = {
+        "method": request.method,
+        "scheme": request.scheme,
+        "host": request.host,
+        "path": request.path,
+        "query": mime.parse_form(request.query) if request.query else {},
+        "protocol": _PROTOCOLS[request.version],
+        "header": request.header_lists(),
+    }
+    body = request.body
+    if isinstance(body, Stream):
+        payload["body"] = body  # as it comes: neither decompressed nor decoded
+    elif body:
+        coding = request.header("content-encoding")
+        if coding is not None:
+            body = mime.decompress(body, coding, most)
+        payload["body"] = mime.decode(request.header("content-type"), body)
+    return payload
+
+
+def believe(proxies: Proxies, request: Request, payload: dict[str, Any]) -> None:
+    """What a proxy says of the request counts if it is one of those; else nobody gets to see it."""
+    header = payload["header"]
+    if request.peer not in proxies:
+        for name in FIELDS:
+            header.pop(name, None)
+        return
+    said = origin(request)
+    payload["scheme"] = said.scheme or payload["scheme"]
+    payload["host"] = said.host or payload["host"]
+    if request.client is not request.peer:
+        header["X-Forwarded-For"] = [request.client[0]]
+
+
+def to_response(answer: Any, request: Request) -> Response:
+    """An answer as a response (BEHAVIOUR 8.3 to 8.5). Raises what the encoding of its body does."""
+    if type(answer) is not dict or not is_response(answer):
+        if answer is NOTHING or answer is None or type(answer) is Stream:
+            return _response(200, None, answer, request)
+        return _encoded(200, [], answer, None, None, request)
+    status = answer.get("status") or 200
+    if type(status) is not int or not 200 <= status <= 599:
+        raise ValueError(f"{status!r} is no HTTP status from 200 to 599")
+    return _response(status, answer.get("header"), answer.get("body", NOTHING), request)
+
+
+def _response(status: int, header: Any, body: Any, request: Request) -> Response:
+    """A response with headers of the workflow's own, or without a body to encode."""
+    headers: list[tuple[str, str]] = []
+    content_type = coding = None
+    for name, value in _fields(header):
+        lower = name.lower()
+        if lower == "content-type":
+            content_type = value
+        elif lower == "content-encoding":
+            coding = value
+        elif lower not in _IGNORED:
+            headers.append((canonical_name(name), value))
+    if type(body) is Verbatim:
+        if content_type is not None:
+            headers.append(("Content-Type", content_type))
+        if coding is not None:
+            headers.append(("Content-Encoding", coding))
+        return Response(status, headers, bytes(body))
+    if type(body) is Stream:
+        headers.append(("Content-Type", content_type or mime.BYTES))
+        if coding is not None:
+            headers.append(("Content-Encoding", coding))
+        return Response(status, headers, body, body.length)
+    if body is NOTHING or (body is None and content_type is None):
+        if content_type is not None:
+            headers.append(("Content-Type", content_type))
+        return Response(status, headers, b"")
+    return _encoded(status, headers, body, content_type, coding, request)
+
+
+def _encoded(
+    status: int,
+    headers: list[tuple[str, str]],
+    body: Any,
+    content_type: str | None,
+    coding: str | None,
+    request: Request,
+) -> Response:
+    """A response whose body is written as its Content-Type, or the client, wants it."""
+    content_type, encoded, negotiated = mime.encode(body, content_type, request.header("accept"))
+    coded = False
+    if coding is not None:  # the workflow's own word is carried out (BEHAVIOUR 10.4)
+        encoded, coding = mime.compress(encoded, coding)
+    elif len(encoded) >= mime.LEAST_BYTES and not _is_part(status, headers):
+        accepted = request.header("accept-encoding")
+        encoded, coding, coded = mime.negotiate(encoded, content_type, accepted)
+        if coding is not None:
+            headers = [_weakened(*field) for field in headers]
+    if not headers and not coded and coding is None:
+        # The same for every answer of its type, and so remembered by the server.
+        return Response(status, _alone(content_type, negotiated), encoded)
+    headers.append(("Content-Type", content_type))
+    if coding is not None:
+        headers.append(("Content-Encoding", coding))
+    if negotiated or coded:
+        asked = ("Accept",) * negotiated + ("Accept-Encoding",) * coded
+        headers.append(("Vary", ", ".join(asked)))
+    return Response(status, headers, encoded)
+
+
+@lru_cache(maxsize=ALONE)
+def _alone(content_type: str, negotiated: bool) -> tuple[tuple[str, str], ...]:
+    """The headers of an answer that has none of its own but this."""
+    varying = (("Vary", "Accept"),) if negotiated else ()
+    return (("Content-Type", content_type), *varying)
+
+
+def _is_part(status: int, headers: list[tuple[str, str]]) -> bool:
+    """Whether the body is part of a larger one, whose bytes Content-Range counts (RFC 9110
+    14.4)."""
+    return status == 206 or any(name == "Content-Range" for name, _ in headers)
+
+
+def _weakened(name: str, value: str) -> tuple[str, str]:
+    """The field, of an answer that is compressed now: a strong ETag would claim that its bytes are
+    those of the uncompressed one (RFC 9110 8.8.3.3)."""
+    return name, f"W/{value}" if name == "Etag" and value.startswith('"') else value
+
+
+def is_response(answer: dict[str, Any]) -> bool:
+    """Whether a map is a response; any other is the body of a 200."""
+    return not _RESPONSE_MARKS.isdisjoint(answer) and answer.keys() <= _RESPONSE_KEYS
+
+
+def _fields(header: Any) -> Iterable[tuple[str, str]]:
+    if header is None:
+        return
+    if type(header) is not dict:
+        raise ValueError("the header of a response is a map")
+    for name, values in header.items():
+        for value in values if type(values) is list else [values]:
+            if not isinstance(value, (str, int, float)):
+                raise ValueError(f"the header {name} is no string")
+            yield name, value if isinstance(value, str) else str(value)
+
+
+def plain(status: int) -> Response:
+    """A response that says no more than its status."""
+    text = http.HTTPStatus(status).phrase.encode()
+    return Response(status, [("Content-Type", "text/plain; charset=utf-8")], text)

@@ -1,0 +1,102 @@
+"""Kinds that run code: of a spec, of Python modules, of the runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from gevent.event import Event
+
+from tests.nodes.matrix import ANY, Case, Exit, Row, Sent, call
+
+entered, leave = Event(), Event()
+
+
+def double(number: int) -> int:
+    """For a `python` node; 0 takes long."""
+    if not number:
+        entered.set()
+        leave.wait()
+    return number * 2
+
+
+def application(environ: Any, start_response: Any) -> list[bytes]:
+    """For a `wsgi` node."""
+    if environ["PATH_INFO"] == "/bad":
+        raise ValueError("the application failed")
+    if environ["PATH_INFO"] == "/long":
+        entered.set()
+        leave.wait()
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [environ["REQUEST_METHOD"].encode()]
+
+
+def entering(case: Case) -> bool:
+    return entered.is_set()
+
+
+@contextmanager
+def apart() -> Iterator[dict[str, str]]:
+    entered.clear()
+    yield {"MODULE": __name__}
+    leave.clear()
+
+
+def body(case: Case, payload: Any) -> Any:
+    """What a response says."""
+    answer = call(case, payload)
+    return str(answer["body"], "ascii") if isinstance(answer, dict) else answer
+
+
+ROWS = {
+    "snippet": Row(
+        flow="- {kind: snippet, name: n, language: cel, code: self.age}",
+        happy=Sent({"age": 18}, 18),
+        error=Sent({}, error="no such key: 'age'"),
+        null=Sent(None, error="null_type has no fields"),
+        wrong=Sent(b"x", error="bytes has no fields"),
+        exits=Exit({"age": 18}),
+    ),
+    "snippet (javascript)": Row(
+        flow="""
+- kind: snippet
+  name: n
+  language: javascript
+  timeout: 1h
+  code: "export default (x) => { while (x == 'long'); return x.age.years }"
+""",
+        happy=Sent({"age": {"years": 18}}, 18),
+        error=Sent({"a": 1}, error="Cannot read properties of undefined"),
+        null=Sent(None, error="Cannot read properties of null"),
+        wrong=Sent(5, error="Cannot read properties of undefined"),
+        exits=Exit("long", began=lambda case: case.node.in_flight),
+    ),
+    "python": Row(
+        flow="- {kind: python, name: n, call: 'MODULE:double'}",
+        happy=Sent(2, 4),
+        error=Sent("two", error="invalid argument"),
+        null=Sent(None, error="invalid argument"),
+        wrong=Sent({"a": 1}, error="invalid argument"),
+        exits=Exit(0, began=entering),
+        using=apart,
+    ),
+    "wsgi": Row(
+        flow="- {kind: wsgi, name: n, app: 'MODULE:application'}",
+        happy=Sent({"path": "/", "method": "PUT"}, "PUT"),
+        error=Sent({"path": "/bad"}, error="the application failed"),
+        null=Sent(None, error="invalid argument"),
+        wrong=Sent({"path": 5}, error="invalid argument"),
+        exits=Exit({"path": "/long"}, began=entering),
+        ask=body,
+        using=apart,
+    ),
+    "syscall": Row(
+        flow="- {kind: syscall, name: n, opcode: nodes.read}",
+        happy=Sent({"name": "nobody"}, []),
+        error=Sent({"name": {"$near": 1}}, error="invalid argument"),
+        null=Sent(None, ANY),
+        wrong=Sent("all", error="invalid argument"),
+        exits=Exit({"name": "nobody"}),
+    ),
+}
