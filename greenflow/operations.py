@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 from greenflow.errors import (
     CompileFailed,
     DuplicateSpec,
+    GreenflowError,
     InvalidArgument,
     SpecInvalid,
     UnknownSpec,
 )
+from greenflow.spec import COMMON, Spec, rename
 from greenflow.values import Validator, sealed
 
 if TYPE_CHECKING:
@@ -51,8 +53,23 @@ class Operations:
         """Merge top-level fields into stored specs (BEHAVIOUR 7.3)."""
         named = [{"namespace": self.namespace, **patch} for patch in as_list(patches)]
         return self.collection.update(
-            named, lambda merged: self.scheme.validate(merged, self.namespace)
+            [self._renamed(patch) for patch in named],
+            lambda merged: self.scheme.validate(merged, self.namespace),
         )
+
+    def _renamed(self, patch: dict[str, Any]) -> dict[str, Any]:
+        """The patch without aliases of fields, for what it is merged into has none either (1.6).
+        Only the kind knows those of its own fields."""
+        kind = patch.get("kind")
+        if kind is None and not patch.keys() <= COMMON:
+            key = "id" if patch.get("id") else "name"
+            where = {"namespace": patch["namespace"], key: patch.get(key)}
+            kind = next((record.document["kind"] for record in self.collection.find(where)), None)
+        try:
+            spec_type = self.scheme.node_type(kind).spec_type if isinstance(kind, str) else Spec
+        except (LookupError, GreenflowError):
+            spec_type = Spec  # what is wrong with the kind is said when the whole is checked
+        return rename(spec_type, patch)
 
     def read(self, filter: Any = None) -> list[Record]:
         """The specs that a filter finds, in order of their ids (BEHAVIOUR 7.5)."""

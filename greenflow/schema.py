@@ -6,6 +6,8 @@ also one that uses aliases, single values for lists, strings for numbers, units 
 placeholders (BEHAVIOUR 1.5 to 1.7, 16.3). It refuses what types, limits, names and ports say. What
 only a compiler, the other specs or the machine can say (`check` of a kind) it does not know.
 
+`enumDescriptions`, `patternErrorMessage` and `deprecated` are for editors; validators pass them by.
+
 `Meta(extra_json_schema=...)` of a field adds what its type does not say, such as a pattern; the
 kind has to check the same. Patterns keep to what ECMAScript and Python both read.
 """
@@ -57,11 +59,13 @@ _DURATION: Schema = {
     "maximum": MAX_SECONDS * 1e9,
     "maxLength": 64,
     "pattern": f"^(?:{_SECONDS})$",
+    "patternErrorMessage": "write seconds (1.5) or units, such as 250ms or 1m30s",
 }
 _PLACEHOLDER: Schema = {
     "description": "a value of `env`, such as {{ .KEY }}",
     "type": "string",
     "pattern": PLACEHOLDER,
+    "patternErrorMessage": "or a placeholder, such as {{ .KEY }}",
 }
 
 logger = logging.getLogger("greenflow.schema")
@@ -98,7 +102,9 @@ class _Maker:
             "properties": {
                 "kind": {
                     "enum": names,
-                    "enumDescriptions": [kinds[kind] for kind in names],
+                    "enumDescriptions": [
+                        " ".join(kinds[kind].partition("\n\n")[0].split()) for kind in names
+                    ],
                     "description": "the type of the node",
                 }
             },
@@ -117,7 +123,10 @@ class _Maker:
             "$schema": DIALECT,
             "title": "greenflow specs",
             "description": "A spec of one node, or a list of them.",
-            "anyOf": [one, {"type": "array", "items": one}],
+            # Not anyOf: of a choice most validators only say that it was not met.
+            "if": {"type": "array"},
+            "then": {"items": one},
+            "else": one,
             "$defs": dict(sorted(self.definitions.items())),
         }
 
@@ -173,7 +182,10 @@ class _Maker:
 
     def link(self) -> Schema:
         made = self.struct(fields(typing.cast(Any, Link)), placeholders=False)
-        made["properties"]["port"]["pattern"] = PORT
+        made["properties"]["port"] |= {
+            "pattern": PORT,
+            "patternErrorMessage": "a port is a word, or a word and an [index]",
+        }
         made["anyOf"] = [
             {"required": [name], "properties": {name: {"type": "string", "minLength": 1}}}
             for name in ("id", "name")
@@ -307,7 +319,12 @@ def _coerced(made: Schema) -> Schema:
     """A leaf, and the strings that are read as one (BEHAVIOUR 1.5)."""
     given = made.get("type")
     if given in ("integer", "number"):
-        return {**made, "type": [given, "string"], "pattern": f"^(?:{_NUMBER})$"}
+        return {
+            **made,
+            "type": [given, "string"],
+            "pattern": f"^(?:{_NUMBER})$",
+            "patternErrorMessage": "a number is wanted here",
+        }
     if given == "boolean":
         # The numbers 0 and 1 are read as booleans, too.
         return {
@@ -315,6 +332,7 @@ def _coerced(made: Schema) -> Schema:
             "minimum": 0,
             "maximum": 1,
             "pattern": f"^(?:{_BOOLEAN})$",
+            "patternErrorMessage": "true or false is wanted here",
         }
     if any(isinstance(item, int) for item in made.get("enum", ())):
         return {"enum": [*made["enum"], *map(str, made["enum"])]}

@@ -164,13 +164,16 @@ def _no_specs(document: Any, path: str) -> typing.NoReturn:
 
 
 def rename(spec_type: type[Any], document: dict[str, Any]) -> dict[str, Any]:
-    """The document with the field names of the spec in place of their aliases."""
+    """The document with the field names of the spec in place of their aliases. Raises SpecInvalid
+    where both names are given; null is a field left out."""
     known = {field.name: field for field in fields(typing.cast(Any, spec_type))}
     known |= {field.alias: field for field in known.values() if field.alias}
     given: dict[str, Any] = {}
     for key, item in document.items():
         name = known[key].name if key in known else key
-        if item is not None or name not in given:  # null is a field left out
+        if item is not None and given.get(name) is not None:
+            raise SpecInvalid([SpecFault(f"$.{key}", _both(known[key]))])
+        if item is not None or name not in given:
             given[name] = item
     return given
 
@@ -432,8 +435,7 @@ def _read_struct(struct: Any) -> Read:
             elif one is None and not field.required and field.default is not None:
                 continue  # null is a field left out
             elif field.name in given:
-                both = f"{field.name!r} and {field.alias!r} are one field; give one of them"
-                faults.append(SpecFault(f"{path}.{key}", both))
+                faults.append(SpecFault(f"{path}.{key}", _both(field)))
             else:
                 if scope is not None:
                     faults.scope = None if field.name in common else scope
@@ -454,6 +456,10 @@ def _read_struct(struct: Any) -> Read:
             return None
 
     return read
+
+
+def _both(field: Field) -> str:
+    return f"{field.name!r} and {field.alias!r} are one field; give one of them"
 
 
 def _unknown(key: object, known: dict[str, Any]) -> str:

@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from msgspec import Meta, Struct
 
-from greenflow.document import read_path
+from greenflow.document import read, read_path
 from greenflow.errors import SpecInvalid
 from greenflow.node import Node, node
 from greenflow.schema import schema_of
-from greenflow.scheme import Scheme
+from greenflow.scheme import Scheme, example
 from greenflow.spec import Code, Duration, Spec, alias, fields
 
 ROOT = Path(__file__).parent.parent
@@ -174,23 +174,29 @@ def test_limits_of_all_types_are_in_it(field: str, value: Any) -> None:
     assert not ODD_VALIDATOR.is_valid(spec)
 
 
+def written(kind: str, within: Any) -> dict[str, Any] | None:
+    """The first spec of that kind in a document."""
+    if isinstance(within, dict) and within.get("kind") == kind:
+        return within
+    parts = within.values() if isinstance(within, dict) else within
+    inner = parts if isinstance(within, dict | list) else ()
+    return next((found for part in inner if (found := written(kind, part)) is not None), None)
+
+
 def complete(kind: str, scheme: Scheme) -> dict[str, Any]:
-    """A spec of that kind with all its fields."""
-    needed: dict[str, Any] = {
-        "specs": [{"kind": "fork", "name": "a"}],
-        "interval": 1,
-        "when": "true",
-        "expect": "true",
-        "parts": [{"wait": "1s"}],
-    }
-    spec: dict[str, Any] = {"kind": kind, "links": {"error": [{"name": "a"}]}}
+    """A spec of that kind with all its fields: those of its example, and the others by default."""
     node_type: Any = scheme.node_type(kind)
-    for field in fields(node_type.spec_type):
-        if field.required and field.name != "kind":
-            spec[field.name] = needed.get(field.name, "a:b")
-        elif field.name not in ("kind", "links", "id"):
-            spec[field.name] = json.loads(msgspec.json.encode(field.default))
-    return spec if kind != "listener" else {**spec, "port": 0}
+    text = example(node_type)
+    spec: dict[str, Any] = {"parts": [{"wait": "1s"}]}  # what OddSpec needs
+    if text is not None:
+        (document,) = read(text, kind)
+        spec = written(node_type.kind, document.data["specs"]) or {}
+    defaults = {
+        field.name: json.loads(msgspec.json.encode(field.default))
+        for field in fields(node_type.spec_type)
+        if not field.required and field.name != "id"
+    }
+    return {**defaults, **spec, "kind": kind}
 
 
 @pytest.mark.parametrize("kind", SCHEME.kinds())

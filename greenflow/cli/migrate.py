@@ -69,7 +69,7 @@ def _text_of(file: str) -> str:
     from greenflow.document import STANDARD_INPUT, DocumentError, read
 
     if file == STANDARD_INPUT:
-        content = sys.stdin.buffer.read()
+        content = sys.stdin.buffer.read() if sys.stdin is not None else b""
     else:
         with open(file, "rb") as opened:
             content = opened.read()

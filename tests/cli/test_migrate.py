@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 from tests.cli.conftest import Command
@@ -61,6 +64,12 @@ def test_standard_input_goes_to_standard_output(greenflow: Command) -> None:
     result = greenflow("migrate", "-", stdin=OLD)
     assert (result.code, result.out) == (0, NEW)
     assert result.err.splitlines()[0] == "-:2:9: wait is now sleep"
+
+
+def test_closed_standard_input_holds_no_spec(tmp_path: Path) -> None:
+    command = f"{shlex.quote(sys.executable)} -m greenflow migrate - <&-"
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (3, "-: no spec in it: write one, or [] for none\n")
 
 
 def test_what_is_not_known_is_told_and_the_rest_rewritten(

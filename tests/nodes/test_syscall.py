@@ -50,6 +50,20 @@ def test_the_collection_has_two_names() -> None:
         assert flow.call("delete", {"name": "one"}) == [{**one, "code": "y"}]
 
 
+def test_an_update_may_use_either_name_of_a_field(flow: Runtime) -> None:
+    there, case = {"name": "read"}, {"when": "true", "port": "out[0]"}
+    flow.call("create", {"kind": "switch", "name": "a", "matches": [], "ports": {"error": there}})
+    (spec,) = flow.call("update", {"name": "a", "ports": {"out": there}, "matches": [case]})
+    assert (spec["links"], spec["match"]) == ({"out": there}, [case])
+    (spec,) = flow.call("update", {"id": spec["id"], "links": {"error": there}})
+    assert spec["links"] == {"error": there}
+    (spec,) = flow.call("update", {"name": "a", "ports": None, "matches": None})
+    assert not {"links", "ports", "match", "matches"} & spec.keys()
+    with pytest.raises(InvalidArgument) as raised:
+        flow.call("update", {"name": "a", "match": [], "matches": []})
+    assert "'match' and 'matches' are one field" in str(raised.value.__cause__)
+
+
 @pytest.mark.parametrize(
     ("operation", "payload", "reason"),
     [
