@@ -68,6 +68,17 @@ BOMBS = {
 }
 
 
+@pytest.fixture
+def one_worker() -> Iterator[None]:
+    """All calls of a test are in one worker, as long as that lives."""
+    javascript.hold(javascript.Limits(workers=1))
+    yield
+    javascript.hold(javascript.Limits())
+    javascript.release()
+    javascript.release()
+
+
+@pytest.mark.usefixtures(one_worker.__name__)
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_bomb_is_an_error_of_its_call(name: str) -> None:
     code, reason = BOMBS[name]
@@ -76,11 +87,13 @@ def test_a_bomb_is_an_error_of_its_call(name: str) -> None:
     assert run(returning("a + 1"), 1, timeout=DEADLINE) == 2
 
 
+@pytest.mark.usefixtures(one_worker.__name__)
 def test_the_default_limit_is_one_second() -> None:
     with pytest.raises(GreenflowError, match="limit of 1 s"):
         run("export default () => { for (;;); }")
 
 
+@pytest.mark.usefixtures(one_worker.__name__)
 def test_a_longer_limit_is_obeyed() -> None:
     code = (
         "export default () => { const end = Date.now() + 1200; while (Date.now() < end); return 1 }"
@@ -88,6 +101,7 @@ def test_a_longer_limit_is_obeyed() -> None:
     assert run(code, timeout=DEADLINE) == 1
 
 
+@pytest.mark.usefixtures(one_worker.__name__)
 def test_a_program_works_again_after_its_call_was_stopped() -> None:
     program = javascript.compile("export default (a) => { if (a === 0) for (;;); return a; }")
     for _ in range(3):
@@ -112,16 +126,6 @@ def test_other_calls_under_way_are_answered(name: str) -> None:
     gevent.joinall([*others, *bombs], timeout=DEADLINE)
     assert [other.value for other in others] == list(range(8))
     assert all(isinstance(bomb.exception, GreenflowError) for bomb in bombs)
-
-
-@pytest.fixture
-def one_worker() -> Iterator[None]:
-    """All calls of a test are in one worker, as long as that lives."""
-    javascript.hold(javascript.Limits(workers=1))
-    yield
-    javascript.hold(javascript.Limits())
-    javascript.release()
-    javascript.release()
 
 
 @pytest.mark.usefixtures(one_worker.__name__)
@@ -175,6 +179,7 @@ def test_a_call_whose_workers_die_gets_the_error() -> None:
     assert program(2, timeout=DEADLINE) == 2
 
 
+@pytest.mark.usefixtures(one_worker.__name__)
 def test_calls_queued_behind_one_that_is_stopped_are_answered() -> None:
     program = javascript.compile("export default (a) => { if (a === 0) for (;;); return a; }")
     calls = [gevent.spawn(program, 0, timeout=LIMIT)]
@@ -243,6 +248,7 @@ def test_what_a_call_left_running_does_not_stay() -> None:
     assert run(returning("a"), 1, timeout=DEADLINE) == 1
 
 
+@pytest.mark.usefixtures(one_worker.__name__)
 def test_a_caller_that_is_killed_leaves_nothing() -> None:
     program = javascript.compile(
         "export default (a) => new Promise((done) => setTimeout(() => done(a), a))"
@@ -286,6 +292,7 @@ def test_settings_count_for_the_next_pool() -> None:
     assert not any(os.path.exists(f"/proc/{pid}") for pid in pids)
 
 
+@pytest.mark.usefixtures(one_worker.__name__)
 def test_a_program_that_is_gone_is_forgotten_by_the_workers() -> None:
     kept = javascript.compile(returning("a"))
     for number in range(50):
