@@ -36,7 +36,7 @@ ROWS = {
         happy=Sent(["root", "outer"], error="outer: root"),
         error=Sent("bad", error="bad"),
         null=Sent(None, None),
-        wrong=Sent({"a": 1}, error='{"a": 1}'),
+        wrong=Sent({"a": 1}, error='{"a":1}'),
         exits=Exit("bad", port="error"),
     ),
     "try": Row(
