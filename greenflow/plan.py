@@ -109,6 +109,7 @@ class Plan:
             ):
                 self._compile(symbol, version.document, version.revision)
                 self._let_others_run()
+        self._retry_at_once()
         for id, old in self.back.items():
             self.failed[id] = failed = symbols[id].version
             failed.refusal = f"revision {failed.revision} does not run: {failed.fault}"
@@ -117,13 +118,39 @@ class Plan:
             pending = symbols[id].pending
             if pending is not None and pending.node is not None and id not in self.documents:
                 self._candidates.setdefault(id, pending)
-        for key in list(self._changed_keys(self._candidates)):
+        self._admit_pending(list(self._changed_keys(self._candidates)))
+
+    def _admit_pending(self, keys: Iterable[Key]) -> bool:
+        """What was refused, and links to one of these, may go in now; whether there is such."""
+        before = len(self._candidates)
+        for key in keys:
             for version, _ in self.table.referrers.get(key, ()):
-                symbol = symbols.get(version.id)
+                symbol = self.table.symbols.get(version.id)
                 if symbol is None or version.id in self.documents:
                     continue
                 if symbol.pending is version and version.node is not None:
                     self._candidates.setdefault(version.id, version)
+        return len(self._candidates) > before
+
+    def _retry_at_once(self) -> None:
+        """Compile again what failed to load and leads to what changes now (BEHAVIOUR 6.10)."""
+        changed = {id for id in self.documents if id in self._candidates or id in self.removed}
+        if not changed:
+            return
+        for version in list(self.table.failed_to_load):
+            failed = self.table.symbols.get(version.id)
+            if failed is None or version is not (failed.pending or failed.version):
+                continue  # it only drains
+            seen: set[str] = set()
+            stack = [version]
+            while stack and changed.isdisjoint(seen):
+                for _, link in stack.pop().links():
+                    symbol = self.table.target(link)
+                    if symbol is not None and symbol.id not in seen:
+                        seen.add(symbol.id)
+                        stack.append(symbol.version)
+            if version.id not in self.documents and not changed.isdisjoint(seen):
+                self._compile(None, version.document, version.revision)
 
     def _let_others_run(self) -> None:
         self._compiled += 1
@@ -184,7 +211,10 @@ class Plan:
             self._refuse(version, self.outcome[id][1])
         if losing:
             return False
-        if self._readmit():
+        awake = {id for id, (active, _) in self.outcome.items() if active > self._is_active(id)}
+        keys = [("id", id) for id in awake]
+        keys += [("name", v.name) for id in awake if (v := self.view(id)) and v.name is not None]
+        if self._admit_pending(keys) or self._readmit():
             return False
         self._order_hooks()
         return self._opening.open([*self._replaced(), *self.unload])

@@ -57,6 +57,8 @@ class Table:
         # Who links to what: also refused versions, and old ones that still drain.
         self.referrers: dict[Key, dict[tuple[Version, str], None]] = {}
         self._bound: dict[Key, dict[Version, None]] = {}  # who was rendered with which value
+        # Versions that were opened, and then could not be loaded; what they lead to may help.
+        self.failed_to_load: dict[Version, None] = {}
         self._lock = RLock()
         self._retired: dict[Version, float] = {}  # when the grace of each is over, by monotonic()
         self._emptied = Event()  # something retired fell idle
@@ -156,6 +158,9 @@ class Table:
             if reason and reason != symbol.reason:
                 self._say(symbol, active, reason)
             symbol.active, symbol.reason = active, reason
+            newest = symbol.pending or symbol.version
+            if newest.opened and newest.error is not None:
+                self.failed_to_load[newest] = None
         for version, port in plan.relink:
             self.relink(version, port)
 
@@ -200,6 +205,7 @@ class Table:
 
     def forget(self, version: Version) -> None:
         """The version is no more: nobody need relink it, nor keep its secrets."""
+        self.failed_to_load.pop(version, None)
         secret.release(version.secrets)
         version.secrets = frozenset()
         for key in version.bound:
@@ -271,6 +277,10 @@ class Table:
                 return
             if version.telling.error is not None:
                 raise version.telling.error
+        self._loaded(version)
+
+    def _loaded(self, version: Version) -> None:
+        """All its load hooks have run."""
         version.reached = LOADED
 
     def await_later(self, version: Version) -> None:
@@ -288,9 +298,11 @@ class Table:
             if version.telling is not telling or version.reached >= reached:
                 return  # it was unloaded meanwhile, or another change saw the answer
             version.error = telling.error
-            if version.error is None:
-                version.reached = reached
-            if version.error is not None or telling.port == INIT:
+            if version.error is None and telling.port == ACTIVE:
+                self._loaded(version)
+            else:
+                if version.error is None:
+                    version.reached = INITIALISED
                 self._carry_out(Plan(self, {}, dirty=[version.id]))
 
     def _unload_all(self, versions: list[Version], gone: list[Version]) -> None:
@@ -396,7 +408,9 @@ class Table:
 
     def _close(self, version: Version) -> None:
         self._retired.pop(version, None)
-        self.forget(version)
+        symbol = self.symbols.get(version.id)
+        if symbol is None or symbol.pending is not version:  # else it is tried again
+            self.forget(version)
         node = version.node
         if node is None:
             return

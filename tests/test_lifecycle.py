@@ -188,6 +188,34 @@ def test_an_old_version_whose_targets_are_gone_does_not_come_back(bench: Bench) 
     assert [line for line in log if line.startswith("de")] == ["deinit A", "deactive a", "deinit a"]
 
 
+@pytest.mark.parametrize("port", ["init", "active"])
+@pytest.mark.parametrize("replaces", [False, True])
+def test_what_failed_is_tried_at_once_when_what_it_leads_to_changes(
+    bench: Bench, port: str, replaces: bool
+) -> None:
+    bench.change(probe("way", links={"out": [{"name": "ear", "port": port}]}), probe("x"))
+    if replaces:
+        bench.change(probe("a", say="old"))
+    Ear.fails.add(f"{port} a")
+    bench.change(teller("a", port))
+    Ear.fails.clear()
+    bench.change(probe("x", say="X"))
+    assert f"{port}: not today" in bench.reason("a")  # that has nothing to do with it
+    bench.change({**EAR, "annotations": {"mended": True}})
+    assert bench.reason("a") == ""
+    assert bench.call("a") == "a"
+
+
+def test_what_fails_side_by_side_does_not_try_again_for_ever(bench: Bench) -> None:
+    Ear.fails.update(["active a", "active b"])
+    bench.change(
+        teller("a", links={**tells(ACTIVE), "out": [{"name": "b"}]}),
+        teller("b", links={**tells(ACTIVE), "out": [{"name": "a"}]}),
+    )
+    assert bench.active() == {"ear"}
+    assert log.count("active a") == log.count("active b") == 1
+
+
 def test_errors_at_the_end_are_logged_and_stop_nothing(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -531,7 +559,8 @@ def test_any_history_is_told_in_pairs(history: list[dict[str, Any]]) -> None:
                     make, say = feed if id in FEEDS else probe, f"{id}{number}"
                     out = [{"name": target} for target in targets]
                     linked[say] = ports
-                    newest[id] = make(id, say=say, links={**tells(*ports), "out": out})
+                    told = tells(*ports) if ports else {}
+                    newest[id] = make(id, say=say, links={**told, "out": out})
                     if fail == "open":
                         newest[id]["fail"] = fail
                     else:
