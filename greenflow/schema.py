@@ -123,10 +123,7 @@ class _Maker:
             "$schema": DIALECT,
             "title": "greenflow specs",
             "description": "A spec of one node, or a list of them.",
-            # Not anyOf: of a choice most validators only say that it was not met.
-            "if": {"type": "array"},
-            "then": {"items": one},
-            "else": one,
+            **_one_or_more(one),
             "$defs": dict(sorted(self.definitions.items())),
         }
 
@@ -240,9 +237,7 @@ class _Maker:
         if has_format(marks, "code"):
             return {**_leaf(kind), "type": ["string", "number", "boolean"], **notes}
         if has_format(marks, "one"):
-            one = self.of(bare)
-            many = {"type": "array", "items": one, "minItems": 1, "maxItems": 1}
-            return {"anyOf": [one, many]}
+            return _one_or_more(self.of(bare), {"minItems": 1, "maxItems": 1})
         origin, arguments = typing.get_origin(bare), typing.get_args(bare)
         if origin is list or (origin is tuple and arguments[1:] == (...,)):
             limits = {**_leaf(constrained(list[Any], marks)), **notes}
@@ -312,7 +307,8 @@ def _leaf(kind: Any) -> Schema:
 
 def _one_or_more(item: Schema, limits: Mapping[str, Any] = types.MappingProxyType({})) -> Schema:
     """A list, or a single value for a list of one."""
-    return {"anyOf": [{"type": "array", "items": item, **limits}, *_choices(item)]}
+    # Not anyOf: of a choice many only say that it was not met, or what one of the ways wants.
+    return {"if": {"type": "array"}, "then": {"items": item, **limits}, "else": item}
 
 
 def _coerced(made: Schema) -> Schema:
@@ -372,6 +368,9 @@ def _or_placeholder(made: Schema) -> Schema:
     if "string" in kinds and "pattern" in made and "maxLength" not in made:
         return {**made, "pattern": f"{made['pattern']}|{PLACEHOLDER}"}
     placeholder = {"$ref": "#/$defs/placeholder"}
+    choices = _choices(made.get("else", made))
+    if "else" in made and placeholder in choices:
+        return made
     choices = _choices(made)
     return {"anyOf": choices if placeholder in choices else [*choices, placeholder]}
 
