@@ -166,8 +166,8 @@ class Schedule(Source[ScheduleSpec]):
                 last = now
             else:
                 found = cron.between(last, max(now, due), self._counts()) or [due]
-                self._passed(found, moment - due, now)
                 last = found[-1]
+                self._passed(found, moment - due, now)
             due = cron.after(last)
         _log.warning("it will never be due again", extra=describe(self))
 
@@ -203,17 +203,13 @@ class Schedule(Source[ScheduleSpec]):
         """These due times have come; the last one may be in time."""
         if self._line.current is not self:
             return  # an edit has put another version in the place
-        *late, last = dues
-        if now - last > LATE_SECONDS + delay:
-            late, last = dues, None
-        for due in late:
+        last = dues.pop() if now - dues[-1] <= LATE_SECONDS + delay else None
+        for due in dues:
             self._miss(due, "it passed unnoticed")
         if last is None:
             self._catch_up()
-        elif self._may_begin() and not self._behind:
-            self._begin(last)
         elif self._behind and self._keeps() > 1:
-            self._behind.append(last)
+            self._behind.append(last)  # in its turn
             self._catch_up()
         elif self._may_begin():
             self._behind.clear()  # this one is what a single late run would have been for
