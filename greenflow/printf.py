@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from greenflow.errors import InvalidArgument
@@ -204,11 +205,12 @@ def _float(letter: str) -> Callable[[Any, set[str], int | None], str]:
 def _shortest(size: float) -> str:
     """The fewest digits that mean this number; with an exponent where it is less than -4 or, as
     strconv's `g` has it, EXPONENT_FROM or more."""
-    digits = "".join(c for c in repr(size).partition("e")[0] if c != ".").strip("0") or "0"
-    mantissa, _, exponent = format(size, f".{len(digits) - 1}e").partition("e")
-    if -4 <= int(exponent) < EXPONENT_FROM:
-        return format(size, f".{max(0, len(digits) - 1 - int(exponent))}f")
-    return f"{mantissa}e{exponent}"
+    exact = Decimal(repr(size)).normalize()
+    exponent = exact.adjusted()
+    if not size or -4 <= exponent < EXPONENT_FROM:
+        return format(exact, "f")
+    first, *others = map(str, exact.as_tuple().digits)
+    return f"{first}{'.' if others else ''}{''.join(others)}e{exponent:+03d}"
 
 
 def _boolean(value: Any, flags: set[str], precision: int | None) -> str:
