@@ -19,6 +19,7 @@ from gevent.monkey import get_original
 from greenflow import disk
 from greenflow.errors import EncodeError, EndOfFile, FileFailed, InvalidArgument, messages
 from greenflow.testing import Flow, flow
+from tests.waiting import until
 
 SECONDS = 20.0  # after which something that a test waits for has failed
 
@@ -42,9 +43,7 @@ def elsewhere(function: Any, *args: Any) -> Iterator[None]:
     thread = get_original("threading", "Thread")(target=function, args=args)
     thread.start()
     yield
-    with gevent.Timeout(SECONDS):
-        while thread.is_alive():
-            gevent.sleep(0.001)
+    until(lambda: not thread.is_alive())
     thread.join()
 
 
@@ -253,9 +252,7 @@ def test_a_disk_that_hangs_blocks_nobody_and_what_was_begun_is_ended(
         assert not running.runtime.services.processes
         assert running.call("other", 1) is None
         go_on.set()
-        with gevent.Timeout(SECONDS):
-            while (tmp_path / "a").read_text() != "whole":
-                gevent.sleep(0.001)
+        until(lambda: (tmp_path / "a").read_text() == "whole")
 
 
 def test_a_file_is_closed_when_its_process_ends(tmp_path: Path) -> None:
@@ -277,9 +274,7 @@ def test_a_file_is_closed_when_its_process_ends(tmp_path: Path) -> None:
         (process,) = running.runtime.services.processes
         process.exit()
         writing.join()
-        with gevent.Timeout(SECONDS):
-            while open_files():
-                gevent.sleep(0.001)
+        until(lambda: not open_files())
         gate.set()
         running.call("f", "x")
         assert not open_files()

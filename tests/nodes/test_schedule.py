@@ -16,6 +16,7 @@ from greenflow.errors import InvalidArgument, SpecInvalid
 from greenflow.nodes import schedule
 from greenflow.scheme import Scheme
 from greenflow.testing import Flow, ManualClock, flow
+from tests.waiting import until
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 
@@ -302,9 +303,7 @@ def edit(running: Flow, **fields: Any) -> None:
     """Change the schedule, and wait until it runs so."""
     before = running.runtime.table.find("s").version
     running.runtime.operations.update({"name": "s", **fields})
-    with gevent.Timeout(10):
-        while running.runtime.table.find("s").version is before:
-            gevent.sleep(0.001)
+    until(lambda: running.runtime.table.find("s").version is not before)
 
 
 def test_an_edited_schedule_begins_anew_and_waits_for_the_run_under_way() -> None:
@@ -329,9 +328,7 @@ def test_a_deleted_schedule_begins_no_more_runs() -> None:
         clock.advance(3 * MINUTE)
         assert len(dues(running)) == 1
         running.runtime.operations.delete({"name": "s"})
-        with gevent.Timeout(10):
-            while clock.sleepers:
-                gevent.sleep(0.001)
+        until(lambda: not clock.sleepers)
         work.end()
         running.settle()
         assert len(dues(running)) == 1
@@ -342,9 +339,7 @@ def test_a_run_under_way_is_finished_at_the_end() -> None:
     with scheduled(clock, work, interval="1m", missed="once") as running:
         clock.advance(2 * MINUTE)
         draining = gevent.spawn(running.runtime.drain)
-        with gevent.Timeout(10):
-            while clock.sleepers:
-                gevent.sleep(0.001)
+        until(lambda: not clock.sleepers)
         assert not draining.ready()
         work.end()
         draining.get()
