@@ -199,6 +199,15 @@ class AddressForbidden(GreenflowError):
     status = 403
 
 
+class FileFailed(GreenflowError):
+    """A file that a workflow reads or writes: it is not there, or the system refuses. The message
+    names it, the reason is the cause."""
+
+
+class EndOfFile(FileFailed):
+    """A workflow reads on where a file has ended."""
+
+
 class ProcessExited(GreenflowError):
     """The answer of whatever was under way when its process exited (BEHAVIOUR 4.8)."""
 

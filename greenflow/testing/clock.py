@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,6 +19,9 @@ from gevent.event import Event
 from greenflow.clock import Clock
 
 SECONDS = 10.0  # real ones, after which something that a test waits for has failed
+START = datetime(
+    2026, 1, 1, tzinfo=UTC
+)  # the wall time of a clock that is not told any; a Thursday
 
 
 class ManualClock(Clock):
@@ -25,13 +29,15 @@ class ManualClock(Clock):
     waits and a node sleeps: then it jumps to the end of the shortest sleep. Time-outs that are over
     by then end what they limit; by themselves they make no time pass.
 
-    Used from one thread, that of the flow.
+    `start` is the wall time it begins at. Used from one thread, that of the flow.
     """
 
-    def __init__(self, jump: bool = False) -> None:
+    def __init__(self, jump: bool = False, start: datetime = START) -> None:
         self.jump = jump
         self._now = 0.0
-        self._sleepers = 0
+        self._ahead = start.timestamp()  # seconds, of the wall time
+        self._sleeping: set[Event] = set()
+        self._waiting: set[Event] = set()  # for a wall time
         self._order = itertools.count()
         self._alarms: list[_Alarm] = []  # a heap
         self._changed = Event()
@@ -41,30 +47,50 @@ class ManualClock(Clock):
         """Seconds since the clock was made."""
         return self._now
 
+    def time(self) -> float:
+        """The wall time: seconds since 1970 in UTC."""
+        return self._ahead + self._now
+
     @property
     def sleepers(self) -> int:
         """How many greenlets sleep by this clock."""
-        return self._sleepers
+        return len(self._sleeping) + len(self._waiting)
 
     def sleep(self, seconds: float) -> None:
         """Block the calling greenlet until the clock was moved so far."""
+        self._sleep(seconds, self._sleeping)
+
+    def sleep_until(self, moment: float) -> None:
+        """Block the calling greenlet until that wall time, or until `set_time`."""
+        if moment <= self.time():
+            return
+        self._sleep(moment - self.time(), self._waiting)
+
+    def set_time(self, moment: datetime) -> None:
+        """Set the wall time, as somebody sets the system's clock: no time passes. Who waits for a
+        wall time looks again, and goes on until every greenlet waits."""
+        self._ahead = moment.timestamp() - self._now
+        while self._waiting:
+            self._waiting.pop().set()
+        gevent.idle()
+
+    def _sleep(self, seconds: float, among: set[Event]) -> None:
         over = Event()
 
         def wake() -> None:
-            self._sleepers -= 1
+            among.discard(over)
             over.set()
 
         alarm = self.set(seconds, wake)
-        self._sleepers += 1
+        among.add(over)
         self._changed.set()
         if self.jump and not self._jumper:
             self._jumper = gevent.spawn(self._jump)
         try:
             over.wait()
         finally:
-            if not over.is_set():
-                self._sleepers -= 1
-                self.unset(alarm)
+            among.discard(over)
+            self.unset(alarm)
 
     def timeout(self, seconds: float) -> gevent.Timeout:
         """A time-out by this clock."""
@@ -87,7 +113,7 @@ class ManualClock(Clock):
         """Wait until so many greenlets sleep; after `timeout` real seconds raise AssertionError."""
         late = AssertionError(f"{count} greenlets should sleep; after {timeout:g} s they do not")
         with gevent.Timeout(timeout, late):
-            while self._sleepers < count:
+            while self.sleepers < count:
                 self._changed.clear()
                 self._changed.wait()
 
@@ -110,9 +136,9 @@ class ManualClock(Clock):
         alarm.ring()
 
     def _jump(self) -> None:
-        while self._sleepers:
+        while self.sleepers:
             gevent.idle()
-            if self._sleepers:
+            if self.sleepers:
                 self._ring()
 
 

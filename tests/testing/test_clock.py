@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from itertools import pairwise
 
 import gevent
@@ -57,6 +58,23 @@ def test_sleepers_wake_in_the_order_of_their_moments(seconds: list[int], jump: b
     gevent.joinall(sleepers)
     assert woken == sorted([*seconds, *(2 * long for long in seconds)])
     assert all(earlier <= later for earlier, later in pairwise(woken))
+
+
+def test_a_wall_time_is_waited_for_and_may_be_set() -> None:
+    clock, woken = ManualClock(start=datetime(2030, 1, 1, tzinfo=UTC)), []
+
+    def wait(seconds: float) -> None:
+        clock.sleep_until(datetime(2030, 1, 1, tzinfo=UTC).timestamp() + seconds)
+        woken.append((seconds, clock.monotonic()))
+
+    waiting = [gevent.spawn(wait, seconds) for seconds in (0, 60, 3600)]
+    clock.wait_for_sleepers(2)
+    clock.advance(60)
+    assert woken == [(0, 0.0), (60, 60.0)]
+    clock.set_time(datetime(2029, 1, 1, tzinfo=UTC))
+    assert woken[2:] == [(3600, 60.0)]
+    assert (clock.time(), clock.sleepers) == (datetime(2029, 1, 1, tzinfo=UTC).timestamp(), 0)
+    gevent.joinall(waiting, raise_error=True)
 
 
 def test_a_sleeper_that_is_ended_is_forgotten() -> None:
