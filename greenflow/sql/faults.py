@@ -66,11 +66,10 @@ class Facts(NamedTuple):
 
 
 def told(error: BaseException, arguments: tuple[Any, ...] | None) -> SqlFailed:
-    """The error of a statement or a commit as one of ours, without the arguments; to be raised as
-    it is, for `from None` would take its causes."""
+    """The error of a statement or a commit as one of ours, without the arguments; to be raised
+    `from` its own cause, for else the driver's error would be shown, too."""
     facts = _facts(error)
     failed = SqlFailed(_masked(facts.text, arguments))
-    failed.__suppress_context__ = True  # the driver's, in whose handler it is raised
     sort = _SORTS.get(facts.code)
     chain = [text for text in (sort, facts.code) if text]
     inner: BaseException = failed

@@ -172,7 +172,8 @@ class ServerConnection:
         except Exception as error:
             self._look_at(error)
             values = tuple(value for _, each in runs for value in each or ())
-            raise told(error, values)
+            failed = told(error, values)
+            raise failed from failed.__cause__
         finally:
             with suppress(Exception):  # of a connection that is lost
                 cursor.close()
@@ -187,7 +188,8 @@ class ServerConnection:
         except Exception as error:
             self._look_at(error)
             self.roll_back()
-            raise told(error, None)
+            failed = told(error, None)
+            raise failed from failed.__cause__
         finally:
             self._used = monotonic()
 

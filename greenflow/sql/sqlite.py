@@ -122,7 +122,8 @@ class SqliteConnection:
         except sqlite3.Error as error:
             self.roll_back()
             self.broke(error)
-            raise told(error, None)
+            failed = told(error, None)
+            raise failed from failed.__cause__
 
     def roll_back(self) -> None:
         """Roll back; a connection that cannot is closed, which does it, too."""
@@ -253,7 +254,8 @@ class SqliteTransaction(Transaction):
         except Exception as error:
             self._is_lost = not connection.in_transaction
             connection.broke(error)
-            raise told(error, _arguments(runs))
+            failed = told(error, _arguments(runs))
+            raise failed from failed.__cause__
 
     def _cancel(self) -> None:
         if self._cancelled is not None:
@@ -289,7 +291,8 @@ def _read(
         if getattr(error, "sqlite_errorname", "").startswith("SQLITE_READONLY"):
             raise _Writes from None
         connection.broke(error)
-        raise told(error, _arguments(runs))
+        failed = told(error, _arguments(runs))
+        raise failed from failed.__cause__
 
 
 def _lost() -> SqlFailed:
