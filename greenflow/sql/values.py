@@ -59,7 +59,8 @@ def _json(value: Any) -> str:
     try:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_in_json)
     except (TypeError, ValueError):
-        raise InvalidArgument("a list or a map among the arguments cannot be JSON") from None
+        reason = ValueError("a list or a map among the arguments cannot be JSON")
+        raise InvalidArgument() from reason
 
 
 def _in_json(value: Any) -> Any:
