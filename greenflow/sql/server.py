@@ -68,6 +68,7 @@ class ServerDatabase:
             raise CompileFailed(f"the driver {source.driver!r} is not supported")
         waits = source.driver in COOPERATIVE and is_module_patched("socket")
         self._lane: Callable[[], Lane] = GreenletLane if waits else ThreadLane
+        self._cancelling: Lane | None = None
         busy = f"{self.name}: all {connections} connections have been in use"
         self.pool = Pool(connections, self._connection, busy)
 
@@ -116,12 +117,24 @@ class ServerDatabase:
     def transaction(self, grace: float) -> ServerTransaction:
         return ServerTransaction(self, grace)
 
+    def cancel(self, connection: ServerConnection) -> None:
+        """Have the statement under way on the connection cancelled, by a lane for that alone."""
+        if self._cancelling is None:
+            self._cancelling = self._lane()
+        connection.is_spoiled = True
+        self._cancelling.post(Job(connection.cancel))
+
     def close(self) -> None:
         self.pool.close()
+        lane, self._cancelling = self._cancelling, None
+        if lane is not None:
+            job = Job(_nothing, lane.stop)
+            lane.post(job)
+            job.wait()
 
 
 class ServerConnection:
-    """A connection and its lane. All methods are called in the lane."""
+    """A connection and its lane. All methods but `cancel` are called in the lane."""
 
     def __init__(self, database: ServerDatabase, lane: Lane) -> None:
         self.lane = lane
@@ -129,6 +142,7 @@ class ServerConnection:
         self._engine: Engine | None = None
         self._raw: Any = None
         self._used = 0.0
+        self.is_spoiled = False  # a cancellation may come late, and hit another statement
 
     def opened(self) -> Any:
         """The driver's connection, opened if need be, and tried if it was idle for long. Raises
@@ -194,12 +208,24 @@ class ServerConnection:
             self._used = monotonic()
 
     def roll_back(self) -> None:
-        """Roll back; a connection that cannot is closed."""
+        """Roll back; a connection that cannot, or is spoiled, is closed, which does it, too."""
+        if self.is_spoiled:
+            self.is_spoiled = False
+            self._drop()
         if self._raw is not None:
             try:
                 self._raw.rollback()
             except Exception:
                 self._drop()
+
+    def cancel(self) -> None:
+        """Cancel the statement under way, if the driver can; else it goes on to its end."""
+        raw = self._raw
+        driver = None if raw is None else raw.dbapi_connection
+        cancel = getattr(driver, "cancel_safe", None) or getattr(driver, "cancel", None)
+        if cancel is not None:
+            with suppress(Exception):  # the statement goes on, and is waited for up to the grace
+                cancel()
 
     @property
     def is_open(self) -> bool:
@@ -268,7 +294,8 @@ class ServerTransaction(Transaction):
         return rows
 
     def _cancel(self) -> None:
-        """Its server goes on with it; the rollback comes after."""
+        if self._connection is not None:
+            self._database.cancel(self._connection)
 
     def _commit(self) -> Job[Any] | None:
         connection = self._connection
@@ -286,6 +313,10 @@ class ServerTransaction(Transaction):
         job = Job(function, partial(self._database.pool.give, connection))
         connection.lane.post(job)
         return job
+
+
+def _nothing() -> None:
+    """Is run after all else in its lane."""
 
 
 def _refuse(connection: ServerConnection) -> None:

@@ -154,14 +154,17 @@ def test_isolation_is_that_of_the_spec(server: PostgresServer) -> None:
         assert row == {"transaction_isolation": "serializable"}
 
 
-def test_an_exit_waits_for_the_statement_and_rolls_back(server: PostgresServer) -> None:
+def test_an_exit_cancels_the_statement_and_rolls_back(server: PostgresServer) -> None:
+    asleep = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
     with database(server) as running:
-        call = gevent.spawn(
-            running.call, "db", "INSERT INTO t (name) SELECT 'x' FROM pg_sleep(0.2)"
-        )
-        gevent.sleep(0)
+        insert = "INSERT INTO t (name) SELECT 'x' FROM pg_sleep(3600)"
+        call = gevent.spawn(running.call, "db", insert)
+        with gevent.Timeout(10):
+            while not running.call("db", asleep):
+                pass
         call.kill()
         assert running.call("db", "SELECT * FROM t") == []
+        assert running.call("db", asleep) == []
 
 
 PATCHED = """
@@ -184,7 +187,7 @@ with Runtime("memory://", specs=specs) as flow:
     assert ticks > 10, ticks
     for _ in range(20):
         killed = [
-            gevent.spawn(flow.call, "db", "INSERT INTO p SELECT -1 FROM pg_sleep(0.01)")
+            gevent.spawn(flow.call, "db", "INSERT INTO p SELECT -1 FROM pg_sleep(0.02)")
             for _ in range(5)
         ]
         gevent.sleep(0.001)
