@@ -31,6 +31,10 @@ CONNECTIONS = 5
 TIMEOUT = 10.0
 
 
+# Rows of one packet at most if a spec does not say: half a gigabyte of maps is no payload.
+ROWS = 100_000
+
+
 class SqlSpec(Spec):
     source: Annotated[
         str, Meta(description="the database: a URL, a path, or as its driver in Go takes it")
@@ -49,6 +53,9 @@ class SqlSpec(Spec):
         Duration,
         Meta(description="how long to wait for a connection, or for the lock of an SQLite file"),
     ] = TIMEOUT
+    rows: Annotated[
+        int, Meta(ge=1, description="rows of one packet; more are an error, not memory")
+    ] = ROWS
 
 
 @node("sql", reads_only=True)
@@ -114,7 +121,7 @@ class Sql(Node[SqlSpec]):
         if transaction is None or transaction.ended:
             transaction = self._begin(process.grace)
             process.data.set(key, ctx.enter(transaction))
-        return transaction.run(sql, runs)
+        return transaction.run(sql, runs, self.spec.rows)
 
     def _begin(self, grace: float) -> Transaction:
         assert self.database is not None

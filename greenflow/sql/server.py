@@ -28,7 +28,7 @@ from greenflow.sql.faults import told
 from greenflow.sql.lane import GreenletLane, Job, Lane, Pool, ThreadLane
 from greenflow.sql.source import ServerSource
 from greenflow.sql.statement import statement
-from greenflow.sql.transaction import Row, Transaction
+from greenflow.sql.transaction import Row, Transaction, fetched
 from greenflow.sql.values import binder, column
 
 if TYPE_CHECKING:
@@ -167,22 +167,21 @@ class ServerConnection:
                 raise SqlUnavailable(f"{database.name} cannot be reached: {failed}") from None
         return self._raw
 
-    def query(self, runs: list[tuple[str, tuple[Any, ...] | None]]) -> list[Row]:
+    def query(self, runs: list[tuple[str, tuple[Any, ...] | None]], most: int) -> list[Row]:
         """The rows of all runs. Raises SqlFailed, SqlUnavailable."""
         raw = self.opened()
-        cursor, rows = raw.cursor(), []
+        rows: list[Row] = []
+        cursor = raw.cursor()
         try:
             for text, arguments in runs:
                 if arguments is None:
                     cursor.execute(text)
                 else:
                     cursor.execute(text, arguments)
-                if cursor.description is not None:
-                    keys = [each[0] for each in cursor.description]
-                    rows += [
-                        dict(zip(keys, map(column, row), strict=True)) for row in cursor.fetchall()
-                    ]
+                fetched(cursor, rows, most, _columns)
             return rows
+        except SqlFailed:
+            raise
         except Exception as error:
             self._look_at(error)
             values = tuple(value for _, each in runs for value in each or ())
@@ -266,7 +265,7 @@ class ServerTransaction(Transaction):
         self._has_failed = False  # the last statement did
         self._is_lost = False
 
-    def _run(self, sql: str, runs: list[Any]) -> list[Row]:
+    def _run(self, sql: str, runs: list[Any], most: int) -> list[Row]:
         database = self._database
         taken = statement(sql, database.dialect in ("mysql", "mariadb"))
         bound = []
@@ -278,7 +277,7 @@ class ServerTransaction(Transaction):
         connection = self._connection
         if connection is None:
             connection = self._connection = database.pool.take(database.timeout)
-        job = Job(partial(connection.query, bound))
+        job = Job(partial(connection.query, bound, most))
         connection.lane.post(job)
         try:
             rows: list[Row] = self._outcome(job)
@@ -293,7 +292,7 @@ class ServerTransaction(Transaction):
         self._has_failed = False
         return rows
 
-    def _cancel(self) -> None:
+    def _cancel(self, job: Job[Any]) -> None:
         if self._connection is not None:
             self._database.cancel(self._connection)
 
@@ -313,6 +312,10 @@ class ServerTransaction(Transaction):
         job = Job(function, partial(self._database.pool.give, connection))
         connection.lane.post(job)
         return job
+
+
+def _columns(row: Any) -> Any:
+    return map(column, row)
 
 
 def _nothing() -> None:

@@ -1,7 +1,8 @@
 """SQLite: one connection that writes, some that read, each in a native thread of its own.
 
-Lives here: how a file is opened, and how a transaction uses its connections. It needs nothing but
-Python's sqlite3: SQLAlchemy takes five times as long for a small statement, and adds nothing here.
+Lives here: how a transaction uses its connections. How a file is opened is file.py's. It needs
+nothing but Python's sqlite3: SQLAlchemy takes five times as long for a small statement, and adds
+nothing here.
 
 SQLite has one writer at a time. Writers queue for the writing connection, in order, so they never
 wait for one another inside SQLite, nor fail because another was faster; other OS processes are
@@ -20,38 +21,35 @@ are better than many small ones.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
-from time import monotonic
 from typing import Any
-from urllib.parse import quote
 
-from gevent.monkey import get_original
+from gevent import get_hub
 
-from greenflow.errors import SqlFailed, SqlUnavailable
+from greenflow.errors import GreenflowError, SqlFailed, SqlUnavailable
 from greenflow.sql.faults import told
+from greenflow.sql.file import connect, identity, reason_of
 from greenflow.sql.lane import Job, Pool, ThreadLane
 from greenflow.sql.source import SqliteSource
 from greenflow.sql.statement import Statement, first_word, statement
-from greenflow.sql.transaction import Row, Transaction
+from greenflow.sql.transaction import Row, Transaction, fetched
 from greenflow.sql.values import binder
 
 # Isolation levels that need a transaction around reading, too.
 STRICT = frozenset(("REPEATABLE READ", "SNAPSHOT", "SERIALIZABLE", "LINEARIZABLE"))
 
-# Seconds between tries where SQLite reports a lock at once instead of waiting for it, as it does
-# while another connection turns on WAL mode.
-RETRY = 0.01
+# Seconds between interrupts of a statement that goes on in spite of the first.
+AGAIN = 0.02
 
 # Errors after which a connection is not used again.
 _BROKEN = (
     *("SQLITE_IOERR", "SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_CANTOPEN", "SQLITE_PROTOCOL"),
 )
 
-# In a monkey-patched program `time.sleep` would make a hub in the thread.
-_native_sleep = get_original("time", "sleep")
+Runs = list[tuple[str, tuple[Any, ...] | None]]  # SQL and arguments
 
 _bind = binder("sqlite")
 
@@ -75,27 +73,28 @@ class SqliteConnection:
             self.close()
         if self._connection is None:
             try:
-                self._connection = _open(self._source, self._timeout, self._reads_only)
+                self._connection = connect(self._source, self._timeout, self._reads_only)
             except sqlite3.Error as error:
-                raise SqlUnavailable(_reason(self._source, error)) from None
-            self._file = _identity(self._source.path)
+                raise SqlUnavailable(reason_of(self._source, error)) from None
+            self._file = identity(self._source.path)
         return self._connection
 
     def _is_of_file(self) -> bool:
         """Whether the file is still the one that was opened. One that is gone may come back."""
         if not self._source.path or self._connection is None or self.in_transaction:
             return True
-        return _identity(self._source.path) == self._file
+        return identity(self._source.path) == self._file
 
-    def query(self, runs: list[tuple[str, tuple[Any, ...] | None]]) -> list[Row]:
-        """The rows of all runs. Raises what sqlite3 raises."""
-        connection, rows = self.opened(), []
+    def query(self, runs: Runs, most: int) -> list[Row]:
+        """The rows of all runs. Raises what sqlite3 raises, SqlFailed for more than `most`."""
+        connection = self.opened()
+        rows: list[Row] = []
         for sql, arguments in runs:
             cursor = connection.execute(sql, arguments or ())
-            names = cursor.description
-            if names is not None:
-                keys = [name[0] for name in names]
-                rows += [dict(zip(keys, row, strict=True)) for row in cursor.fetchall()]
+            try:
+                fetched(cursor, rows, most, _unchanged)
+            finally:
+                cursor.close()
         return rows
 
     def broke(self, error: Exception) -> None:
@@ -110,7 +109,7 @@ class SqliteConnection:
             connection.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
             self.broke(error)
-            raise SqlUnavailable(_reason(self._source, error, self._timeout)) from None
+            raise SqlUnavailable(reason_of(self._source, error, self._timeout)) from None
 
     def commit(self) -> None:
         """Commit, or roll back and raise SqlFailed."""
@@ -143,7 +142,8 @@ class SqliteConnection:
         """Break the statement under way off, from the hub."""
         connection = self._connection
         if connection is not None:
-            connection.interrupt()
+            with suppress(sqlite3.ProgrammingError):  # it is being closed
+                connection.interrupt()
 
 
 class SqliteDatabase:
@@ -159,11 +159,8 @@ class SqliteDatabase:
         self._source, self.strict, self.timeout = source, isolation in STRICT, timeout
         seconds = timeout if source.timeout is None else source.timeout
         make = partial(SqliteConnection, source, seconds)
-        busy = (
-            f"{self.name}: another transaction has been writing"
-            if source.path
-            else (f"{self.name}: another transaction has been using it")
-        )
+        does = "writing" if source.path else "using it"
+        busy = f"{self.name}: another transaction has been {does}"
         self.writing = Pool(1, partial(make, reads_only=False), busy)
         self.reading = self.writing
         if source.path:
@@ -197,29 +194,27 @@ class SqliteTransaction(Transaction):
         self._cancelled: SqliteConnection | None = None  # of the job under way
         self._is_lost = False
 
-    def _run(self, sql: str, runs: list[Any]) -> list[Row]:
+    def _run(self, sql: str, runs: list[Any], most: int) -> list[Row]:
         parts = [sql] if runs != [None] else _scripted(sql)
         rows: list[Row] = []
         for part in parts:
             taken = statement(part)
             bound = [_bound(taken, arguments) for arguments in runs]
-            rows = self._run_one(taken, bound)
+            rows = self._run_one(taken, bound, most)
         return rows
 
-    def _run_one(
-        self, taken: Statement, runs: list[tuple[str, tuple[Any, ...] | None]]
-    ) -> list[Row]:
+    def _run_one(self, taken: Statement, runs: Runs, most: int) -> list[Row]:
         database = self._database
         if self._connection is None and taken.reads and not database.strict:
             reading = database.reading.take(database.timeout)
             give = partial(database.reading.give, reading)
             try:
-                return self._on(reading, partial(_read, reading, runs), give)
+                return self._on(reading, partial(_read, reading, runs, most), give)
             except _Writes:
                 pass
         if self._connection is None:
             self._connection = database.writing.take(database.timeout)
-        return self._on(self._connection, partial(self._write, self._connection, runs))
+        return self._on(self._connection, partial(self._write, self._connection, runs, most))
 
     def _on(
         self,
@@ -241,25 +236,38 @@ class SqliteTransaction(Transaction):
         finally:
             self._cancelled = None
 
-    def _write(
-        self, connection: SqliteConnection, runs: list[tuple[str, tuple[Any, ...] | None]]
-    ) -> list[Row]:
+    def _write(self, connection: SqliteConnection, runs: Runs, most: int) -> list[Row]:
         """In the thread."""
         if self._is_lost:
             raise _lost()
         if not connection.in_transaction:
             connection.begin()
         try:
-            return connection.query(runs)
+            return connection.query(runs, most)
+        except GreenflowError:
+            raise
         except Exception as error:
             self._is_lost = not connection.in_transaction
             connection.broke(error)
             failed = told(error, _arguments(runs))
             raise failed from failed.__cause__
 
-    def _cancel(self) -> None:
-        if self._cancelled is not None:
-            self._cancelled.interrupt()
+    def _cancel(self, job: Job[Any]) -> None:
+        connection = self._cancelled
+        if connection is None:
+            return
+        connection.interrupt()
+        # Its thread may have been just about to begin, which an interrupt does not reach.
+        timer = get_hub().loop.timer(AGAIN, AGAIN)
+
+        def again() -> None:
+            if job.is_done:
+                timer.stop()
+                timer.close()
+            else:
+                connection.interrupt()
+
+        timer.start(again)
 
     def _commit(self) -> Job[Any] | None:
         connection = self._connection
@@ -279,13 +287,11 @@ class _Writes(Exception):
     """What was taken for reading writes."""
 
 
-def _read(
-    connection: SqliteConnection, runs: list[tuple[str, tuple[Any, ...] | None]]
-) -> list[Row]:
+def _read(connection: SqliteConnection, runs: Runs, most: int) -> list[Row]:
     """In the thread, outside of a transaction."""
     try:
-        return connection.query(runs)
-    except SqlUnavailable:
+        return connection.query(runs, most)
+    except GreenflowError:
         raise
     except Exception as error:
         if getattr(error, "sqlite_errorname", "").startswith("SQLITE_READONLY"):
@@ -293,6 +299,11 @@ def _read(
         connection.broke(error)
         failed = told(error, _arguments(runs))
         raise failed from failed.__cause__
+
+
+def _unchanged(row: Any) -> Any:
+    """SQLite's values are payloads as they are."""
+    return row
 
 
 def _lost() -> SqlFailed:
@@ -304,7 +315,7 @@ def _bound(taken: Statement, arguments: Any) -> tuple[str, tuple[Any, ...] | Non
     return sql, None if values is None else tuple(map(_bind, values))
 
 
-def _arguments(runs: list[tuple[str, tuple[Any, ...] | None]]) -> tuple[Any, ...]:
+def _arguments(runs: Runs) -> tuple[Any, ...]:
     return tuple(value for _, values in runs for value in values or ())
 
 
@@ -321,74 +332,3 @@ def _scripted(sql: str) -> list[str]:
         else:
             begun += ";"
     return [part for part in (*parts, begun) if first_word(part)] or [sql]
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
-
-
-def _open(source: SqliteSource, timeout: float, reads_only: bool) -> sqlite3.Connection:
-    target = f"file:{quote(source.path)}?mode={source.mode}" if source.path else ":memory:"
-    connection = sqlite3.connect(
-        target, uri=True, isolation_level=None, timeout=timeout, check_same_thread=False
-    )
-    try:
-        if source.synchronous:
-            connection.execute(f"PRAGMA synchronous={source.synchronous}")
-        connection.execute(f"PRAGMA foreign_keys={int(source.foreign_keys)}")
-        if reads_only:
-            connection.execute("PRAGMA query_only=ON")
-        elif source.path and source.mode != "ro":
-            _set_journal(connection, source, timeout)
-        connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()  # is it a database?
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _set_journal(connection: sqlite3.Connection, source: SqliteSource, timeout: float) -> None:
-    mode = source.journal_mode
-    if not mode:
-        ((pages,),) = connection.execute("PRAGMA page_count").fetchall()
-        mode = "" if pages else "WAL"
-    end = monotonic() + timeout
-    while mode:
-        try:
-            ((found,),) = connection.execute(f"PRAGMA journal_mode={mode}").fetchall()
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or monotonic() > end:
-                raise
-            _native_sleep(RETRY)
-            continue
-        if source.journal_mode and found.upper() != mode:
-            raise SqlUnavailable(f"{source.name} cannot have the journal mode {mode}")
-        return
-
-
-def _reason(source: SqliteSource, error: sqlite3.Error, waited: float = 0) -> str:
-    """What went wrong, where, and what to do."""
-    kind = getattr(error, "sqlite_errorname", type(error).__name__)
-    folder = os.path.dirname(source.path)
-    if kind.startswith("SQLITE_CANTOPEN"):
-        if os.path.isdir(source.path):
-            return f"{source.path} is a folder; name a file"
-        if not os.path.isdir(folder):
-            return f"the folder {folder} does not exist; create it"
-        if not os.path.exists(source.path):
-            return f"{source.path} does not exist, and its `mode` does not let it be created"
-        return f"{source.path} cannot be opened; allow this user to write it and {folder}"
-    for prefix, reason in (
-        ("SQLITE_NOTADB", "is not an SQLite database; name another file"),
-        ("SQLITE_READONLY", f"is read-only; allow writing it and {folder}"),
-        ("SQLITE_BUSY", f"has been locked by another program for {waited:g} s"),
-        ("SQLITE_FULL", "cannot grow: free some space on its disk"),
-        ("SQLITE_CORRUPT", "is damaged; restore it from a backup"),
-    ):
-        if kind.startswith(prefix):
-            return f"{source.path} {reason}"
-    return f"{source.name}: {error} ({kind})"

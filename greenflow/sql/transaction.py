@@ -40,6 +40,19 @@ class Database(Protocol):
         """Let go of what is idle now, and of the rest when it is."""
 
 
+def fetched(cursor: Any, rows: list[Row], most: int, values: Callable[[Any], Any]) -> None:
+    """Add what a cursor has found to the rows, as maps. Raises SqlFailed for more than `most`."""
+    if cursor.description is None:
+        return
+    keys = [each[0] for each in cursor.description]
+    found = cursor.fetchmany(most - len(rows) + 1)
+    if len(rows) + len(found) > most:
+        raise SqlFailed(
+            f"there are more than {most:,} rows: use LIMIT, or raise `rows` of the node"
+        )
+    rows += [dict(zip(keys, values(row), strict=True)) for row in found]
+
+
 class Transaction(ABC):
     """Begins with the first statement that needs it; left without an error it commits."""
 
@@ -53,18 +66,19 @@ class Transaction(ABC):
         """Call the hook when it has ended."""
         self._on_end.append(hook)
 
-    def run(self, sql: str, runs: list[Any]) -> list[Row]:
-        """Run SQL once for each of `runs`: None, a list of arguments or a map; returns the rows.
+    def run(self, sql: str, runs: list[Any], most: int) -> list[Row]:
+        """Run SQL once for each of `runs`: None, a list of arguments or a map; returns the rows,
+        `most` of them.
 
         Raises InvalidArgument for arguments that do not fit, SqlFailed, SqlUnavailable.
         """
         with self._turn:
             if self.ended:
                 raise SqlFailed("the transaction has ended")
-            return self._run(sql, runs)
+            return self._run(sql, runs, most)
 
     @abstractmethod
-    def _run(self, sql: str, runs: list[Any]) -> list[Row]: ...
+    def _run(self, sql: str, runs: list[Any], most: int) -> list[Row]: ...
 
     @abstractmethod
     def _commit(self) -> Job[Any] | None:
@@ -75,8 +89,8 @@ class Transaction(ABC):
         """Have it rolled back; None if nothing has begun. Never fails."""
 
     @abstractmethod
-    def _cancel(self) -> None:
-        """Cancel the statement under way, if the driver can do that at once."""
+    def _cancel(self, job: Job[Any]) -> None:
+        """Cancel the statement of a job that was abandoned, if the driver can do that."""
 
     def _outcome(self, job: Job[Any]) -> Any:
         """Wait for a job that was posted. One whose waiting is broken off is cancelled."""
@@ -85,7 +99,7 @@ class Transaction(ABC):
         except BaseException:
             if not job.is_done:
                 job.is_abandoned = True
-                self._cancel()
+                self._cancel(job)
             raise
         return job.outcome()
 

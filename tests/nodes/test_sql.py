@@ -93,6 +93,17 @@ def test_rows_are_a_list_of_maps(tmp_path: Path, source: str) -> None:
         assert call("db", ["SELECT 1 AS a"]) == [{"a": 1}]
 
 
+def test_more_rows_than_a_packet_has_are_an_error(file: Path) -> None:
+    many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3) "
+    with database(file, rows=2) as running:
+        with pytest.raises(SqlFailed, match="more than 2 rows: use LIMIT"):
+            running.call("db", f"{many} SELECT i FROM n")
+        with pytest.raises(SqlFailed, match="more than 2 rows"):
+            running.call("db", f"{many} INSERT INTO t (name) SELECT i FROM n RETURNING *")
+        assert names(file) == []
+        assert running.call("db", f"{many} SELECT i FROM n LIMIT 2") == [{"i": 1}, {"i": 2}]
+
+
 def test_a_script_may_hold_a_trigger(file: Path) -> None:
     trigger = (
         "CREATE TABLE log (name); CREATE TRIGGER logged AFTER INSERT ON t BEGIN "
@@ -443,6 +454,24 @@ def test_another_program_that_writes_is_waited_for(file: Path) -> None:
         other.execute("ROLLBACK")
         running.call("db", insert("ben"))
         assert names(file) == ["ben"]
+
+
+def test_a_client_that_leaves_ends_its_statement(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("greenflow.nodes.listener.AFTER_DISCONNECT", 0.001)
+    text = f"""
+- {{kind: listener, name: http, port: 0, links: {{out: {{name: endless}}}}}}
+- {{kind: snippet, name: endless, code: {ENDLESS}, links: {{out: {{name: db}}}}}}
+"""
+    with flow(text + sql("db", file, connections=1)) as running:
+        node = running.runtime.table.find("db").version.node
+        client = Client(running.runtime.table.find("http").version.node.lease.address)  # type: ignore[union-attr]
+        client.socket.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        until(lambda: node.in_flight)  # type: ignore[union-attr]
+        client.socket.close()
+        until(lambda: not node.in_flight)  # type: ignore[union-attr]
+        assert running.call("db", "SELECT 1 AS a") == [{"a": 1}]
 
 
 # -- sources ---------------------------------------------------------------------------------------
