@@ -192,6 +192,21 @@ class RequestTimedOut(RequestFailed):
     status = 504
 
 
+class SqlFailed(GreenflowError):
+    """A database refused a statement or a commit.
+
+    The message is the database's, without arguments. The first cause says the sort of failure in
+    words that are the same for every database (`unique violation`), so that a workflow can ask for
+    it (BEHAVIOUR 5.8); the next is the database's own code."""
+
+
+class SqlUnavailable(GreenflowError):
+    """A database cannot be opened or reached, or all connections to it are in use: the operator
+    must act. Never shows a secret of its source."""
+
+    status = 503
+
+
 class AddressForbidden(GreenflowError):
     """A host that came from a payload or a redirect, and is not public (BEHAVIOUR 11.6). Who
     sent the payload must act, or the operator, who may allow it."""

@@ -78,7 +78,8 @@ def test_a_script_runs(script: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("specs", list(blocks("yaml")))
-def test_specs_can_be_applied(specs: str) -> None:
+def test_specs_can_be_applied(specs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     documents = [document.data for document in read(specs, "test")]
     with Runtime("memory://") as flow:
         flow.operations.apply(documents)

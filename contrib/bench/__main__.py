@@ -21,6 +21,7 @@ NAMES = (
     "javascript",
     "python_node",
     "system",
+    "sql",
     "load",
     "requests",
     "bodies",

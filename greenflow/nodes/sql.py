@@ -1,0 +1,171 @@
+"""`sql`: statements in a transaction of the process (BEHAVIOUR 14, 14.1, 14.3).
+
+Lives here: the kind, and how its nodes share databases and transactions. What a statement is, and
+how it is run without blocking anybody, is greenflow.sql's.
+
+Nodes of the same driver, source and isolation share one transaction in each process, and one set of
+connections, which is counted: it is closed when the last node and the last transaction let go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from greenflow.errors import CompileFailed, SpecFault
+from greenflow.node import Compiler, Context, Node, Services, node
+from greenflow.spec import Duration, Spec
+from greenflow.sql.source import Source, SqliteSource, isolation_of, parse
+from greenflow.sql.statement import read
+from greenflow.sql.transaction import Database, Transaction
+
+# Connections of one source that a node makes at most if its spec does not say: as SQLAlchemy's own
+# pool has them.
+CONNECTIONS = 5
+
+# Seconds that a statement waits for a connection, or on SQLite for another program that writes:
+# more than any transaction of a workflow takes, and less than who asked would wait.
+TIMEOUT = 10.0
+
+
+# Rows of one packet at most if a spec does not say: half a gigabyte of maps is no payload.
+ROWS = 100_000
+
+
+class SqlSpec(Spec):
+    source: Annotated[
+        str, Meta(description="the database: a URL, a path, or as its driver in Go takes it")
+    ]
+    driver: Annotated[
+        str, Meta(description="sqlite, postgres, mysql ...; may be left out if the source is a URL")
+    ] = ""
+    isolation: Annotated[
+        int | str | None,
+        Meta(description="such as serializable; default: that of the database"),
+    ] = None
+    connections: Annotated[
+        int, Meta(ge=1, le=1000, description="connections at once; on SQLite those that read")
+    ] = CONNECTIONS
+    timeout: Annotated[
+        Duration,
+        Meta(description="how long to wait for a connection, or for the lock of an SQLite file"),
+    ] = TIMEOUT
+    rows: Annotated[
+        int, Meta(ge=1, description="rows of one packet; more are an error, not memory")
+    ] = ROWS
+
+
+@node("sql", reads_only=True)
+class Sql(Node[SqlSpec]):
+    """Runs SQL in the transaction that its process has at this source.
+
+    The input is SQL, or `[SQL, arguments]`: a list for `?` or `$1`, a map for `:name`, a list of
+    maps for a run with each. What leaves by `out` is the rows, a list of maps. The transaction is
+    committed before the process's answer, and rolled back if that is an error.
+    """
+
+    database: Database | None = None
+
+    @classmethod
+    def check(cls, spec: SqlSpec, compiler: Compiler) -> list[SpecFault]:
+        faults = []
+        if not any("{{" in text for text in (spec.driver, spec.source, str(spec.isolation))):
+            for path, look in (
+                ("$.source", partial(parse, spec.driver, spec.source)),
+                ("$.isolation", partial(isolation_of, spec.isolation)),
+            ):
+                try:
+                    look()
+                except ValueError as error:
+                    faults.append(SpecFault(path, str(error)))
+        return faults
+
+    def __init__(self, spec: SqlSpec, services: Services) -> None:
+        super().__init__(spec, services)
+        try:
+            self._source = parse(spec.driver, spec.source)
+            self._isolation = isolation_of(spec.isolation)
+        except ValueError as error:
+            raise CompileFailed(str(error)) from None
+        self._which = self._source.key, self._isolation
+        self._databases: Databases = services.share("sql", Databases, Databases.close)
+
+    def open(self) -> None:
+        spec = self.spec
+        key: tuple[Any, ...] = self._which
+        if not isinstance(self._source, SqliteSource) or self._source.path:
+            key = (*key, spec.connections, spec.timeout)
+        # The data in memory is one for all nodes, whatever else their specs say.
+        make = partial(_make, self._source, self._isolation, spec.connections, spec.timeout)
+        self._key = key
+        self.database = self._databases.hold(key, make)
+        try:
+            self.database.open()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        if self.database is not None:
+            self.database = None
+            self._databases.let_go(self._key)
+
+    def handle(self, ctx: Context, payload: Any) -> Any:
+        sql, runs = read(payload)
+        process = ctx.process
+        key = self._which, process  # a child has a transaction of its own
+        transaction: Transaction | None = process.data.get(key)
+        if transaction is None or transaction.ended:
+            transaction = self._begin(process.grace)
+            process.data.set(key, ctx.enter(transaction))
+        return transaction.run(sql, runs, self.spec.rows)
+
+    def _begin(self, grace: float) -> Transaction:
+        assert self.database is not None
+        self._databases.hold(self._key)
+        transaction = self.database.transaction(grace)
+        transaction.on_end(partial(self._databases.let_go, self._key))
+        return transaction
+
+
+class Databases:
+    """What the nodes of a runtime have open, each counted."""
+
+    def __init__(self) -> None:
+        self._open: dict[Any, tuple[Database, int]] = {}
+
+    def hold(self, key: Any, make: Callable[[], Database] | None = None) -> Database:
+        """The database of that key, made if nobody holds it yet."""
+        if key in self._open:
+            database, count = self._open[key]
+        else:
+            assert make is not None
+            database, count = make(), 0
+        self._open[key] = database, count + 1
+        return database
+
+    def let_go(self, key: Any) -> None:
+        """One less holds it; the last one closes it."""
+        database, count = self._open.pop(key)
+        if count > 1:
+            self._open[key] = database, count - 1
+        else:
+            database.close()
+
+    def close(self) -> None:
+        """The runtime stops: nothing holds them any more."""
+        while self._open:
+            self._open.popitem()[1][0].close()
+
+
+def _make(source: Source, isolation: str | None, connections: int, timeout: float) -> Database:
+    if isinstance(source, SqliteSource):
+        from greenflow.sql.sqlite import SqliteDatabase
+
+        return SqliteDatabase(source, isolation, connections, timeout)
+    from greenflow.sql.server import ServerDatabase
+
+    return ServerDatabase(source, isolation, connections, timeout)
