@@ -30,6 +30,7 @@ from gevent.hub import Hub
 from gevent.monkey import get_original
 
 from greenflow import guard, patching
+from greenflow.broker import open_broker
 from greenflow.clock import Clock
 from greenflow.config import Settings
 from greenflow.errors import GreenflowError, Inactive, StoreUnavailable
@@ -154,7 +155,12 @@ class Runtime:
         self._opened = open_store(self._store) if isinstance(self._store, str) else self._store
         try:
             self._services = Services(
-                self.namespace, self.settings, self.scheme, self._clock, listens=self._listens
+                self.namespace,
+                self.settings,
+                self.scheme,
+                self._clock,
+                listens=self._listens,
+                broker=open_broker(self.settings.broker, self.namespace, self._clock),
             )
             limits = self.settings.javascript
             javascript.hold(javascript.Limits(limits.workers, limits.timeout, limits.memory_mib))

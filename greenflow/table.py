@@ -42,6 +42,7 @@ class Table:
         self.names: dict[str, str] = {}
         # Who links to what: also refused versions, and old ones that still drain.
         self.referrers: dict[Key, dict[tuple[Version, str], None]] = {}
+        self._loaded: set[Version] = set()  # whose load hooks have all run
         self._lock = RLock()
         self._retired: dict[Version, float] = {}  # when the grace of each is over, by monotonic()
         self._emptied = Event()  # something retired fell idle
@@ -169,12 +170,14 @@ class Table:
 
     def _run_hooks(self, plan: Plan) -> None:
         failed = []
-        for version in plan.load:
-            try:
-                self._load(version)
-            except Exception as error:
-                version.error = error
-                failed.append(version.id)
+        for step in (self._listen, self._load):
+            for version in plan.load:
+                if version.error is None:
+                    try:
+                        step(version)
+                    except Exception as error:
+                        version.error = error
+                        failed.append(version.id)
         for version in plan.unload:
             self._unload(version)
         if plan.gone:
@@ -199,6 +202,10 @@ class Table:
             self._drainer = gevent.spawn(self._drain)
         self._emptied.set()
 
+    def _listen(self, version: Version) -> None:
+        if isinstance(version.node, Source):
+            version.node.listen(Run(version.node))
+
     def _load(self, version: Version) -> None:
         node = version.node
         assert node is not None
@@ -206,6 +213,8 @@ class Table:
         if isinstance(node, Source):
             node.start(Run(node))
         self._tell(version, "active")
+        self._loaded.add(version)
+        self.services.broker.publish("load", dict(version.document))
 
     def _unload(self, version: Version) -> None:
         node = version.node
@@ -219,6 +228,9 @@ class Table:
                 step()
             except Exception as error:
                 _log.error("unload failed: %s", error, exc_info=error, extra=describe(node))
+        if version in self._loaded:  # not one that failed to load
+            self._loaded.discard(version)
+            self.services.broker.publish("unload", dict(version.document))
 
     def _tell(self, version: Version, port: str) -> None:
         """Write the spec to a port of the lifecycle; raises what is answered (BEHAVIOUR 2.8)."""

@@ -42,6 +42,7 @@ logger = logging.getLogger("greenflow.cli.run")
     ("environment", "--environment"),
     ("listener.host", "--listener-host"),
     ("http.allow", "--http-allow"),
+    ("broker.url", "--broker-url"),
 )
 def command(settings: Settings, files: tuple[str, ...], wait: bool, no_hub_guard: bool) -> None:
     """Runs the specs of files (or folders, or - for standard input), or without FILE those of the
@@ -84,8 +85,8 @@ def _run_store(settings: Settings, stopping: Event, wait: bool) -> None:
 
 def _start_waiting(runtime: Runtime, stopping: Event) -> None:
     """Start, once the store is there; give up when told to stop."""
+    from greenflow.backoff import Backoff
     from greenflow.errors import StoreMisconfigured, StoreUnavailable
-    from greenflow.loader import Backoff
 
     backoff, told = Backoff(MOST_BETWEEN_STARTS), ""
     while not stopping.is_set():
