@@ -16,12 +16,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Set
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import amqp
 from amqp.exceptions import AMQPError, NotFound, RecoverableConnectionError
 from kombu.connection import Connection as Url
 from kombu.exceptions import KombuError
+from kombu.transport import pyamqp
 
 from greenflow.broker.transport import (
     ANSWER_SECONDS,
@@ -51,7 +52,21 @@ PERSISTENT = 2  # delivery mode
 
 DRAINED = 1000  # frames that are read before something else is looked at
 
+# Seconds in which more may follow. Not 0: where a frame has come in part, the library would spin
+# until the rest is there, which may be never, and block the whole program.
+MOMENT = 0.0005
+
 _epochs = itertools.count(1)
+
+
+class PatientConnection(pyamqp.Connection):  # type: ignore[misc]
+    """Without notes from the server that it takes no messages for now: for these the library looks
+    before each message that is published, as it must not (see MOMENT). Nor does it confirm any."""
+
+    negotiate_capabilities: ClassVar[dict[str, bool]] = {
+        **pyamqp.Connection.negotiate_capabilities,
+        "connection.blocked": False,
+    }
 
 
 class AmqpTransport(Transport):
@@ -73,9 +88,10 @@ class AmqpTransport(Transport):
 
     def connect(self) -> Any:
         """A connection of its own."""
-        url = self._url.clone()
+        transport = self._url.clone().transport
+        transport.Connection = PatientConnection
         try:
-            connection = url.transport.establish_connection()
+            connection = transport.establish_connection()
         except self.errors:
             self._url.maybe_switch_next()
             raise
@@ -127,9 +143,9 @@ class AmqpConnection(Connection):
     def drain(self, seconds: float) -> None:
         """Take in what the server says; waits for it at most so long."""
         try:
-            self.connection.drain_events(timeout=seconds)
+            self.connection.drain_events(timeout=max(seconds, MOMENT))
             for _ in range(DRAINED):
-                self.connection.drain_events(timeout=0)
+                self.connection.drain_events(timeout=MOMENT)
         except TimeoutError:
             return
 
