@@ -96,6 +96,58 @@ class HttpSettings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = []
 
 
+class BrokerSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """What carries the events of `trigger` nodes, and how often a failed one is delivered."""
+
+    url: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="what carries events: memory://, amqp://, redis:// or mongodb://HOST...",
+        ),
+    ] = "memory://"
+    prefetch: Annotated[
+        int,
+        Meta(ge=1, le=10_000, description="messages that a trigger works on at a time"),
+    ] = 32
+    deliveries: Annotated[
+        int,
+        Meta(ge=1, description="how often a message is delivered before it is a dead letter"),
+    ] = 5
+    backoff: Annotated[
+        float,
+        Meta(
+            extra=_DURATION,
+            description="time before a message is delivered a second time; doubled each time",
+        ),
+    ] = 1.0
+    backoff_most: Annotated[
+        float, Meta(extra=_DURATION, description="time between two deliveries, at most")
+    ] = 60.0
+    dead_letters: Annotated[
+        str, Meta(min_length=1, description="topic of messages that nobody could process")
+    ] = "dead"
+    visibility: Annotated[
+        float,
+        Meta(
+            extra=_DURATION,
+            description="time after which others get the messages of a runtime that says nothing "
+            "(redis, mongodb)",
+        ),
+    ] = 30.0
+    timeout: Annotated[
+        float,
+        Meta(extra=_DURATION, description="time in which a message must have been published"),
+    ] = 5.0
+    expires: Annotated[
+        float,
+        Meta(
+            extra=_DURATION,
+            description="time for which messages wait when no runtime takes them; 0 for ever",
+        ),
+    ] = 604_800.0
+
+
 class SyscallSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """What the opcodes of syscall nodes may reach."""
 
@@ -181,6 +233,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = "table"
     listener: ListenerSettings = ListenerSettings()
     http: HttpSettings = HttpSettings()
+    broker: BrokerSettings = BrokerSettings()
     syscall: SyscallSettings = SyscallSettings()
     javascript: JavaScriptSettings = JavaScriptSettings()
     log: LogSettings = LogSettings()

@@ -153,6 +153,18 @@ class StoreMisconfigured(StoreUnavailable):
     """The URL of a store is wrong, or the package behind it is missing: waiting does not help."""
 
 
+class BrokerUnavailable(GreenflowError):
+    """The broker cannot be reached, or does not take a message: the operator must act. Never shows
+    a secret of its URL."""
+
+    status = 503
+    exit_code = 4
+
+
+class BrokerMisconfigured(BrokerUnavailable):
+    """The URL of a broker is wrong, or the package behind it is missing: waiting does not help."""
+
+
 class AddressInUse(GreenflowError):
     """A listener's address is taken, by another listener or another OS process."""
 

@@ -12,13 +12,13 @@ being complete. While the store is away the workflows run on.
 from __future__ import annotations
 
 import logging
-import random
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 import gevent
 from gevent.event import Event
 
+from greenflow.backoff import MOST, Backoff
 from greenflow.errors import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -28,31 +28,12 @@ if TYPE_CHECKING:
 
 TOGETHER = 0.010  # seconds: events that arrive within them are one change (BEHAVIOUR 6.13)
 COMPARE = 30.0  # seconds between comparisons of all revisions (BEHAVIOUR 6.13)
-BACKOFF_FIRST, BACKOFF_MOST = 0.1, 10.0  # seconds between tries (BEHAVIOUR 6.10, 7.12)
 
 # Seconds between tries, at most, with a store whose calls wait for it to come back: they are the
 # pause, and notice at once that it is over.
 BACKOFF_PATIENT = 0.5
 
 _log = logging.getLogger("greenflow.loader")
-
-
-class Backoff:
-    """The time to the next try: doubled each time, at most `most` seconds, with jitter."""
-
-    def __init__(self, most: float = BACKOFF_MOST) -> None:
-        self.seconds, self.most = BACKOFF_FIRST, most
-
-    def next(self) -> float:
-        """Seconds to wait now."""
-        # Half of it is chance, so that many runtimes do not come back at one instant.
-        seconds = self.seconds * random.uniform(0.5, 1.0)
-        self.seconds = min(self.seconds * 2, self.most)
-        return seconds
-
-    def reset(self) -> None:
-        """It worked: the next failure is tried again soon."""
-        self.seconds = BACKOFF_FIRST
 
 
 class Follower(Protocol):
@@ -113,7 +94,7 @@ class Loader:
             feed.close()
 
     def _follow(self) -> None:
-        reconnect = Backoff(BACKOFF_PATIENT if self.collection.patient else BACKOFF_MOST)
+        reconnect = Backoff(BACKOFF_PATIENT if self.collection.patient else MOST)
         while not self._stopping.is_set():
             try:
                 if self._feed is None:
@@ -171,7 +152,7 @@ class Loader:
             if batch is None and self.table.failed():
                 self.table.change({}, retry=True)
             waiting = bool(self.table.failed())
-            self._retry_at = monotonic() + (self._retry.next() if waiting else BACKOFF_MOST)
+            self._retry_at = monotonic() + (self._retry.next() if waiting else MOST)
         elif batch is not None and self.table.failed():
             self._retry_at = min(self._retry_at, monotonic() + self._retry.next())
 

@@ -18,6 +18,8 @@ from functools import cached_property, partial
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar, get_args
 
+from greenflow.broker.base import Broker
+from greenflow.broker.memory import MemoryBroker
 from greenflow.clock import Clock
 from greenflow.errors import SpecFault
 from greenflow.packet import NOTHING, Fault, Packet, Reply, echo
@@ -63,7 +65,8 @@ class Compiler(Protocol):
 class Services:
     """What a runtime hands to its nodes. One for each runtime.
 
-    A node that waits, or asks what time it is, does so by `clock`: a test sets it.
+    A node that waits, or asks what time it is, does so by `clock`: a test sets it. `broker` carries
+    events; by default those of this runtime alone.
     """
 
     def __init__(
@@ -74,9 +77,11 @@ class Services:
         clock: Clock = Clock(),  # noqa: B008 - has no state
         *,
         listens: bool = True,
+        broker: Broker | None = None,
     ) -> None:
         self.namespace, self.settings, self.compiler = namespace, settings, compiler
         self.clock = clock
+        self.broker = MemoryBroker() if broker is None else broker
         self.listens = listens  # whether listeners open sockets
         # Whether a node of this runtime wants requests as they came (listener.Received). Few do,
         # and keeping them costs every request something.
@@ -100,10 +105,11 @@ class Services:
         return shared
 
     def close(self) -> None:
-        """Close what is shared, last made first."""
+        """Close what is shared, last made first, and the broker."""
         while self._shared:
             shared, close = self._shared.popitem()[1]
             close(shared)
+        self.broker.close()
 
 
 class Send(NamedTuple):

@@ -30,6 +30,7 @@ from gevent.hub import Hub
 from gevent.monkey import get_original
 
 from greenflow import guard, patching, secret
+from greenflow.broker import open_broker
 from greenflow.clock import Clock
 from greenflow.config import Settings, secrets
 from greenflow.errors import GreenflowError, Inactive, StoreUnavailable
@@ -164,7 +165,12 @@ class Runtime:
         try:
             self._opened = open_store(self._store) if isinstance(self._store, str) else self._store
             self._services = Services(
-                self.namespace, self.settings, self.scheme, self._clock, listens=self._listens
+                self.namespace,
+                self.settings,
+                self.scheme,
+                self._clock,
+                listens=self._listens,
+                broker=open_broker(self.settings.broker, self.namespace, self._clock),
             )
             limits = self.settings.javascript
             javascript.hold(javascript.Limits(limits.workers, limits.timeout, limits.memory_mib))

@@ -31,6 +31,10 @@ class Source(Node[S]):
     def abandon(self) -> None:
         """`start` will not come after all: let go of what `prepare` took."""
 
+    def listen(self, run: Run) -> None:
+        """Before any load hook of the change that brings this node: what happens from now on is
+        heard. Processes are started from `start` on; `stop` ends it. May raise."""
+
     def start(self, run: Run) -> None:
         """Begin: `run(payload)` starts a process for an event."""
         raise NotImplementedError(f"source kind {self.spec.kind!r} does not implement start")

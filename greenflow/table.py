@@ -225,12 +225,14 @@ class Table:
 
     def _run_hooks(self, plan: Plan) -> None:
         until, failed = monotonic() + PATIENCE, {}
-        for version in plan.load:
-            try:
-                self._load(version, until)
-            except Exception as error:
-                version.error = error
-                failed[version.id] = version
+        for step in (self._listen, partial(self._load, until=until)):
+            for version in plan.load:
+                if version.error is None:
+                    try:
+                        step(version)
+                    except Exception as error:
+                        version.error = error
+                        failed[version.id] = version
         unload, gone = plan.unload, [*plan.gone, *plan.dropped]
         if failed:
             # What could not start takes its upstream down, or makes way for the old version, which
@@ -263,10 +265,14 @@ class Table:
             self._drainer = gevent.spawn(self._drain)
         self._emptied.set()
 
+    def _listen(self, version: Version) -> None:
+        version.reached = STARTED
+        if isinstance(version.node, Source):
+            version.node.listen(Run(version.node))
+
     def _load(self, version: Version, until: float) -> None:
         node = version.node
         assert node is not None
-        version.reached = STARTED
         if isinstance(node, Source):
             node.start(Run(node))
         parts = version.told(ACTIVE)
@@ -282,6 +288,7 @@ class Table:
     def _loaded(self, version: Version) -> None:
         """All its load hooks have run."""
         version.reached = LOADED
+        self.services.broker.publish("load", dict(version.document))
 
     def await_later(self, version: Version) -> None:
         """The plan goes on before the version answered: see to the answer when it comes."""
@@ -348,6 +355,8 @@ class Table:
             except Exception as error:
                 _log.error("unload failed: %s", error, exc_info=error, extra=describe(node))
         version.reached = UNLOADED
+        if reached >= LOADED:
+            self.services.broker.publish("unload", dict(version.document))
 
     def _tell_end(self, version: Version, port: str, limit: float) -> None:
         parts = version.told(port)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from greenflow.testing.leaks import Held
-from tests import mongo
+from tests import brokers, mongo
 
 # A property says nothing of how fast it is shown, and the machine may be busy.
 settings.register_profile(
@@ -33,11 +33,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     take longer than the tests."""
     if not session.config.option.collectonly:
         mongo.prepare(item.nodeid for item in session.items)
+        brokers.prepare(item.nodeid for item in session.items)
     gc.collect()
     gc.freeze()
 
 
 def pytest_unconfigure() -> None:
+    brokers.close()
     mongo.close()
 
 

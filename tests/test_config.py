@@ -53,6 +53,13 @@ def test_every_setting_is_reached_from_a_flag_a_variable_and_the_file() -> None:
         "log.level": ("debug", "debug"),
         "log.format": ("text", "text"),
         "values.key": ("one, two", ["one", "two"]),
+        "broker.prefetch": ("8", 8),
+        "broker.deliveries": ("3", 3),
+        "broker.backoff": ("50ms", 0.05),
+        "broker.backoff_most": ("5m", 300.0),
+        "broker.visibility": ("5s", 5.0),
+        "broker.timeout": ("2", 2.0),
+        "broker.expires": ("1d", 86400.0),
         "http.allow": ("a.test, loopback,10.0.0.0/8", ["a.test", "loopback", "10.0.0.0/8"]),
     }
     for field in fields():

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from greenflow import backoff as pausing
 from greenflow import loader as loading
+from greenflow.backoff import MOST, Backoff
 from greenflow.config import Settings
 from greenflow.errors import StoreUnavailable
-from greenflow.loader import BACKOFF_MOST, Backoff, Loader
+from greenflow.loader import Loader
 from greenflow.node import Services
 from greenflow.scheme import Scheme
 from greenflow.store.base import Batch, Feed, Record
@@ -86,7 +88,7 @@ def snippet(id: str, code: str = "", **fields: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def following(monkeypatch: pytest.MonkeyPatch) -> Iterator[Following]:
-    monkeypatch.setattr(loading, "BACKOFF_FIRST", 0.001)
+    monkeypatch.setattr(pausing, "FIRST", 0.001)
     following = Following()
     yield following
     following.loader.stop()
@@ -187,8 +189,8 @@ def test_an_error_of_ours_does_not_end_the_following(
 def test_the_backoff_grows_to_its_limit_and_starts_again() -> None:
     backoff = Backoff()
     seconds = [backoff.next() for _ in range(12)]
-    assert seconds[0] <= loading.BACKOFF_FIRST
-    assert all(later <= BACKOFF_MOST for later in seconds)
-    assert seconds[-1] >= BACKOFF_MOST / 2
+    assert seconds[0] <= pausing.FIRST
+    assert all(later <= MOST for later in seconds)
+    assert seconds[-1] >= MOST / 2
     backoff.reset()
-    assert backoff.next() <= loading.BACKOFF_FIRST
+    assert backoff.next() <= pausing.FIRST

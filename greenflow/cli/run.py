@@ -52,6 +52,7 @@ logger = logging.getLogger("greenflow.cli.run")
     ("environment_inherit", "--environment-inherit"),
     ("listener.host", "--listener-host"),
     ("http.allow", "--http-allow"),
+    ("broker.url", "--broker-url"),
 )
 def command(
     settings: Settings,
@@ -112,8 +113,8 @@ def _running(runtime: Runtime) -> Iterator[None]:
 
 def _start_waiting(runtime: Runtime, stopping: Event) -> None:
     """Start, once the store is there; give up when told to stop."""
+    from greenflow.backoff import Backoff
     from greenflow.errors import StoreMisconfigured, StoreUnavailable
-    from greenflow.loader import Backoff
 
     backoff, told = Backoff(MOST_BETWEEN_STARTS), ""
     while not stopping.is_set():

@@ -1,0 +1,59 @@
+"""The contract of a broker: what is published on a topic reaches every subscriber of the topic.
+
+Lives here: Broker and Subscription. How events travel is in the other modules of this folder.
+
+A broker belongs to the hub that opened it. A subscriber is known by its name: with a server behind
+the broker, the runtimes of a namespace that subscribe to a topic under one name share its events,
+and each event is handed to one of them; subscribers with different names each get it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+#: Topics of what happens inside a runtime: their events never leave it.
+LOCAL_TOPICS = frozenset(("load", "unload"))
+
+#: For a subscriber to call once, when it is done with an event: with the error if that failed, with
+#: None if not. On the hub; never blocks.
+Done = Callable[[BaseException | None], None]
+
+#: What a subscriber is handed each event with. On the hub; must not block.
+Deliver = Callable[[Any, Done], None]
+
+
+class Subscription(ABC):
+    """A subscriber's hold on a topic. Whatever is published from the beginning on is kept for it;
+    it is handed out from `start` on."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Hand out events, also those that came before."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Hand out no more. What was handed out may still be done."""
+
+
+class Broker(ABC):
+    """Carries events. Payloads are those of greenflow.value."""
+
+    @abstractmethod
+    def publish(self, topic: str, payload: Any) -> None:
+        """Hand an event over. On return the broker has it, and it is not lost any more than the
+        broker says.
+
+        Raises InvalidArgument for a payload that cannot travel, BrokerUnavailable when the broker
+        does not take it.
+        """
+
+    @abstractmethod
+    def subscribe(self, topic: str, subscriber: str, deliver: Deliver) -> Subscription:
+        """Keep what is published on a topic from now on for a subscriber. Never raises because a
+        server is away: the subscription begins when it is back."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Tell the server what is done, give back what is not, release everything. Idempotent."""

@@ -1,0 +1,96 @@
+"""`trigger`: publishes events on a topic, and starts a process for each event (BEHAVIOUR 14).
+
+How events travel is the broker's (greenflow.broker). An event is done when its workflow has
+answered and settled and the children have ended; if it failed, the broker may deliver it again.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from greenflow.broker.base import Done, Subscription
+from greenflow.errors import ProcessExited
+from greenflow.node import Context, node
+from greenflow.packet import NOTHING
+from greenflow.process import Process
+from greenflow.source import Run, Source, conclude
+from greenflow.spec import Spec
+
+
+class TriggerSpec(Spec):
+    topic: Annotated[
+        str,
+        Meta(min_length=1, description="what is published and subscribed to; `load`, `unload`"),
+    ]
+
+
+@node("trigger", inputs=("in",), reads_only=True)
+class Trigger(Source[TriggerSpec]):
+    """Publishes its input on a topic, and starts a process for each event of the topic.
+
+    `in` answers nothing, as soon as the broker has the event. `out` is written with each event, in
+    a new process. The topics `load` and `unload` carry the spec of each node of this runtime as it
+    is activated or deactivated. What happens to an event whose workflow fails is the broker's:
+    `greenflow run --broker-url` names one.
+    """
+
+    _subscription: Subscription | None = None
+
+    def handle(self, ctx: Context, payload: Any) -> Any:
+        self.services.broker.publish(self.spec.topic, payload)
+        return NOTHING
+
+    def listen(self, run: Run) -> None:
+        if self.out is not None and self.out.links:  # else it only publishes
+            self._subscription = self.services.broker.subscribe(
+                self.spec.topic, self.spec.name or self.spec.id, partial(self._deliver, run)
+            )
+
+    def start(self, run: Run) -> None:
+        if self._subscription is not None:
+            self._subscription.start()
+
+    def stop(self) -> None:
+        subscription, self._subscription = self._subscription, None
+        if subscription is not None:
+            subscription.stop()
+
+    def _deliver(self, run: Run, payload: Any, done: Done) -> None:
+        event = _Event(done)
+        process = run.begin()
+        process.on_exit(partial(event.end, process))
+        process.on_exit(partial(run.answered, process))
+        process.spawn(self._follow, run, process, payload, event)
+
+    def _follow(self, run: Run, process: Process, payload: Any, event: _Event) -> None:
+        try:
+            event.error = conclude(self, process, run.ask(process, self.output("out"), payload))
+            event.children = descendants(process)
+        finally:
+            run.end(process)
+
+
+class _Event:
+    """An event under way: what it failed with, if it did."""
+
+    def __init__(self, done: Done) -> None:
+        self._done = done
+        self.error: BaseException | None = ProcessExited()  # until the process was settled
+        self.children: list[Process] = []
+
+    def end(self, process: Process) -> None:
+        """The process exits. An event is not done if it or a child of it was ended by force; a
+        child that failed by itself is its own affair."""
+        errors = (each.error for each in (process, *self.children))
+        self._done(self.error or next(filter(None, errors), None))
+
+
+def descendants(process: Process) -> list[Process]:
+    """The children of a process, and theirs."""
+    found = list(process.children)
+    for child in found:
+        found.extend(child.children)
+    return found
