@@ -26,14 +26,11 @@ class Source(Node[S]):
     inputs: ClassVar[tuple[str, ...]] = ()
 
     def prepare(self) -> None:
-        """Take hold of what `start` needs and may be refused, such as an address. May raise."""
+        """Take hold of what `start` needs and may be refused, such as an address; before any load
+        hook of the change that brings this node, `init` too. May raise."""
 
     def abandon(self) -> None:
         """`start` will not come after all: let go of what `prepare` took."""
-
-    def listen(self, run: Run) -> None:
-        """Before any load hook of the change that brings this node: what happens from now on is
-        heard. Processes are started from `start` on; `stop` ends it. May raise."""
 
     def start(self, run: Run) -> None:
         """Begin: `run(payload)` starts a process for an event."""

@@ -225,14 +225,12 @@ class Table:
 
     def _run_hooks(self, plan: Plan) -> None:
         until, failed = monotonic() + PATIENCE, {}
-        for step in (self._listen, partial(self._load, until=until)):
-            for version in plan.load:
-                if version.error is None:
-                    try:
-                        step(version)
-                    except Exception as error:
-                        version.error = error
-                        failed[version.id] = version
+        for version in plan.load:
+            try:
+                self._load(version, until)
+            except Exception as error:
+                version.error = error
+                failed[version.id] = version
         unload, gone = plan.unload, [*plan.gone, *plan.dropped]
         if failed:
             # What could not start takes its upstream down, or makes way for the old version, which
@@ -265,14 +263,10 @@ class Table:
             self._drainer = gevent.spawn(self._drain)
         self._emptied.set()
 
-    def _listen(self, version: Version) -> None:
-        version.reached = STARTED
-        if isinstance(version.node, Source):
-            version.node.listen(Run(version.node))
-
     def _load(self, version: Version, until: float) -> None:
         node = version.node
         assert node is not None
+        version.reached = STARTED
         if isinstance(node, Source):
             node.start(Run(node))
         parts = version.told(ACTIVE)

@@ -19,11 +19,17 @@ class MemoryBroker(Broker):
         self._topics: dict[str, dict[MemorySubscription, None]] = {}  # in order of subscription
 
     def publish(self, topic: str, payload: Any) -> None:
-        for subscription in tuple(self._topics.get(topic, ())):
+        takers: dict[str, MemorySubscription] = {}
+        for subscription in self._topics.get(topic, ()):
+            # While a subscriber is replaced there are two: one of them takes the event.
+            other = takers.get(subscription.subscriber)
+            if other is None or subscription.started or not other.started:
+                takers[subscription.subscriber] = subscription
+        for subscription in takers.values():
             subscription.take(payload)
 
     def subscribe(self, topic: str, subscriber: str, deliver: Deliver) -> Subscription:
-        subscription = MemorySubscription(self, topic, deliver)
+        subscription = MemorySubscription(self, topic, subscriber, deliver)
         self._topics.setdefault(topic, {})[subscription] = None
         return subscription
 
@@ -41,12 +47,17 @@ class MemoryBroker(Broker):
 class MemorySubscription(Subscription):
     """One subscriber of a topic, and what came before it started."""
 
-    def __init__(self, broker: MemoryBroker, topic: str, deliver: Deliver) -> None:
-        self.topic = topic
+    def __init__(self, broker: MemoryBroker, topic: str, subscriber: str, deliver: Deliver) -> None:
+        self.topic, self.subscriber = topic, subscriber
         self._broker, self._deliver = broker, deliver
         self._early: list[Any] | None = []
         # An event begins something of its own: it does not see the publisher's variables.
         self._context = copy_context()
+
+    @property
+    def started(self) -> bool:
+        """Whether it hands events out."""
+        return self._early is None
 
     def take(self, payload: Any) -> None:
         """Hand the event out, or keep it for the start."""

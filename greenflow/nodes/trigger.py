@@ -15,6 +15,7 @@ from greenflow.broker.base import Done, Subscription
 from greenflow.errors import ProcessExited
 from greenflow.node import Context, node
 from greenflow.packet import NOTHING
+from greenflow.port import canonical
 from greenflow.process import Process
 from greenflow.source import Run, Source, conclude
 from greenflow.spec import Spec
@@ -43,11 +44,14 @@ class Trigger(Source[TriggerSpec]):
         self.services.broker.publish(self.spec.topic, payload)
         return NOTHING
 
-    def listen(self, run: Run) -> None:
-        if self.out is not None and self.out.links:  # else it only publishes
+    def prepare(self) -> None:
+        if any(canonical(port) == "out" for port in self.spec.links):  # else it only publishes
             self._subscription = self.services.broker.subscribe(
-                self.spec.topic, self.spec.name or self.spec.id, partial(self._deliver, run)
+                self.spec.topic, self.spec.name or self.spec.id, partial(self._deliver, Run(self))
             )
+
+    def abandon(self) -> None:
+        self.stop()
 
     def start(self, run: Run) -> None:
         if self._subscription is not None:
