@@ -20,7 +20,8 @@ from gevent.event import Event
 from greenflow.errors import InvalidArgument, ProcessExited, SpecInvalid, SqlFailed, SqlUnavailable
 from greenflow.runtime import Runtime
 from tests.flows import Flow, flow
-from tests.net.loopback import Client, until
+from tests.net.loopback import Client
+from tests.waiting import until
 
 # Some hundred million steps of SQLite's machine: it does not end by itself in any test.
 ENDLESS = (
@@ -483,9 +484,7 @@ def test_data_in_memory_is_shared_and_stays_through_an_edit() -> None:
         running.call("one", TABLE)
         running.call("two", insert("anna"))
         running.operations.apply({**one, "timeout": "3s"})
-        with gevent.Timeout(10):
-            while running.table.find("one").version.node.spec.timeout != 3:  # type: ignore[union-attr]
-                gevent.sleep(0)
+        until(lambda: running.table.find("one").version.node.spec.timeout == 3)  # type: ignore[union-attr]
         assert running.call("one", "SELECT name FROM t") == [{"name": "anna"}]
 
 

@@ -18,6 +18,7 @@ from greenflow.errors import InvalidArgument, SqlFailed, SqlUnavailable
 from tests.flows import Flow, flow
 from tests.nodes.test_sql import chain_of, sql
 from tests.postgres import PostgresServer
+from tests.waiting import until
 
 TABLE = "CREATE TABLE t (id serial PRIMARY KEY, name text UNIQUE, data jsonb, price numeric)"
 CHAIN = """
@@ -159,9 +160,7 @@ def test_an_exit_cancels_the_statement_and_rolls_back(server: PostgresServer) ->
     with database(server) as running:
         insert = "INSERT INTO t (name) SELECT 'x' FROM pg_sleep(3600)"
         call = gevent.spawn(running.call, "db", insert)
-        with gevent.Timeout(10):
-            while not running.call("db", asleep):
-                pass
+        until(lambda: running.call("db", asleep))
         call.kill()
         assert running.call("db", "SELECT * FROM t") == []
         assert running.call("db", asleep) == []
