@@ -365,6 +365,8 @@ class Plan:
             return version.fault
         if version.waiting:
             return "init: not answered yet"
+        if version.ending:
+            return "its deactive and deinit are not answered yet"
         for port, link in version.links():
             if ports is not None and port not in ports:
                 continue
@@ -396,11 +398,12 @@ class Plan:
             if (
                 symbol is not None
                 and symbol.version.reached
+                and not symbol.version.ending
                 and (id in self.accepted or not active)
             ):
                 unloads[id] = symbol.version
         for id in self.removed:
-            if symbols[id].version.reached:
+            if symbols[id].version.reached and not symbols[id].version.ending:
                 unloads[id] = symbols[id].version
         inner_first = self._inner_first(loads, self.target)
         self.load = sorted(inner_first, key=lambda version: isinstance(version.node, Source))

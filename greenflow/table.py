@@ -65,7 +65,7 @@ class Table:
         self._drainer: gevent.Greenlet[[], None] | None = None
         # What no change waits for any more: tellings, and the unloading of versions.
         self._awaited: set[Telling] = set()
-        self._unloading: set[gevent.Greenlet[..., None]] = set()
+        self._unloading: set[Any] = set()  # greenlets
 
     # -- asking --------------------------------------------------------------------------------
 
@@ -311,11 +311,13 @@ class Table:
         limit = monotonic() + self.services.settings.grace
         for version in (*versions, *gone):
             self._cancel(version)
+        for version in versions:
+            version.ending = True
         if any(version.told(port) for version in versions for port in (DEACTIVE, DEINIT)):
             unloading = gevent.spawn(self._unload_each, versions, gone, limit)
-            self._unloading.add(unloading)
-            unloading.rawlink(self._unloading.discard)
             unloading.join(PATIENCE)
+            if not unloading.ready():
+                self._unloading.add(unloading)
         else:
             self._unload_each(versions, gone, limit)
 
@@ -324,6 +326,12 @@ class Table:
             self._unload(version, limit)
         if gone:
             self._retire(gone)
+        self._emptied.set()
+        me = gevent.getcurrent()
+        if me in self._unloading:  # no change waits for it, and they may load again
+            with self._lock:
+                self._unloading.discard(me)
+                self._carry_out(Plan(self, {}, dirty=[version.id for version in versions]))
 
     def _cancel(self, version: Version) -> None:
         """What the version still waits for, nobody wants to know any more."""
@@ -348,7 +356,7 @@ class Table:
                 step()
             except Exception as error:
                 _log.error("unload failed: %s", error, exc_info=error, extra=describe(node))
-        version.reached = UNLOADED
+        version.reached, version.ending = UNLOADED, False
         if reached >= LOADED:
             self.services.broker.publish("unload", dict(version.document))
 

@@ -344,6 +344,31 @@ def test_a_deinit_without_answer_is_logged_after_the_grace(
         assert "unload failed: deactive: no answer within" in caplog.text
 
 
+def test_what_is_still_being_unloaded_loads_again_afterwards(bench: Bench, impatient: None) -> None:
+    bench.change(feed("f", links={**tells(), "out": [{"name": "b"}]}), probe("b"))
+    gate = Ear.gates["deactive f"] = Event()
+    log.clear()
+    bench.change(remove=("b",))
+    bench.change(probe("b"))
+    assert bench.reason("f") == "its deactive and deinit are not answered yet"
+    gate.set()
+    until(lambda: "f" in bench.active())
+    told = [line for line in log if line.endswith(" f") and "prepare" not in line]
+    assert told == ["deactive f", "stop f", "deinit f", "init f", "start f", "active f"]
+
+
+def test_what_is_still_being_unloaded_can_be_removed(bench: Bench, impatient: None) -> None:
+    bench.change(teller("a", links={**tells(), "out": [{"name": "b"}]}), probe("b"))
+    gate = Ear.gates["deactive a"] = Event()
+    log.clear()
+    bench.change(remove=("b",))
+    bench.change(remove=("a",))
+    assert "close a" not in log
+    gate.set()
+    bench.drained()
+    assert [line for line in log if line.endswith(" a")] == ["deactive a", "deinit a", "close a"]
+
+
 def test_a_version_replaced_in_its_init_is_interrupted(bench: Bench, impatient: None) -> None:
     Ear.gates["init a"] = Event()
     bench.change(teller("a"))
