@@ -20,7 +20,6 @@ from gevent.event import Event
 from greenflow.errors import GreenflowError, messages
 from greenflow.node import Node
 from greenflow.packet import Fault
-from greenflow.port import canonical
 from greenflow.process import Process
 from greenflow.source import Run
 
@@ -35,10 +34,11 @@ Part = tuple[Node[Any], Mapping[str, Any]]  # a node, and the document it was ma
 
 def told(node: Node[Any], document: Mapping[str, Any], port: str) -> list[Part]:
     """The node and its sub-nodes that link from a port of the lifecycle, inner to outer."""
+    spellings = port, f"{port}[0]"
     return [
         part
         for part in node.parts(document)
-        if any(links and canonical(name) == port for name, links in part[0].spec.links.items())
+        if any(links and name in spellings for name, links in part[0].spec.links.items())
     ]
 
 

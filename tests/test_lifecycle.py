@@ -96,7 +96,7 @@ def test_what_is_told_is_the_document_as_stored(bench: Bench) -> None:
             return NOTHING
 
     bench.scheme.register(Keeps)
-    document = probe("a", links={"init": [{"name": "k"}]}, annotations={"by": "me"})
+    document = probe("a", links={"init[0]": [{"name": "k"}]}, annotations={"by": "me"})
     bench.change({"kind": "keeps", "id": "k", "name": "k"}, document)
     assert heard == [(document, None, 1)]
     assert bench.services.processes == set()
