@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from greenflow import secret
 from greenflow.config import Settings, ValuesSettings
 from greenflow.errors import SpecInvalid
+from greenflow.node import Services
 from greenflow.runtime import Runtime
 from greenflow.seal import Keys
 from greenflow.store.base import Store, open_store
+from greenflow.table import Table
 from greenflow.values import ENCRYPTED, Validator, sealed
 from tests.store.conftest import PLACES
 from tests.valued import All, apply, lose, of, reason, running, scheme, spec, value
@@ -157,6 +159,29 @@ def test_specs_and_values_that_change_together_meet() -> None:
             runtime.operations.apply(spec(env={"K": {"name": f"v{number}"}}, text="{{ .K }}"))
         until(lambda: of(runtime).text == "text 19")
         assert not reason(runtime)
+
+
+def test_what_failed_to_load_for_a_value_of_what_it_leads_to_is_tried_again_at_once() -> None:
+    table = Table(Services("default", Settings(grace=1.0), scheme()))
+    values = table.services.values
+    values.changed = lambda keys: table.change({}, values=keys)
+    specs = [
+        {"kind": "nop", "id": "a", "links": {"init": [{"id": "check"}]}},
+        {
+            "kind": "if",
+            "id": "check",
+            "env": {"K": {"name": "k"}},
+            "when": "'{{ .K }}' == 'good'",
+            "links": {"out[1]": [{"id": "no"}]},
+        },
+        {"kind": "throw", "id": "no"},
+    ]
+    values.change({"k": (value("k", "bad"), 1)})
+    table.change({each["id"]: (each, 1) for each in specs})
+    assert table.find("a").reason.startswith("init: ")
+    values.change({"k": (value("k", "good"), 2)})
+    assert table.find("a").active
+    table.close()
 
 
 names = st.sampled_from("ab")
