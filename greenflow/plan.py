@@ -99,6 +99,7 @@ class Plan:
                 told = failed.telling is not None and failed.error is None
                 if id not in self.documents and not told:
                     self._compile(None, failed.document, failed.revision)
+        rebound = []
         for version in self.table.bound_to(self.values):
             symbol = symbols.get(version.id)
             if (
@@ -108,8 +109,9 @@ class Plan:
                 and version.id not in self.removed
             ):
                 self._compile(symbol, version.document, version.revision)
+                rebound.append(version.id)
                 self._let_others_run()
-        self._retry_at_once()
+        self._retry_at_once({*self.documents, *rebound})
         for id, old in self.back.items():
             self.failed[id] = failed = symbols[id].version
             failed.refusal = f"revision {failed.revision} does not run: {failed.fault}"
@@ -132,9 +134,9 @@ class Plan:
                     self._candidates.setdefault(version.id, version)
         return len(self._candidates) > before
 
-    def _retry_at_once(self) -> None:
+    def _retry_at_once(self, ids: Iterable[str]) -> None:
         """Compile again what failed to load and leads to what changes now (BEHAVIOUR 6.10)."""
-        changed = {id for id in self.documents if id in self._candidates or id in self.removed}
+        changed = {id for id in ids if id in self._candidates or id in self.removed}
         if not changed:
             return
         for version in list(self.table.failed_to_load):
@@ -149,7 +151,8 @@ class Plan:
                     if symbol is not None and symbol.id not in seen:
                         seen.add(symbol.id)
                         stack.append(symbol.version)
-            if version.id not in self.documents and not changed.isdisjoint(seen):
+            known = version.id in self.documents or version.id in self._candidates
+            if not known and not changed.isdisjoint(seen):
                 self._compile(None, version.document, version.revision)
 
     def _let_others_run(self) -> None:
