@@ -200,7 +200,9 @@ class RemoteSubscription(Subscription):
         tell(self._ended)
 
     def _ended(self) -> None:
+        """The worker is done, also where nobody closed it: a trigger was edited or removed."""
         self._broker.forget(self)
+        gevent.spawn(self._worker.join)  # it may have a thread to end
 
 
 class _Link:

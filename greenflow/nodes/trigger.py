@@ -24,7 +24,10 @@ from greenflow.spec import Spec
 class TriggerSpec(Spec):
     topic: Annotated[
         str,
-        Meta(min_length=1, description="what is published and subscribed to; `load`, `unload`"),
+        Meta(
+            min_length=1,
+            description="what events are about; `load` and `unload` are of this runtime's nodes",
+        ),
     ]
 
 

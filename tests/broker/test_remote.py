@@ -550,3 +550,16 @@ def test_a_queue_that_the_server_refuses_is_tried_with_a_back_off(
         assert caplog.text.count("is away, workflows run on: no such thing here") == 1
         patch.undo()
         until(lambda: running.probes.of("a") == [1])
+
+
+@both
+def test_a_removed_trigger_leaves_no_connection(bench: Bench) -> None:
+    with bench.flow(PUBLISH + RECEIVE) as running:
+        running.call("publish", 1)
+        until(lambda: running.probes.of("a"))
+        broker: Any = running.runtime.services.broker
+        (subscription,) = broker._subscriptions
+        running.runtime.operations.delete({"name": "first"})
+        until(lambda: not broker._subscriptions)
+        until(lambda: subscription._worker._begun is None)
+        assert running.call("publish", 2) is None
