@@ -99,6 +99,7 @@ class Plan:
                 told = failed.telling is not None and failed.error is None
                 if id not in self.documents and not told:
                     self._compile(None, failed.document, failed.revision)
+        rebound = []
         for version in self.table.bound_to(self.values):
             symbol = symbols.get(version.id)
             if (
@@ -108,7 +109,9 @@ class Plan:
                 and version.id not in self.removed
             ):
                 self._compile(symbol, version.document, version.revision)
+                rebound.append(version.id)
                 self._let_others_run()
+        self._retry_at_once({*self.documents, *rebound})
         for id, old in self.back.items():
             self.failed[id] = failed = symbols[id].version
             failed.refusal = f"revision {failed.revision} does not run: {failed.fault}"
@@ -117,13 +120,40 @@ class Plan:
             pending = symbols[id].pending
             if pending is not None and pending.node is not None and id not in self.documents:
                 self._candidates.setdefault(id, pending)
-        for key in list(self._changed_keys(self._candidates)):
+        self._admit_pending(list(self._changed_keys(self._candidates)))
+
+    def _admit_pending(self, keys: Iterable[Key]) -> bool:
+        """What was refused, and links to one of these, may go in now; whether there is such."""
+        before = len(self._candidates)
+        for key in keys:
             for version, _ in self.table.referrers.get(key, ()):
-                symbol = symbols.get(version.id)
+                symbol = self.table.symbols.get(version.id)
                 if symbol is None or version.id in self.documents:
                     continue
                 if symbol.pending is version and version.node is not None:
                     self._candidates.setdefault(version.id, version)
+        return len(self._candidates) > before
+
+    def _retry_at_once(self, ids: Iterable[str]) -> None:
+        """Compile again what failed to load and leads to what changes now (BEHAVIOUR 6.10)."""
+        changed = {id for id in ids if id in self._candidates or id in self.removed}
+        if not changed:
+            return
+        for version in list(self.table.failed_to_load):
+            failed = self.table.symbols.get(version.id)
+            if failed is None or version is not (failed.pending or failed.version):
+                continue  # it only drains
+            seen: set[str] = set()
+            stack = [version]
+            while stack and changed.isdisjoint(seen):
+                for _, link in stack.pop().links():
+                    symbol = self.table.target(link)
+                    if symbol is not None and symbol.id not in seen:
+                        seen.add(symbol.id)
+                        stack.append(symbol.version)
+            known = version.id in self.documents or version.id in self._candidates
+            if not known and not changed.isdisjoint(seen):
+                self._compile(None, version.document, version.revision)
 
     def _let_others_run(self) -> None:
         self._compiled += 1
@@ -184,7 +214,10 @@ class Plan:
             self._refuse(version, self.outcome[id][1])
         if losing:
             return False
-        if self._readmit():
+        awake = {id for id, (active, _) in self.outcome.items() if active > self._is_active(id)}
+        keys = [("id", id) for id in awake]
+        keys += [("name", v.name) for id in awake if (v := self.view(id)) and v.name is not None]
+        if self._admit_pending(keys) or self._readmit():
             return False
         self._order_hooks()
         return self._opening.open([*self._replaced(), *self.unload])
@@ -335,6 +368,8 @@ class Plan:
             return version.fault
         if version.waiting:
             return "init: not answered yet"
+        if version.ending:
+            return "its deactive and deinit are not answered yet"
         for port, link in version.links():
             if ports is not None and port not in ports:
                 continue
@@ -366,11 +401,12 @@ class Plan:
             if (
                 symbol is not None
                 and symbol.version.reached
+                and not symbol.version.ending
                 and (id in self.accepted or not active)
             ):
                 unloads[id] = symbol.version
         for id in self.removed:
-            if symbols[id].version.reached:
+            if symbols[id].version.reached and not symbols[id].version.ending:
                 unloads[id] = symbols[id].version
         inner_first = self._inner_first(loads, self.target)
         self.load = sorted(inner_first, key=lambda version: isinstance(version.node, Source))

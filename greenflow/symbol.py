@@ -29,6 +29,7 @@ class Version:
     __slots__ = (
         "bound",
         "document",
+        "ending",
         "entries",
         "error",
         "id",
@@ -53,6 +54,7 @@ class Version:
         self.entries: dict[str, list[InPort | None]] = {}  # what each link leads to, by out port
         self.error: Exception | None = None
         self.reached = UNLOADED
+        self.ending = False  # it is being unloaded
         self.telling: Telling | None = None  # what it was told last, of `init` and `active`
         self.refusal = ""  # why it does not run in the place of the older one
         self.bound: frozenset[tuple[str, str]] = frozenset()  # the values it was rendered with

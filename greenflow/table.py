@@ -56,6 +56,8 @@ class Table:
         self.names: dict[str, str] = {}
         # Who links to what: also refused versions, and old ones that still drain.
         self.referrers: dict[Key, dict[tuple[Version, str], None]] = {}
+        # Versions that were opened, and then could not be loaded; what they lead to may help.
+        self.failed_to_load: dict[Version, None] = {}
         self._bound: dict[Key, dict[Version, None]] = {}  # who was rendered with which value
         self._lock = RLock()
         self._retired: dict[Version, float] = {}  # when the grace of each is over, by monotonic()
@@ -63,7 +65,7 @@ class Table:
         self._drainer: gevent.Greenlet[[], None] | None = None
         # What no change waits for any more: tellings, and the unloading of versions.
         self._awaited: set[Telling] = set()
-        self._unloading: set[gevent.Greenlet[..., None]] = set()
+        self._unloading: set[Any] = set()  # greenlets
 
     # -- asking --------------------------------------------------------------------------------
 
@@ -156,6 +158,9 @@ class Table:
             if reason and reason != symbol.reason:
                 self._say(symbol, active, reason)
             symbol.active, symbol.reason = active, reason
+            newest = symbol.pending or symbol.version
+            if newest.opened and newest.error is not None:
+                self.failed_to_load[newest] = None
         for version, port in plan.relink:
             self.relink(version, port)
 
@@ -207,6 +212,7 @@ class Table:
             others.pop(version, None)
             if not others:
                 self._bound.pop(key, None)
+        self.failed_to_load.pop(version, None)
         for port, link in version.links():
             key = key_of(link)
             referrers = self.referrers.get(key)
@@ -271,6 +277,10 @@ class Table:
                 return
             if version.telling.error is not None:
                 raise version.telling.error
+        self._loaded(version)
+
+    def _loaded(self, version: Version) -> None:
+        """All its load hooks have run."""
         version.reached = LOADED
 
     def await_later(self, version: Version) -> None:
@@ -288,9 +298,11 @@ class Table:
             if version.telling is not telling or version.reached >= reached:
                 return  # it was unloaded meanwhile, or another change saw the answer
             version.error = telling.error
-            if version.error is None:
-                version.reached = reached
-            if version.error is not None or telling.port == INIT:
+            if version.error is None and telling.port == ACTIVE:
+                self._loaded(version)
+            else:
+                if version.error is None:
+                    version.reached = INITIALISED
                 self._carry_out(Plan(self, {}, dirty=[version.id]))
 
     def _unload_all(self, versions: list[Version], gone: list[Version]) -> None:
@@ -298,11 +310,13 @@ class Table:
         limit = monotonic() + self.services.settings.grace
         for version in (*versions, *gone):
             self._cancel(version)
+        for version in versions:
+            version.ending = True
         if any(version.told(port) for version in versions for port in (DEACTIVE, DEINIT)):
             unloading = gevent.spawn(self._unload_each, versions, gone, limit)
-            self._unloading.add(unloading)
-            unloading.rawlink(self._unloading.discard)
             unloading.join(PATIENCE)
+            if not unloading.ready():
+                self._unloading.add(unloading)
         else:
             self._unload_each(versions, gone, limit)
 
@@ -311,6 +325,12 @@ class Table:
             self._unload(version, limit)
         if gone:
             self._retire(gone)
+        self._emptied.set()
+        me = gevent.getcurrent()
+        if me in self._unloading:  # no change waits for it, and they may load again
+            with self._lock:
+                self._unloading.discard(me)
+                self._carry_out(Plan(self, {}, dirty=[version.id for version in versions]))
 
     def _cancel(self, version: Version) -> None:
         """What the version still waits for, nobody wants to know any more."""
@@ -335,7 +355,7 @@ class Table:
                 step()
             except Exception as error:
                 _log.error("unload failed: %s", error, exc_info=error, extra=describe(node))
-        version.reached = UNLOADED
+        version.reached, version.ending = UNLOADED, False
 
     def _tell_end(self, version: Version, port: str, limit: float) -> None:
         parts = version.told(port)
@@ -396,7 +416,9 @@ class Table:
 
     def _close(self, version: Version) -> None:
         self._retired.pop(version, None)
-        self.forget(version)
+        symbol = self.symbols.get(version.id)
+        if symbol is None or symbol.pending is not version:  # else it is tried again
+            self.forget(version)
         node = version.node
         if node is None:
             return

@@ -174,3 +174,6 @@ def empty_table(grace: float = 5.0) -> Iterator[Bench]:
     assert bench.table.referrers == {}
     assert bench.table.names == {}
     assert not bench.table._retired
+    assert not bench.table.failed_to_load
+    assert not bench.table._awaited
+    assert not bench.table._unloading

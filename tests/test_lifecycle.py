@@ -188,6 +188,34 @@ def test_an_old_version_whose_targets_are_gone_does_not_come_back(bench: Bench) 
     assert [line for line in log if line.startswith("de")] == ["deinit A", "deactive a", "deinit a"]
 
 
+@pytest.mark.parametrize("port", ["init", "active"])
+@pytest.mark.parametrize("replaces", [False, True])
+def test_what_failed_is_tried_at_once_when_what_it_leads_to_changes(
+    bench: Bench, port: str, replaces: bool
+) -> None:
+    bench.change(probe("way", links={"out": [{"name": "ear", "port": port}]}), probe("x"))
+    if replaces:
+        bench.change(probe("a", say="old"))
+    Ear.fails.add(f"{port} a")
+    bench.change(teller("a", port))
+    Ear.fails.clear()
+    bench.change(probe("x", say="X"))
+    assert f"{port}: not today" in bench.reason("a")  # that has nothing to do with it
+    bench.change({**EAR, "annotations": {"mended": True}})
+    assert bench.reason("a") == ""
+    assert bench.call("a") == "a"
+
+
+def test_what_fails_side_by_side_does_not_try_again_for_ever(bench: Bench) -> None:
+    Ear.fails.update(["active a", "active b"])
+    bench.change(
+        teller("a", links={**tells(ACTIVE), "out": [{"name": "b"}]}),
+        teller("b", links={**tells(ACTIVE), "out": [{"name": "a"}]}),
+    )
+    assert bench.active() == {"ear"}
+    assert log.count("active a") == log.count("active b") == 1
+
+
 def test_errors_at_the_end_are_logged_and_stop_nothing(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -314,6 +342,31 @@ def test_a_deinit_without_answer_is_logged_after_the_grace(
         assert "stop f" not in log
         until(lambda: "stop f" in log)
         assert "unload failed: deactive: no answer within" in caplog.text
+
+
+def test_what_is_still_being_unloaded_loads_again_afterwards(bench: Bench, impatient: None) -> None:
+    bench.change(feed("f", links={**tells(), "out": [{"name": "b"}]}), probe("b"))
+    gate = Ear.gates["deactive f"] = Event()
+    log.clear()
+    bench.change(remove=("b",))
+    bench.change(probe("b"))
+    assert bench.reason("f") == "its deactive and deinit are not answered yet"
+    gate.set()
+    until(lambda: "f" in bench.active())
+    told = [line for line in log if line.endswith(" f") and "prepare" not in line]
+    assert told == ["deactive f", "stop f", "deinit f", "init f", "start f", "active f"]
+
+
+def test_what_is_still_being_unloaded_can_be_removed(bench: Bench, impatient: None) -> None:
+    bench.change(teller("a", links={**tells(), "out": [{"name": "b"}]}), probe("b"))
+    gate = Ear.gates["deactive a"] = Event()
+    log.clear()
+    bench.change(remove=("b",))
+    bench.change(remove=("a",))
+    assert "close a" not in log
+    gate.set()
+    bench.drained()
+    assert [line for line in log if line.endswith(" a")] == ["deactive a", "deinit a", "close a"]
 
 
 def test_a_version_replaced_in_its_init_is_interrupted(bench: Bench, impatient: None) -> None:
@@ -531,7 +584,8 @@ def test_any_history_is_told_in_pairs(history: list[dict[str, Any]]) -> None:
                     make, say = feed if id in FEEDS else probe, f"{id}{number}"
                     out = [{"name": target} for target in targets]
                     linked[say] = ports
-                    newest[id] = make(id, say=say, links={**tells(*ports), "out": out})
+                    told = tells(*ports) if ports else {}
+                    newest[id] = make(id, say=say, links={**told, "out": out})
                     if fail == "open":
                         newest[id]["fail"] = fail
                     else:

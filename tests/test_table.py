@@ -100,6 +100,15 @@ def test_a_version_that_would_be_inactive_is_refused_until_its_target_comes(benc
     assert bench.reason("a") == ""
 
 
+def test_a_refused_version_goes_in_when_its_target_becomes_active(bench: Bench) -> None:
+    bench.change(probe("a", "c"), probe("b", say="old"))
+    bench.change(probe("b", "a"))
+    assert bench.call("b") == "old"
+    bench.change(probe("c"))
+    assert bench.call("b") == "bac"
+    assert bench.reason("b") == ""
+
+
 def test_a_batch_is_one_change(bench: Bench) -> None:
     bench.change(probe("a", "b"), probe("b"))
     bench.change(probe("a", "c", say="A"), probe("c"), remove=("b",))

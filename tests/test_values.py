@@ -1,326 +1,40 @@
-"""Values and `env`: what specs are rendered with, and what a changed value reloads (BEHAVIOUR 16,
-6.9, 6.10)."""
+"""Values: what a changed one reloads, how their data is kept, and that it is not shown (BEHAVIOUR
+16, 6.9, 6.10)."""
 
 from __future__ import annotations
 
 import logging
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greenflow import secret
 from greenflow.config import Settings, ValuesSettings
-from greenflow.errors import Inactive, SpecInvalid
-from greenflow.node import Context, Node, node
+from greenflow.errors import SpecInvalid
+from greenflow.node import Services
 from greenflow.runtime import Runtime
-from greenflow.scheme import Scheme
 from greenflow.seal import Keys
-from greenflow.spec import Duration, Link, Spec
 from greenflow.store.base import Store, open_store
-from greenflow.template import Deferred
-from greenflow.values import ENCRYPTED, Validator, Values, sealed
+from greenflow.table import Table
+from greenflow.values import ENCRYPTED, Validator, sealed
 from tests.store.conftest import PLACES
+from tests.valued import All, apply, lose, of, reason, running, scheme, spec, value
 from tests.waiting import until
 
 KEY, OTHER = (b64encode(bytes([byte]) * 32).decode() for byte in (1, 2))
 
 
-class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    path: str
-    port: int = 0
-
-
-class AllSpec(Spec):
-    """A field of each sort that kinds have."""
-
-    text: str = ""
-    number: Annotated[int, msgspec.Meta(ge=0)] = 0
-    flag: bool = False
-    wait: Duration = 0.0
-    mode: Literal["fast", "slow"] = "fast"
-    many: Annotated[list[str], msgspec.Meta(extra={"alias": "several"})] = []
-    map: dict[str, str] = {}
-    part: Part | None = None
-    parts: list[Part] = []
-    anything: Any = None
-    either: str | list[str] = ""
-    specs: list[Spec] = []
-
-
-@node("all", outputs=("out",), reads_only=True)
-class All(Node[AllSpec]):
-    """Answers what its fields became."""
-
-    compiled: list[str] = []
-
-    def __init__(self, spec: AllSpec, services: Any) -> None:
-        self.compiled.append(spec.name or spec.id)
-        super().__init__(spec, services)
-
-    def handle(self, ctx: Context, payload: Any) -> Any:
-        if payload == "fail":
-            raise ValueError(f"cannot use {self.spec.text}")
-        return self.spec.text
-
-
 @pytest.fixture(autouse=True)
-def nothing_compiled_and_nothing_held() -> Iterator[None]:
+def nothing_held() -> Iterator[None]:
+    """No secret is known any more when nothing runs."""
     All.compiled.clear()
     yield
     assert secret.held() == 0
-
-
-def scheme() -> Scheme:
-    made = Scheme.installed()
-    made.register(All)
-    return made
-
-
-def spec(name: str = "it", **fields: Any) -> dict[str, Any]:
-    return {"kind": "all", "id": name, "name": name, **fields}
-
-
-def value(name: str, data: Any, **fields: Any) -> dict[str, Any]:
-    return {"id": f"id-{name}", "namespace": "default", "name": name, "data": data, **fields}
-
-
-@contextmanager
-def running(
-    *specs: Any, values: Any = (), store: Any = None, keys: tuple[str, ...] = (), **settings: Any
-) -> Iterator[Runtime]:
-    with Runtime(
-        store or "memory://",
-        specs=list(specs),
-        values=list(values),
-        settings=Settings(grace=1.0, values=ValuesSettings(key=list(keys)), **settings),
-        scheme=scheme(),
-    ) as runtime:
-        yield runtime
-
-
-def of(runtime: Runtime, name: str = "it") -> Any:
-    """The rendered spec of a node that must be active."""
-    symbol = runtime.table.find(name)
-    assert symbol.active, symbol.reason
-    assert symbol.version.node is not None
-    return symbol.version.node.spec
-
-
-def apply(runtime: Runtime, *values: dict[str, Any]) -> None:
-    runtime.apply_values(list(values))
-
-
-def lose(runtime: Runtime, name: str) -> None:
-    """As another program would delete it."""
-    assert runtime._opened is not None
-    runtime._opened.values.delete({"name": name})
-
-
-def reason(runtime: Runtime, name: str = "it") -> str:
-    return runtime.table.find(name).reason
-
-
-# -- rendering -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("field", "template", "result"),
-    [
-        ("text", "go {{ .A }} {{ .N }}", "go slow 7"),
-        ("text", "{{ .A }}", "slow"),
-        ("number", "{{ .N }}", 7),
-        ("number", "1{{ .N }}", 17),
-        ("flag", "{{ .M.on }}", True),
-        ("wait", "{{ .M.wait }}", 90.0),
-        ("wait", "{{ .N }}ms", 0.007),
-        ("mode", "{{ .A }}", "slow"),
-        ("many", ["{{ .A }}", "b"], ["slow", "b"]),
-        ("several", "{{ .A }}", ["slow"]),
-        ("many", "{{ .M.list }}", ["one", "two"]),
-        ("map", {"{{ .A }}": "{{ .A }}"}, {"{{ .A }}": "slow"}),
-        ("part", {"path": "/{{ .A }}", "port": "{{ .N }}"}, Part("/slow", 7)),
-        ("part", "{{ .P }}", Part("/p", 1)),
-        ("parts", [{"path": "{{ .M.path }}"}], [Part("/x")]),
-        ("anything", {"deep": [{"er": "{{ .M.list.1 }}"}]}, {"deep": [{"er": "two"}]}),
-        ("either", "{{ .M.list }}", ["one", "two"]),
-        ("text", "{{ A }} {{ .A | upper }} {{", "{{ A }} {{ .A | upper }} {{"),
-    ],
-)
-def test_every_string_of_the_fields_of_a_kind_is_rendered(
-    field: str, template: Any, result: Any
-) -> None:
-    env = {"A": {"name": "a"}, "N": {"name": "n"}, "M": {"name": "m"}, "P": {"name": "p"}}
-    values = [
-        value("a", "slow"),
-        value("n", 7),
-        value("m", {"path": "/x", "list": ["one", "two"], "on": True, "wait": "1m30s"}),
-        value("p", {"path": "/p", "port": 1}),
-    ]
-    with running(spec(env=env, **{field: template}), values=values) as runtime:
-        assert getattr(of(runtime), "many" if field == "several" else field) == result
-
-
-def test_what_every_spec_has_is_not_rendered() -> None:
-    fields = {"annotations": {"note": "{{ .A }}"}, "name": "{{ .A }}"}
-    with running(spec(env={"A": {"name": "a"}}, **fields), values=[value("a", "x")]) as runtime:
-        made = of(runtime, "{{ .A }}")
-        assert made.annotations == {"note": "{{ .A }}"}
-
-
-def test_a_spec_without_env_is_left_alone() -> None:
-    with running(spec(text="{{ .A }}"), values=[value("A", "x")]) as runtime:
-        assert of(runtime).text == "{{ .A }}"
-
-
-@pytest.mark.parametrize(
-    ("env", "text"),
-    [
-        ({"name": "db", "data": "{{ .password }}"}, "hunter2"),
-        ({"id": "id-db", "data": "{{ .password }}"}, "hunter2"),
-        ({"id": "id-db", "name": "other", "data": "{{ .password }}"}, "hunter2"),
-        ({"name": "db", "data": "sql://{{ .user }}:{{ .password }}@h"}, "sql://shop:hunter2@h"),
-        ({"name": "db", "data": "fixed"}, "fixed"),
-        ({"name": "bare", "data": "<{{ . }}>"}, "<bare>"),
-        ({"data": "{{ .REGION }}"}, "north"),
-        ({"data": "in {{ .REGION }}"}, "in north"),
-        ({"data": "literal"}, "literal"),
-    ],
-)
-def test_data_is_rendered_on_the_named_value_or_the_environment(
-    env: dict[str, Any], text: str
-) -> None:
-    values = [value("db", {"user": "shop", "password": "hunter2"}), value("bare", "bare")]
-    with running(
-        spec(env={"K": env}, text="{{ .K }}"), values=values, environment={"REGION": "north"}
-    ) as runtime:
-        assert of(runtime).text == text
-
-
-def test_data_left_out_is_the_whole_value() -> None:
-    fields = {"text": "{{ .DB.user }} {{ .ALL.REGION }}", "anything": "{{ .DB }}"}
-    with running(
-        spec(env={"DB": {"name": "db"}, "ALL": {}}, **fields),
-        values=[value("db", {"user": "shop", "port": 5432})],
-        environment={"REGION": "north"},
-    ) as runtime:
-        assert of(runtime).text == "shop north"
-        assert of(runtime).anything == {"user": "shop", "port": 5432}
-
-
-def test_data_may_be_a_map_of_templates() -> None:
-    env = {"DB": {"name": "db", "data": {"who": "{{ .user }}", "port": "{{ .port }}", "n": 1}}}
-    with running(
-        spec(env=env, anything="{{ .DB }}"), values=[value("db", {"user": "shop", "port": 5432})]
-    ) as runtime:
-        assert of(runtime).anything == {"who": "shop", "port": 5432, "n": 1}
-
-
-def test_a_spec_inside_a_spec_is_rendered_with_both_envs() -> None:
-    block = {
-        "kind": "block",
-        "id": "b",
-        "name": "b",
-        "env": {"A": {"name": "a"}, "B": {"name": "a"}},
-        "specs": [
-            {"kind": "snippet", "language": "cel", "code": "self + '-{{ .A }}{{ .B }}'"},
-            {
-                "kind": "snippet",
-                "language": "cel",
-                "code": "self + '-{{ .A }}{{ .B }}'",
-                "env": {"B": {"name": "b", "data": "{{ .field }}"}},
-            },
-        ],
-    }
-    values = [value("a", "outer"), value("b", {"field": "inner"})]
-    with running(block, values=values) as runtime:
-        assert runtime.call("b", "x") == "x-outerouter-outerinner"
-
-
-def test_an_env_of_a_spec_inside_is_enough() -> None:
-    inner = {"kind": "snippet", "code": "{{ .A }}", "env": {"A": {"name": "a"}}}
-    block = {"kind": "block", "id": "b", "name": "b", "specs": [inner]}
-    with running(block, values=[value("a", "one")]) as runtime:
-        assert runtime.call("b") == "one"
-        apply(runtime, value("a", "two"))
-        until(lambda: runtime.call("b") == "two")
-
-
-def test_code_is_compiled_after_rendering() -> None:
-    snippet = {
-        "kind": "snippet",
-        "id": "s",
-        "name": "s",
-        "language": "{{ .L }}",
-        "code": "self.{{ .F }}",
-        "env": {"L": {"data": "{{ .L }}"}, "F": {"data": "{{ .F }}"}},
-    }
-    with running(snippet, environment={"L": "cel", "F": "total"}) as runtime:
-        assert runtime.call("s", {"total": 3}) == 3
-
-
-def test_stored_specs_come_back_unrendered() -> None:
-    document = spec(env={"A": {"name": "a"}}, number="{{ .A }}", namespace="default")
-    with running(document, values=[value("a", 5)]) as runtime:
-        assert [record.document for record in runtime.operations.read()] == [document]
-        assert of(runtime).number == 5
-
-
-# -- checking --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("fields", "path", "why"),
-    [
-        ({"text": "{{ .B }}"}, "$.text", "env has no 'B'; it has A"),
-        ({"number": "{{ .A }}", "nmber": 1}, "$.nmber", "unknown field"),
-        ({"number": "{{ .A }}", "flag": "maybe"}, "$.flag", "expected `bool`"),
-        ({"text": "{{ .A }}", "links": {"lost": {"name": "x"}}}, "$.links.lost", "no out port"),
-        ({"parts": [{"port": "{{ .A }}"}]}, "$.parts[0].path", "missing"),
-        ({"env": {"A": {"nme": "a"}}}, "$.env.A.nme", "unknown field"),
-        ({"env": {"A": "text"}}, "$.env.A", "expected a map"),
-    ],
-)
-def test_what_is_wrong_whatever_a_value_is_is_found_before_it_is_stored(
-    fields: dict[str, Any], path: str, why: str
-) -> None:
-    with pytest.raises(SpecInvalid) as raised:
-        scheme().validate(spec(**{"env": {"A": {"name": "a"}}, **fields}), "default")
-    [fault] = raised.value.faults
-    assert fault.path == path
-    assert why in fault.reason
-
-
-@pytest.mark.parametrize(
-    "document",
-    [
-        spec(number="{{ .A }}", env={"A": {}}),
-        spec(part="{{ .A }}", parts="{{ .A }}", env={"A": {}}),
-        {"kind": "router", "env": {"A": {}}, "routes": "{{ .A }}"},
-        {"kind": "snippet", "env": {"A": {}}, "language": "{{ .A }}", "code": "?"},
-        {"kind": "snippet", "env": {"A": {}}, "language": "cel", "code": "{{ .A }}"},
-        {"kind": "listener", "env": {"A": {}}, "protocol": "http", "port": "{{ .A }}"},
-        {"kind": "http", "env": {"A": {}}, "url": "{{ .A }}"},
-        {"kind": "block", "specs": [{"kind": "sleep", "interval": "{{ .A }}"}], "env": {"A": {}}},
-        {"kind": "switch", "env": {"A": {}}, "match": [{"when": "{{ .A }}", "port": "out[0]"}]},
-    ],
-)
-def test_what_depends_on_a_value_is_not_held_against_a_spec(document: dict[str, Any]) -> None:
-    assert scheme().validate(document, "shop")["namespace"] == "shop"
-
-
-def test_a_spec_that_cannot_be_decoded_yet_has_an_outline() -> None:
-    document = spec(number="{{ .A }}", env={"A": {}}, links={"out": {"name": "x"}})
-    with pytest.raises(Deferred):
-        scheme().decode(document, "default")
-    outline = scheme().outline(document, "default")
-    assert (outline.name, outline.kind, outline.links) == ("it", "all", {"out": [Link(name="x")]})
 
 
 def test_a_value_has_its_own_check() -> None:
@@ -337,60 +51,6 @@ def test_a_value_has_its_own_check() -> None:
         with pytest.raises(SpecInvalid) as raised:
             validate(document, "shop")
         assert [fault.path for fault in raised.value.faults] == [path]
-
-
-# -- faults at load --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("env", "text", "why"),
-    [
-        ({"name": "db"}, "{{ .K }}", "$.env.K: no value 'db' in namespace 'default'"),
-        ({"id": "db"}, "{{ .K }}", "$.env.K: no value 'db' in namespace 'default'"),
-        (
-            {"name": "there", "data": "{{ .lost }}"},
-            "{{ .K }}",
-            "$.env.K: {{ .lost }} stands for nothing: the value 'there' has no 'lost'; it has here",
-        ),
-        (
-            {"name": "there"},
-            "{{ .K.lost }}",
-            "$.text: {{ .K.lost }} stands for nothing: 'K' of env has no 'lost'; it has here",
-        ),
-        ({"data": "{{ .LOST }}"}, "{{ .K }}", "the environment has no 'LOST'; it has REGION; add"),
-        ({"name": "elsewhere"}, "", "$.env.K: no value 'elsewhere' in namespace 'default'"),
-    ],
-)
-def test_what_is_missing_is_a_fault_of_the_load(env: dict[str, Any], text: str, why: str) -> None:
-    values = [value("there", {"here": "hunter2"}), value("elsewhere", 1, namespace="other")]
-    with running(
-        spec(env={"K": env}, text=text), values=values, environment={"REGION": "x"}
-    ) as runtime:
-        assert reason(runtime).startswith(why) or why in reason(runtime)
-        assert "hunter2" not in reason(runtime)
-        with pytest.raises(Inactive):
-            runtime.call("it")
-
-
-def test_a_value_of_the_wrong_type_is_a_fault_that_does_not_show_it() -> None:
-    values = [value("a", "hunter2"), value("b", {"c": 1})]
-    env = {"A": {"name": "a"}, "B": {"name": "b"}}
-    with running(
-        spec("one", env=env, number="{{ .A }}"),
-        spec("two", env=env, mode="{{ .A }}"),
-        spec("three", env=env, text="{{ .B }}"),
-        values=values,
-    ) as runtime:
-        assert "$.number: expected `int`" in reason(runtime, "one")
-        assert "$.mode: invalid enum value '***'" in reason(runtime, "two")
-        assert "$.text: expected `str`, got `object`" in reason(runtime, "three")
-        assert "hunter2" not in str(runtime.status())
-
-
-def test_a_bad_spec_stops_no_other() -> None:
-    with running(spec("bad", env={"A": {"name": "a"}}, text="{{ .A }}"), spec("good")) as runtime:
-        assert reason(runtime, "bad")
-        assert of(runtime, "good")
 
 
 # -- following -------------------------------------------------------------------------------------
@@ -501,6 +161,29 @@ def test_specs_and_values_that_change_together_meet() -> None:
         assert not reason(runtime)
 
 
+def test_what_failed_to_load_for_a_value_of_what_it_leads_to_is_tried_again_at_once() -> None:
+    table = Table(Services("default", Settings(grace=1.0), scheme()))
+    values = table.services.values
+    values.changed = lambda keys: table.change({}, values=keys)
+    specs = [
+        {"kind": "nop", "id": "a", "links": {"init": [{"id": "check"}]}},
+        {
+            "kind": "if",
+            "id": "check",
+            "env": {"K": {"name": "k"}},
+            "when": "'{{ .K }}' == 'good'",
+            "links": {"out[1]": [{"id": "no"}]},
+        },
+        {"kind": "throw", "id": "no"},
+    ]
+    values.change({"k": (value("k", "bad"), 1)})
+    table.change({each["id"]: (each, 1) for each in specs})
+    assert table.find("a").reason.startswith("init: ")
+    values.change({"k": (value("k", "good"), 2)})
+    assert table.find("a").active
+    table.close()
+
+
 names = st.sampled_from("ab")
 changes = st.lists(
     st.one_of(
@@ -542,6 +225,20 @@ def test_whatever_changes_in_whatever_order_what_runs_is_rendered_with_what_is_t
         else:
             until(lambda: reason(runtime))
     assert secret.held() == 0
+
+
+def test_values_are_applied_from_any_thread() -> None:
+    document = spec(env={"K": {"name": "a"}}, text="{{ .K }}")
+    chosen = Settings(grace=1.0)
+    with Runtime(
+        "memory://", specs=[document], settings=chosen, scheme=scheme(), own_thread=True
+    ) as runtime:
+        [record] = runtime.apply_values({"name": "a", "data": "text"})
+        assert record.document["namespace"] == "default"
+        until(lambda: not runtime.status()[0]["reason"])
+        assert runtime.call("it") == "text"
+        with pytest.raises(SpecInvalid):
+            runtime.apply_values({"name": "a", "kind": "nop"})
 
 
 # -- encryption ------------------------------------------------------------------------------------
@@ -706,73 +403,3 @@ def test_the_password_of_the_store_is_known_while_a_runtime_runs() -> None:
     with Runtime("memory://", settings=chosen):
         assert secret.conceal("p%40ss-word p@ss-word") == "*** ***"
     assert secret.held() == 0
-
-
-# -- properties ------------------------------------------------------------------------------------
-
-data = st.recursive(
-    st.sampled_from([None, True, 7, -1, 2.5, "", "text", "250ms", "slow", "out[0]", "/x", "cel"]),
-    lambda inner: (
-        st.lists(inner, max_size=2)
-        | st.dictionaries(st.sampled_from(["path", "port", "method", "when", "x"]), inner)
-    ),
-    max_leaves=4,
-)
-templates = st.sampled_from(["{{ .A }}", "{{ .B }}", "a{{ .A }}", "{{ .A.path }}", "{{ .C }}"])
-written = st.recursive(
-    templates | st.sampled_from(["text", 5, True, "GET", "/x", "out[0]", "self", None]),
-    lambda inner: (
-        st.lists(inner, max_size=2)
-        | st.dictionaries(st.sampled_from(["path", "port", "method", "when", "x"]), inner)
-    ),
-    max_leaves=4,
-)
-FIELDS = {
-    "all": ["text", "number", "flag", "wait", "mode", "many", "several", "map", "part", "parts",
-            "anything", "either"],
-    "router": ["routes"],
-    "switch": ["match", "language"],
-    "if": ["when", "language", "timeout"],
-    "snippet": ["code", "language", "timeout"],
-    "sleep": ["interval"],
-    "http": ["url", "timeout"],
-    "listener": ["port", "host", "proxies", "tls", "stream"],
-    "retry": ["threshold", "backoff"],
-}  # fmt: skip
-
-
-@st.composite
-def documents(draw: Any) -> dict[str, Any]:
-    kind = draw(st.sampled_from(sorted(FIELDS)))
-    fields = draw(st.dictionaries(st.sampled_from(FIELDS[kind]), written, max_size=3))
-    env = draw(st.sampled_from([{"A": {"name": "a"}, "B": {"data": "{{ .E }}"}}, {"A": {}}, None]))
-    document = {"kind": kind, **fields, **({} if env is None else {"env": env})}
-    if draw(st.booleans()) and kind != "listener":
-        inner = draw(st.sampled_from([{}, {"env": {"A": {"name": "b"}, "C": {"name": "a"}}}]))
-        outer = draw(st.sampled_from([{}, {"env": {"A": {"name": "a"}, "B": {"name": "b"}}}]))
-        document = {"kind": "block", "specs": [{**document, **inner}], **outer}
-    return document
-
-
-@settings(max_examples=400)
-@given(documents(), data, data, st.sampled_from(["e-text", "5"]))
-def test_what_can_be_loaded_with_some_value_is_never_refused_before(
-    document: dict[str, Any], a: Any, b: Any, environment: str
-) -> None:
-    made = scheme()
-    known = Values("default", {"E": environment}, Keys([]))
-    known.change({each["id"]: (each, 1) for each in (value("a", a), value("b", b))})
-    try:
-        made.decode(document, "default", "$", known.bindings())
-    except SpecInvalid:
-        loads = False
-    else:
-        loads = True
-    stored, refusal = None, ""
-    try:
-        stored = made.validate(document, "default")
-    except SpecInvalid as error:
-        refusal = str(error)
-    assert not (loads and refusal)
-    # What is stored is what was written: nothing of it is rendered.
-    assert refusal or "several" in document or stored == {**document, "namespace": "default"}
