@@ -19,7 +19,7 @@ import pytest
 
 from greenflow import secret
 from greenflow.batch import Entry
-from greenflow.config import Settings, ValuesSettings, load
+from greenflow.config import BrokerSettings, Settings, ValuesSettings, load
 from greenflow.document import read
 from greenflow.net.outgoing import ClientRequest, ClientResponse
 from greenflow.net.url import parse_url
@@ -34,6 +34,7 @@ from greenflow.values import Validator, Value, Values, sealed
 from tests import mongo
 from tests.canaries import Cage, free_port, listening
 from tests.net.scripted import reply, scripted
+from tests.waiting import until
 
 Row = Callable[[Cage], None]
 rows: list[tuple[str, Row]] = []
@@ -522,6 +523,101 @@ def value_in_an_uncaught_error_of_a_greenlet(cage: Cage) -> None:
 def value_that_code_of_others_logs(cage: Cage) -> None:
     with cage.flow(f"{{kind: snippet, name: a, {ENV}, code: '{{{{ .K }}}}'}}", cage.canary):
         logging.getLogger("shop").info("the value is %r", cage.canary)
+
+
+# -- SQL, files, events ----------------------------------------------------------------------------
+
+TABLE = "CREATE TABLE IF NOT EXISTS users (name TEXT UNIQUE, age INTEGER CHECK (age > 0))"
+SQL = "- {kind: sql, name: db, driver: sqlite, source: ':memory:'}"
+
+
+@canary("unique violation")
+def argument_of_a_statement_that_breaks_a_rule(cage: Cage) -> None:
+    with cage.flow(SQL) as runtime:
+        runtime.call("db", TABLE)
+        insert = ["INSERT INTO users (name) VALUES (?)", [cage.canary]]
+        runtime.call("db", insert)
+        cage.calls(runtime, "db", insert)
+
+
+@canary("no such column")
+def named_argument_of_a_faulty_statement(cage: Cage) -> None:
+    with cage.flow(SQL) as runtime:
+        cage.calls(runtime, "db", ["SELECT lost WHERE :secret = 1", {"secret": cage.canary}])
+
+
+@canary("invalid argument")
+def argument_that_cannot_be_bound(cage: Cage) -> None:
+    with cage.flow(SQL) as runtime:
+        cage.calls(runtime, "db", ["SELECT ?", [cage.canary, ValueError(cage.canary)]])
+
+
+@canary("500 Internal Server Error")
+def argument_of_a_statement_behind_a_listener(cage: Cage) -> None:
+    text = (
+        WEB
+        + "- kind: snippet\n  name: next\n  language: cel\n"
+        + "  code: '[\"SELECT lost WHERE 1 = ?\", [self.body]]'\n  links: {out: {name: db}}\n"
+        + SQL
+    )
+    with cage.flow(text) as runtime:
+        lines = ("POST / HTTP/1.1", "Host: a", "Content-Type: text/plain")
+        body = cage.canary.encode()
+        cage.asks(runtime, *lines, f"Content-Length: {len(body)}", body=body)
+
+
+@canary("postgres")
+def password_of_an_sql_source(cage: Cage) -> None:
+    source = f"postgres://user:{cage.canary}@127.0.0.1:{free_port()}/shop"
+    with cage.flow(f"{{kind: sql, name: db, driver: postgres, source: '{source}'}}") as runtime:
+        cage.calls(runtime, "db", "SELECT 1")
+
+
+@canary("postgres")
+def sql_source_of_a_value(cage: Cage) -> None:
+    source = f"postgres://user:{cage.canary}@127.0.0.1:{free_port()}/shop"
+    text = f"{{kind: sql, name: db, driver: postgres, {ENV}, source: '{{{{ .K }}}}'}}"
+    with cage.flow(text, source) as runtime:
+        cage.calls(runtime, "db", "SELECT 1")
+
+
+@canary("cannot read '***'")
+def file_name_of_a_value(cage: Cage) -> None:
+    text = f"{{kind: read, name: file, {ENV}, filename: '{{{{ .K }}}}'}}"
+    with cage.flow(text, f"/lost/{cage.canary}") as runtime:
+        cage.calls(runtime, "file")
+
+
+@canary("redis://***@host")
+def password_in_the_url_of_a_broker(cage: Cage) -> None:
+    cage.look(Settings(broker=BrokerSettings(url=f"redis://:{cage.canary}@host/0")))
+
+
+@canary("redis")
+def password_of_a_broker_that_is_away(cage: Cage) -> None:
+    url = f"redis://:{cage.canary}@127.0.0.1:{free_port()}/0"
+    settings = Settings(grace=1.0, broker=BrokerSettings(url=url, timeout=0.1))
+    hear = "- {kind: trigger, name: hear, topic: t, links: {out: [{name: tell}]}}\n"
+    with cage.flow(hear + "- {kind: trigger, name: tell, topic: t}", settings=settings) as runtime:
+        cage.calls(runtime, "tell", "an event")
+
+
+@canary("no such key")
+def payload_of_an_event_that_fails(cage: Cage) -> None:
+    text = """
+- {kind: trigger, name: tell, topic: t}
+- {kind: trigger, name: hear, topic: t, links: {out: [{name: next}]}}
+- {kind: snippet, name: next, language: cel, code: 'self.lost.field'}
+"""
+    with cage.flow(text) as runtime:
+        runtime.call("tell", {"password": cage.canary})
+        until(lambda: not runtime.services.processes)
+
+
+@canary("assert failed")
+def payload_of_an_assert_in_a_service(cage: Cage) -> None:
+    with cage.flow("{kind: assert, name: a, expect: 'self == 1'}") as runtime:
+        cage.calls(runtime, "a", [cage.canary, -1])
 
 
 # -- the test --------------------------------------------------------------------------------------

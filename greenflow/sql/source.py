@@ -87,6 +87,15 @@ _GO_MYSQL = re.compile(
 )
 
 
+class Key(tuple[Any, ...]):
+    """What is the same for sources that are one database. It is not shown: a password is in it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<the key of a source>"
+
+
 class SqliteSource(NamedTuple):
     """An SQLite file; without a path it is in memory."""
 
@@ -99,9 +108,9 @@ class SqliteSource(NamedTuple):
     memory: str = ""  # which database in memory
 
     @property
-    def key(self) -> tuple[Any, ...]:
+    def key(self) -> Key:
         """What is the same for sources that are one database."""
-        return ("sqlite", self.path, self.memory)
+        return Key(("sqlite", self.path, self.memory))
 
     @property
     def name(self) -> str:
@@ -117,11 +126,11 @@ class ServerSource(NamedTuple):
     parts: dict[str, Any]  # for URL.create
 
     @property
-    def key(self) -> tuple[Any, ...]:
+    def key(self) -> Key:
         """What is the same for sources that are one database."""
         query = tuple(sorted(self.parts["query"].items()))
         names = ("username", "password", "host", "port", "database")
-        return (self.dialect, self.driver, *map(self.parts.get, names), query)
+        return Key((self.dialect, self.driver, *map(self.parts.get, names), query))
 
     @property
     def name(self) -> str:

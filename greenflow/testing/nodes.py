@@ -103,7 +103,8 @@ class NodeTest(NamedTuple):
         """Run it in a runtime of its own. Raises NodeTestFailed."""
         workflow = self.workflow
         grace = min(workflow.settings.grace, GRACE)
-        settings = msgspec.structs.replace(workflow.settings, grace=grace)
+        # No broker of the service's: a test would take its events, and publish to its subscribers.
+        settings = msgspec.structs.replace(workflow.settings, grace=grace, broker=Settings().broker)
         observing = ObservingScheme(workflow.scheme, Record(), {}, still=True)
         with open_store("memory://") as store:
             store.specs.apply(workflow.of(self.id))

@@ -76,6 +76,26 @@ def test_test_nodes_of_a_file(greenflow: Command, tmp_path: Path, taken: socket.
     )
 
 
+TELLS = """\
+- {kind: trigger, name: tell, topic: orders}
+- {kind: trigger, name: hear, topic: orders, links: {out: {name: work}}}
+- {kind: nop, name: work}
+- {kind: test, name: an event, links: {out: {name: tell}}}
+"""
+
+
+def test_a_test_has_nothing_to_do_with_the_broker_of_the_service(
+    greenflow: Command, tmp_path: Path, taken: socket.socket
+) -> None:
+    url = f"redis://127.0.0.1:{taken.getsockname()[1]}/0"
+    (tmp_path / "shop.yaml").write_text(TELLS)
+    done = greenflow("test", "-f", "shop.yaml", GREENFLOW_BROKER_URL=url)
+    assert (done.code, done.err) == (0, "")
+    taken.setblocking(False)
+    with pytest.raises(BlockingIOError):  # nobody connected
+        taken.accept()
+
+
 def test_what_fails_says_why(greenflow: Command, tmp_path: Path) -> None:
     (tmp_path / "specs").mkdir()
     (tmp_path / "specs" / "shop.yaml").write_text((SHOP + FAILS).replace("PORT", "8000"))
