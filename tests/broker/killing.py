@@ -22,7 +22,7 @@ from tests.broker.test_remote import DEAD, PUBLISH
 from tests.flows import flow
 from tests.waiting import PAUSE, until
 
-SECONDS = 120.0  # until what should have been processed has failed
+SECONDS = 300.0  # until what should have been processed has failed
 PREFETCH = 10
 DELIVERIES = 3
 RUNTIMES = 2
