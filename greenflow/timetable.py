@@ -12,6 +12,7 @@ with `*`, and where seconds are given, what counts is what the clock shows, each
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import TYPE_CHECKING
@@ -31,9 +32,13 @@ _NICKNAMES = {
     "@hourly": "0 * * * *",
 }
 
-# No zone ever set its clocks back by more at a time. Fixed times of the hours that come twice are
-# looked for from so much later on.
-_MAX_BACK = timedelta(hours=3)
+# How far back missed times are looked for at first, in seconds, and how much farther each time that
+# they are too few: expressions with seconds have many in a minute, others one in years.
+_WINDOW_SECONDS, _WINDOW_GROWTH = 60.0, 8
+
+# Seconds before a window from which fixed times are simulated, so that it is known of a time in it
+# whether it comes for the second time or was skipped. No zone changed its clocks by over a day.
+_LEAD_SECONDS = 27 * 3600.0
 
 _FORM = (
     "write five fields (minute, hour, day of month, month, day of week), six with seconds in "
@@ -51,6 +56,7 @@ class Cron:
         fields = self._expression.split()
         # As cronsim decides it.
         self.is_fixed = len(fields) == 5 and not any(part.startswith("*") for part in fields[:2])
+        self._lead = _LEAD_SECONDS if self.is_fixed else 0.0
         try:
             never = self.after(datetime(2000, 1, 1, tzinfo=UTC).timestamp()) is None
         except _errors() as error:
@@ -60,35 +66,40 @@ class Cron:
 
     def after(self, moment: float) -> float | None:
         """The first moment later than that; None if there is none in 50 years."""
-        start = datetime.fromtimestamp(math.floor(moment), self._zone)
-        for due in self._times(start, back=False):
+        for due in self._times(moment):
             if due > moment:
                 return due
         return None
 
     def between(self, last: float, now: float, limit: int) -> list[float]:
         """Those later than `last` and not later than `now`, in order; the last `limit` of them."""
-        start = datetime.fromtimestamp(math.floor(now) + 1, self._zone)
-        if self.is_fixed:
-            start += _MAX_BACK
-        found: dict[float, None] = {}  # times that a gap moved together are due once
-        for due in self._times(start, back=True):
-            if due <= last or len(found) == limit:
-                break
-            if due <= now:
-                found[due] = None
-        return sorted(found)
+        # Ahead from ever earlier on: cronsim's way back never ends where a zone skipped a day.
+        window = _WINDOW_SECONDS
+        while True:
+            begin = max(last, now - window)
+            found = deque[float](maxlen=limit)
+            for due in self._times(begin if begin == last else begin - self._lead):
+                if due > now:
+                    break
+                # Times that a gap moved together are due once.
+                if due > begin and (not found or due > found[-1]):
+                    found.append(due)
+            if len(found) == limit or begin == last:
+                return list(found)
+            window *= _WINDOW_GROWTH
 
     def shown(self, moment: float) -> datetime:
         """The moment as clocks of the zone show it, with their offset."""
         return shown(moment, self._zone)
 
-    def _times(self, start: datetime, back: bool) -> Iterator[float]:
+    def _times(self, moment: float) -> Iterator[float]:
+        """The times from the second of that moment on."""
+        start = datetime.fromtimestamp(math.floor(moment), self._zone)
         try:
-            for due in _simulated(self._expression, start, back):
+            for due in _simulated(self._expression, start):
                 yield due.timestamp()
         except OverflowError:
-            return  # the end, or the beginning, of the calendar
+            return  # the end of the calendar
 
 
 class Interval:
@@ -140,7 +151,7 @@ def _errors() -> tuple[type[Exception], ...]:
     return (CronSimError, AssertionError, TypeError, ValueError)
 
 
-def _simulated(expression: str, start: datetime, back: bool) -> CronSim:
+def _simulated(expression: str, start: datetime) -> CronSim:
     from cronsim import CronSim  # costs every command something, and few have a schedule
 
-    return CronSim(expression, start, reverse=back)
+    return CronSim(expression, start)
