@@ -271,6 +271,11 @@ def gunicorn(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str
         check=True,
         capture_output=True,
     )
+    # A worker that is told to end while it begins does not hear it, and gunicorn waits for it for
+    # its whole `--graceful-timeout`; with any application.
+    (folder / "gunicorn.conf.py").write_text(
+        "def post_worker_init(worker): worker.log.info('has begun')\n"
+    )
     command = [sys.executable, "-m", "gunicorn", "-k", "gevent", "-b", "127.0.0.1:0", *options]
     process = subprocess.Popen(
         [*command, "greenflow.wsgi:app"],
@@ -282,6 +287,8 @@ def gunicorn(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str
     assert process.stderr is not None
     try:
         line = next(line for line in process.stderr if "Listening at" in line)
+        for _ in range(int(options[options.index("-w") + 1])):
+            next(line for line in process.stderr if "has begun" in line)
         yield process, int(line.partition("127.0.0.1:")[2].partition(" ")[0])
     finally:
         process.kill()
