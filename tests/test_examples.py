@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -213,23 +213,25 @@ ECHO = """
 def test_websocket_proxy(tmp_path: Path) -> None:
     """A client says something, and hears it from the server behind; so does another one."""
     (tmp_path / "echo.yaml").write_text(ECHO)
-    with (
-        example("echo.yaml", tmp_path, source=tmp_path) as behind,
-        example("websocket_proxy.yaml", tmp_path, behind=behind.port) as connection,
-    ):
-        address = ("127.0.0.1", connection.port)
-        peer, other = Peer(address), Peer(address)
-        with closing(peer.socket), closing(other.socket):
-            peer.upgrade(target="/ws")
-            peer.text("hello")
-            assert peer.frame() == (TEXT, b"hello", True, 0)
-            other.upgrade(target="/ws")
-            other.binary(b"\0\1")
-            assert other.frame() == (BINARY, b"\0\1", True, 0)
-            other.end_with(1000)
-            assert other.frame().code == 1000
-            peer.text("again")
-            assert peer.frame().payload == b"again"
+    with ExitStack() as stack:
+        with example("echo.yaml", tmp_path, source=tmp_path) as behind:
+            connection = stack.enter_context(
+                example("websocket_proxy.yaml", tmp_path, behind=behind.port)
+            )
+            address = ("127.0.0.1", connection.port)
+            peer, other = Peer(address), Peer(address)
+            with closing(peer.socket), closing(other.socket):
+                peer.upgrade(target="/ws")
+                peer.text("hello")
+                assert peer.frame() == (TEXT, b"hello", True, 0)
+                other.upgrade(target="/ws")
+                other.binary(b"\0\1")
+                assert other.frame() == (BINARY, b"\0\1", True, 0)
+                other.end_with(1000)
+                assert other.frame().code == 1000
+                peer.text("again")
+                assert peer.frame().payload == b"again"
+        # The server behind is not asked for a client that wants no WebSocket.
         assert ask(connection, "GET", "/ws")[0] == 426
 
 
