@@ -19,7 +19,8 @@ import pytest
 
 from greenflow import secret
 from greenflow.batch import Entry
-from greenflow.config import BrokerSettings, Settings, ValuesSettings, load
+from greenflow.config import BrokerSettings, Settings, ValuesSettings
+from greenflow.config.loading import load
 from greenflow.document import read
 from greenflow.net.outgoing import ClientRequest, ClientResponse
 from greenflow.net.url import parse_url
