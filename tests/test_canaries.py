@@ -33,7 +33,8 @@ from greenflow.store.plan import draft
 from greenflow.store.tables import Page
 from greenflow.values import Validator, Value, Values, sealed
 from tests import mongo
-from tests.canaries import Cage, free_port, listening
+from tests.brokers import free_port
+from tests.canaries import Cage, listening
 from tests.net.scripted import reply, scripted
 from tests.waiting import until
 
