@@ -18,8 +18,9 @@ import gevent
 from gevent.event import Event
 
 from greenflow.errors import GreenflowError, messages
-from greenflow.node import Node
+from greenflow.node import LIFECYCLE, Node
 from greenflow.packet import Fault
+from greenflow.port import canonical
 from greenflow.process import Process
 from greenflow.source import Run
 
@@ -40,6 +41,17 @@ def told(node: Node[Any], document: Mapping[str, Any], port: str) -> list[Part]:
         for part in node.parts(document)
         if any(links and name in spellings for name, links in part[0].spec.links.items())
     ]
+
+
+def telling_ports(node: Node[Any], document: Mapping[str, Any]) -> frozenset[str]:
+    """The ports of the lifecycle that the node or a sub-node of it links from."""
+    linked = {
+        canonical(name)
+        for part, _ in node.parts(document)
+        for name, links in part.spec.links.items()
+        if links
+    }
+    return frozenset(linked.intersection(LIFECYCLE))
 
 
 class Telling:
