@@ -17,7 +17,8 @@ import gevent
 from gevent.event import Event
 
 from greenflow.errors import GreenflowError
-from greenflow.node import Node, Services
+from greenflow.node import Node
+from greenflow.services import Services
 from greenflow.symbol import Version
 
 

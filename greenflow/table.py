@@ -26,9 +26,10 @@ from greenflow import secret
 from greenflow.draining import Draining
 from greenflow.errors import Inactive
 from greenflow.lifecycle import ACTIVE, DEACTIVE, DEINIT, INIT, PATIENCE, Telling
-from greenflow.node import Services, describe
+from greenflow.node import describe
 from greenflow.plan import Plan
 from greenflow.port import InPort
+from greenflow.services import Services
 from greenflow.source import Run, Source
 from greenflow.symbol import (
     INITIALISED,

@@ -10,10 +10,11 @@ from typing import Any
 from gevent.event import Event
 
 from greenflow.config import Settings
-from greenflow.node import Context, Node, Services, node
+from greenflow.node import Context, Node, node
 from greenflow.port import OutPort
 from greenflow.process import Process
 from greenflow.scheme import Scheme
+from greenflow.services import Services
 from greenflow.source import Run, Source
 from greenflow.spec import Spec
 from greenflow.table import Table
