@@ -18,7 +18,7 @@ import gevent
 from gevent.event import Event
 
 from greenflow.errors import GreenflowError, messages
-from greenflow.node import Node
+from greenflow.node import LIFECYCLE, Node
 from greenflow.packet import Fault
 from greenflow.process import Process
 from greenflow.source import Run
@@ -29,17 +29,29 @@ INIT, ACTIVE, DEACTIVE, DEINIT = "init", "active", "deactive", "deinit"
 # one that has not goes on by itself, and its symbol follows when it has.
 PATIENCE = 1.0
 
+# How a spec may write each of the ports, and the port.
+_SPELLINGS = {spelling: port for port in LIFECYCLE for spelling in (port, f"{port}[0]")}
+
 Part = tuple[Node[Any], Mapping[str, Any]]  # a node, and the document it was made of
 
 
 def told(node: Node[Any], document: Mapping[str, Any], port: str) -> list[Part]:
     """The node and its sub-nodes that link from a port of the lifecycle, inner to outer."""
-    spellings = port, f"{port}[0]"
     return [
         part
         for part in node.parts(document)
-        if any(links and name in spellings for name, links in part[0].spec.links.items())
+        if any(links and _SPELLINGS.get(name) == port for name, links in part[0].spec.links.items())
     ]
+
+
+def telling_ports(node: Node[Any], document: Mapping[str, Any]) -> frozenset[str]:
+    """The ports of the lifecycle that the node or a sub-node of it links from."""
+    return frozenset(
+        _SPELLINGS[name]
+        for part, _ in node.parts(document)
+        for name, links in part.spec.links.items()
+        if links and name in _SPELLINGS
+    )
 
 
 class Telling:

@@ -103,7 +103,7 @@ def migrate(text: str, source: str, scheme: Scheme) -> Migrated:
 
 
 class _Walk:
-    """Goes through a spec by the types of its fields, as `greenflow.spec` reads it, and collects
+    """Goes through a spec by the types of its fields, as `greenflow.reading` reads it, and collects
     the words that become others. Each method returns the value in the new words."""
 
     def __init__(self, scheme: Scheme) -> None:

@@ -1,8 +1,8 @@
-"""How a node kind is written: Node, Source, Context, @node.
+"""How a node kind is written: Node, Context, @node.
 
-Lives here: what a node is to the engine, what a handler may do, what its result means, and how a
-source runs a process for an event. No kind lives here. What a runtime shares with its nodes is
-`Services`.
+Lives here: what a node is to the engine, what a handler may do, and what its result means. No kind
+lives here. A kind that begins workflows is a Source (source.py); what a runtime shares with its
+nodes is services.py's.
 
 A handler returns what leaves by `out`; `ctx.to` names another port; a generator sends several;
 NOTHING answers nothing; raising goes to `error`. A Fault that a handler got from `ctx.call` and
@@ -14,25 +14,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import AbstractContextManager
-from functools import cached_property, partial
+from functools import partial
 from types import GeneratorType
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar, get_args
 
-from greenflow.broker.base import Broker
-from greenflow.broker.memory import MemoryBroker
-from greenflow.clock import Clock
 from greenflow.errors import SpecFault
 from greenflow.packet import NOTHING, Fault, Packet, Reply, echo
 from greenflow.port import ERROR, InPort, OutPort, canonical, parse
 from greenflow.process import RUNNING, Process, Reader
-from greenflow.seal import Keys
 from greenflow.secret import conceal, concealed
+from greenflow.services import Compiler, Services
 from greenflow.spec import Spec
 from greenflow.value import adopt, copy
-from greenflow.values import Bindings, Values
 
 if TYPE_CHECKING:
-    from greenflow.config import Settings
     from greenflow.port import Receive
 
 S = TypeVar("S", bound=Spec)
@@ -42,74 +37,6 @@ Handler = Callable[["Context", Any], Any]
 LIFECYCLE = ("init", "active", "deactive", "deinit")  # out ports of every kind (BEHAVIOUR 2.8)
 
 _log = logging.getLogger("greenflow.node")
-
-
-class Compiler(Protocol):
-    """What a kind may ask of the scheme: to check, and to make, nodes of other kinds."""
-
-    def decode(
-        self,
-        document: Any,
-        namespace: str,
-        path: str = "$",
-        bindings: Bindings | None = None,
-    ) -> Spec: ...
-
-    def ports(self, spec: Spec) -> tuple[tuple[str, ...], tuple[str, ...]]: ...
-
-    def node_type(self, kind: str) -> type[Node[Any]]: ...
-
-    def compile(self, spec: Spec, services: Services) -> Node[Any]: ...
-
-
-class Services:
-    """What a runtime hands to its nodes. One for each runtime.
-
-    A node that waits, or asks what time it is, does so by `clock`: a test sets it. `broker` carries
-    events; by default those of this runtime alone.
-    """
-
-    def __init__(
-        self,
-        namespace: str,
-        settings: Settings,
-        compiler: Compiler,
-        clock: Clock = Clock(),  # noqa: B008 - has no state
-        *,
-        listens: bool = True,
-        broker: Broker | None = None,
-    ) -> None:
-        self.namespace, self.settings, self.compiler = namespace, settings, compiler
-        self.clock = clock
-        self.broker = MemoryBroker() if broker is None else broker
-        self.listens = listens  # whether listeners open sockets
-        # Whether a node of this runtime wants requests as they came (listener.Received). Few do,
-        # and keeping them costs every request something.
-        self.keeps_requests = False
-        self.processes: set[Process] = set()  # every live process without a parent
-        self.operations: dict[str, Callable[..., Any]] = {}  # what `syscall` may call, by opcode
-        self._shared: dict[object, tuple[Any, Callable[[Any], object]]] = {}
-
-    @cached_property
-    def values(self) -> Values:
-        """The values of the namespace. Raises KeyInvalid for what is no key in the settings."""
-        settings = self.settings
-        return Values(self.namespace, settings.environment, Keys(settings.values.key))
-
-    def share(self, key: object, make: Callable[[], T], close: Callable[[T], object]) -> T:
-        """One thing for all nodes of the runtime, made at first use, closed when the runtime
-        stops."""
-        if key not in self._shared:
-            self._shared[key] = (make(), close)
-        shared: T = self._shared[key][0]
-        return shared
-
-    def close(self) -> None:
-        """Close what is shared, last made first, and the broker."""
-        while self._shared:
-            shared, close = self._shared.popitem()[1]
-            close(shared)
-        self.broker.close()
 
 
 class Send(NamedTuple):

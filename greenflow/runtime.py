@@ -37,13 +37,13 @@ from greenflow.errors import GreenflowError, Inactive, StoreUnavailable
 from greenflow.lang import javascript
 from greenflow.loader import Loader
 from greenflow.net.wsgi.serving import Application, application
-from greenflow.node import Services
 from greenflow.nodes.listener import Listener, listeners
 from greenflow.operations import Operations, apply_values
 from greenflow.packet import NOTHING, Fault
 from greenflow.port import OutPort
 from greenflow.process import Process
 from greenflow.scheme import Scheme
+from greenflow.services import Services
 from greenflow.source import Source
 from greenflow.store.base import Record, Store, open_store
 from greenflow.table import Table

@@ -1,7 +1,7 @@
 """One JSON Schema (2020-12) for spec files, made of what the kinds declare.
 
 Lives here: from a Scheme to the schema, so that editors complete and check specs. It says what
-`greenflow.spec` reads, no less: every document that is accepted there is accepted by the schema,
+`greenflow.reading` reads, no less: every document that is accepted there is accepted by the schema,
 also one that uses aliases, single values for lists, strings for numbers, units of time and
 placeholders (BEHAVIOUR 1.5 to 1.7, 16.3). It refuses what types, limits, names and ports say. What
 only a compiler, the other specs or the machine can say (`check` of a kind) it does not know.
@@ -229,7 +229,7 @@ class _Maker:
         return made
 
     def of(self, kind: Any) -> Schema:
-        """The schema of what `greenflow.spec.reader` reads as a type."""
+        """The schema of what `greenflow.reading.reader` reads as a type."""
         bare, marks = unmarked(kind)
         notes = _notes(marks)
         if has_format(marks, "duration"):

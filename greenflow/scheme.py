@@ -19,18 +19,18 @@ from typing import Any
 import msgspec
 
 from greenflow.errors import CompileFailed, GreenflowError, SpecFault, SpecInvalid
-from greenflow.node import Node, Services, has_output
+from greenflow.node import Node, has_output
 from greenflow.port import canonical
+from greenflow.reading import decode, read_env
+from greenflow.services import Services
 from greenflow.spec import (
     COMMON,
     Field,
     Spec,
     as_written,
-    decode,
     fields,
     has_format,
     limits,
-    read_env,
     rename,
     structs,
 )

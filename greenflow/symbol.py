@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from greenflow.lifecycle import Part, Telling, told
+from greenflow.lifecycle import Part, Telling, telling_ports, told
 from greenflow.secret import conceal
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class Version:
         "secrets",
         "spec",
         "telling",
+        "tells",
     )
 
     def __init__(self, document: Mapping[str, Any], revision: int) -> None:
@@ -56,6 +57,7 @@ class Version:
         self.reached = UNLOADED
         self.ending = False  # it is being unloaded
         self.telling: Telling | None = None  # what it was told last, of `init` and `active`
+        self.tells: frozenset[str] | None = None  # ports of the lifecycle in use, once asked for
         self.refusal = ""  # why it does not run in the place of the older one
         self.bound: frozenset[tuple[str, str]] = frozenset()  # the values it was rendered with
         self.secrets: frozenset[str] = frozenset()  # what was rendered into it, held in secret.py
@@ -81,7 +83,9 @@ class Version:
         """Who of it is told at a port of the lifecycle: nobody, if nothing is linked there."""
         if self.node is None or not self.opened:
             return []
-        return told(self.node, self.document, port)
+        if self.tells is None:  # a change asks several times, and most nodes have none
+            self.tells = telling_ports(self.node, self.document)
+        return told(self.node, self.document, port) if port in self.tells else []
 
     def __repr__(self) -> str:
         return f"<Version {self.revision} of {self.name or self.id}>"

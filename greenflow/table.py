@@ -1,7 +1,7 @@
 """The symbol table: the compiled nodes of one namespace, linked, and how a change reaches them.
 
-Lives here: Table: what is linked to what, the swap, the hooks, the drain. What a change would do is
-worked out in plan.py, before anything is touched. No store is known here.
+Lives here: Table: what is linked to what, the swap, the hooks. What a change would do is worked out
+in plan.py, before anything is touched; old nodes drain in draining.py. No store is known here.
 
 A change is compiled and planned while the old nodes serve; the swap itself is one stretch in which
 no other greenlet runs. Then the load hooks run inner to outer, the unload hooks of what was
@@ -20,15 +20,16 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import gevent
-from gevent.event import Event
 from gevent.lock import RLock
 
 from greenflow import secret
-from greenflow.errors import GreenflowError, Inactive
+from greenflow.draining import Draining
+from greenflow.errors import Inactive
 from greenflow.lifecycle import ACTIVE, DEACTIVE, DEINIT, INIT, PATIENCE, Telling
-from greenflow.node import Node, Services, describe
+from greenflow.node import describe
 from greenflow.plan import Plan
 from greenflow.port import InPort
+from greenflow.services import Services
 from greenflow.source import Run, Source
 from greenflow.symbol import (
     INITIALISED,
@@ -60,9 +61,7 @@ class Table:
         # Versions that were opened, and then could not be loaded; what they lead to may help.
         self.failed_to_load: dict[Version, None] = {}
         self._lock = RLock()
-        self._retired: dict[Version, float] = {}  # when the grace of each is over, by monotonic()
-        self._emptied = Event()  # something retired fell idle
-        self._drainer: gevent.Greenlet[[], None] | None = None
+        self.draining = Draining(services, self._close)
         # What no change waits for any more: tellings, and the unloading of versions.
         self._awaited: set[Telling] = set()
         self._unloading: set[Any] = set()  # greenlets
@@ -121,8 +120,7 @@ class Table:
         """Unload and close everything, outer to inner; what is under way gets the grace."""
         self.change(dict.fromkeys(self.symbols))
         gevent.joinall([*self._unloading, *(telling.greenlet for telling in self._awaited)])
-        if self._drainer is not None:
-            self._drainer.join()
+        self.draining.join()
 
     def _carry_out(self, plan: Plan) -> None:
         if plan.make():
@@ -131,8 +129,7 @@ class Table:
 
     def _swap(self, plan: Plan) -> None:
         """Make the plan true. No other greenlet runs in here."""
-        deadline = monotonic() + self.services.settings.grace
-        self._retired |= dict.fromkeys(plan.gone, deadline)
+        self.draining.add(plan.gone)
         for version in plan.gone:
             if version.name is not None and self.names.get(version.name) == version.id:
                 del self.names[version.name]
@@ -150,9 +147,8 @@ class Table:
                 self.names[version.name] = version.id
         for id, version in (*plan.refused.items(), *plan.failed.items()):
             self.symbols[id].pending = version
-        for version in plan.back.values():
-            del self._retired[version]
-        self._retired |= dict.fromkeys(plan.dropped, deadline)
+        self.draining.take_back(plan.back.values())
+        self.draining.add(plan.dropped)
         for id, (active, reason) in plan.outcome.items():
             symbol = self.symbols[id]
             if reason and reason != symbol.reason:
@@ -187,11 +183,11 @@ class Table:
             symbol = self.target(link)
             node = None if symbol is None else symbol.version.node
             entry = None if node is None else node.input(link.port)
-            if entry is not None or version not in self._retired:
+            if entry is not None or version not in self.draining:
                 entries[place] = entry
         found = tuple(entry for entry in entries if entry is not None)
         symbol = self.symbols.get(version.id)
-        runs = version in self._retired or (symbol is not None and symbol.version is version)
+        runs = version in self.draining or (symbol is not None and symbol.version is version)
         version.node.link(port, found, None if runs else ())
 
     def refer(self, version: Version) -> None:
@@ -244,24 +240,11 @@ class Table:
 
     def _may_return(self, version: Version) -> bool:
         """Whether an old version, replaced a moment ago, could run again."""
-        if version.reached != LOADED or version not in self._retired:
+        if version.reached != LOADED or version not in self.draining:
             return False
         named = version.name is None or self.names.get(version.name, version.id) == version.id
         symbols = [self.target(link) for _, link in version.links()]
         return named and all(symbol is not None and symbol.active for symbol in symbols)
-
-    def _retire(self, versions: list[Version]) -> None:
-        """Let the old nodes drain: in a greenlet of the table, if any has to be waited for."""
-        for version in versions:
-            if version.node is not None:
-                version.node.watch_emptied(self._emptied.set)
-        if all(
-            version.node is None or type(version.node).close is Node.close for version in versions
-        ):
-            self._sweep()  # nobody's clean-up can block
-        if self._retired and (self._drainer is None or self._drainer.ready()):
-            self._drainer = gevent.spawn(self._drain)
-        self._emptied.set()
 
     def _load(self, version: Version, until: float) -> None:
         node = version.node
@@ -325,8 +308,8 @@ class Table:
         for version in versions:
             self._unload(version, limit)
         if gone:
-            self._retire(gone)
-        self._emptied.set()
+            self.draining.begin(gone)
+        self.draining.look()
         me = gevent.getcurrent()
         if me in self._unloading:  # no change waits for it, and they may load again
             with self._lock:
@@ -368,57 +351,8 @@ class Table:
             if telling.error is not None:
                 raise telling.error
 
-    # -- draining ------------------------------------------------------------------------------
-
-    def _drain(self) -> None:
-        """Close the old nodes as they fall idle; exit what still uses them after the grace."""
-        while self._retired:
-            self._emptied.clear()
-            self._sweep()
-            if self._retired:
-                self._emptied.wait(max(0.0, min(self._retired.values()) - monotonic()))
-            for version, deadline in list(self._retired.items()):
-                if deadline <= monotonic():
-                    self._end_users(version)
-                    self._close(version)
-
-    def _sweep(self) -> None:
-        """Close every retired node that nothing under way can reach any more."""
-        owner = {
-            entry: version
-            for version in self._retired
-            if version.node is not None
-            for entry in version.node.entrances()
-        }
-        busy = [v for v in self._retired if v.node is not None and (v.node.in_flight or v.reached)]
-        reached = set(busy)
-        while busy:
-            for entries in busy.pop().entries.values():
-                for entry in entries:
-                    version = owner.get(entry) if entry is not None else None
-                    if version is not None and version not in reached:
-                        reached.add(version)
-                        busy.append(version)
-        for version in list(self._retired):
-            if version not in reached:
-                self._close(version)
-
-    def _end_users(self, version: Version) -> None:
-        """The grace is over: exit the processes that a retired node still holds."""
-        node = version.node
-        if node is None or not node.in_flight:
-            return
-        name = version.name or version.id
-        error = GreenflowError(f"node {name!r} was replaced or removed, and the grace is over")
-        family = list(self.services.processes)
-        for process in family:
-            family.extend(process.children)
-        for process in family:
-            if node.holds(process):
-                process.exit(error)
-
     def _close(self, version: Version) -> None:
-        self._retired.pop(version, None)
+        """Nothing under way reaches the version any more."""
         symbol = self.symbols.get(version.id)
         if symbol is None or symbol.pending is not version:  # else it is tried again
             self.forget(version)

@@ -1,7 +1,7 @@
 """Placeholders in strings, `{{ .KEY }}` and `{{ .KEY.field }}`, and what they stand for.
 
 Lives here: their grammar, and Scope, which renders values by it. Which strings of a spec are
-rendered is spec.py's, and where the values come from values.py's.
+rendered is reading.py's, and where the values come from values.py's.
 
 A string that is one placeholder and nothing else becomes the value, with its type; in other text
 strings are inserted as they are and other values as JSON. What was inserted is not looked at again.

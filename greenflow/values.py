@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 from msgspec import Meta, Struct
 
 from greenflow.errors import SpecFault, SpecInvalid
+from greenflow.reading import decode
 from greenflow.seal import Keys, Sealed
 from greenflow.secret import MASK
-from greenflow.spec import EnvValue, decode
+from greenflow.spec import EnvValue
 from greenflow.template import PENDING, Insertions, Scope
 
 if TYPE_CHECKING:

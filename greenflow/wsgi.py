@@ -11,7 +11,7 @@ monkey.patch_all()
 
 import atexit  # noqa: E402
 
-from greenflow.config import load  # noqa: E402
+from greenflow.config.loading import load  # noqa: E402
 from greenflow.runtime import Runtime  # noqa: E402
 
 _settings = load({})

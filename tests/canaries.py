@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import logging
-import socket
 import subprocess
 import sys
 import traceback
@@ -151,11 +150,3 @@ def listening(cage: Cage) -> Iterator[None]:
         vars(hub).pop("print_exception", None)
         logging.getLogger("greenflow").removeHandler(theirs)
         cage.seen += [as_json.getvalue(), as_text.getvalue(), as_theirs.getvalue()]
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 at which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -11,10 +11,11 @@ from gevent.event import Event
 from greenflow.config import Settings
 from greenflow.document import read
 from greenflow.errors import InvalidArgument
-from greenflow.node import Context, Node, Services
+from greenflow.node import Context, Node
 from greenflow.process import Process
 from greenflow.runtime import Runtime
 from greenflow.scheme import Scheme
+from greenflow.services import Services
 from greenflow.spec import Spec
 from tests.waiting import until
 

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from greenflow.node import Context, Node, Services
+from greenflow.node import Context, Node
 from greenflow.port import OutPort
 from greenflow.process import Process
 from greenflow.scheme import Scheme
+from greenflow.services import Services
 from greenflow.spec import Spec
 
 SERVICES = Services("default", SimpleNamespace(grace=5.0), Scheme({}))  # type: ignore[arg-type]

@@ -10,10 +10,11 @@ from typing import Any
 from gevent.event import Event
 
 from greenflow.config import Settings
-from greenflow.node import Context, Node, Services, node
+from greenflow.node import Context, Node, node
 from greenflow.port import OutPort
 from greenflow.process import Process
 from greenflow.scheme import Scheme
+from greenflow.services import Services
 from greenflow.source import Run, Source
 from greenflow.spec import Spec
 from greenflow.table import Table
@@ -92,8 +93,7 @@ class Bench:
         self.table.change(changes)
 
     def drained(self) -> None:
-        if self.table._drainer is not None:
-            self.table._drainer.join()
+        self.table.draining.join()
 
     def drained_of(self, say: str) -> None:
         until(lambda: f"close {say}" in log)
@@ -173,7 +173,7 @@ def empty_table(grace: float = 5.0) -> Iterator[Bench]:
     assert bench.table.symbols == {}
     assert bench.table.referrers == {}
     assert bench.table.names == {}
-    assert not bench.table._retired
+    assert not bench.table.draining
     assert not bench.table.failed_to_load
     assert not bench.table._awaited
     assert not bench.table._unloading

@@ -19,7 +19,8 @@ import pytest
 
 from greenflow import secret
 from greenflow.batch import Entry
-from greenflow.config import BrokerSettings, Settings, ValuesSettings, load
+from greenflow.config import BrokerSettings, Settings, ValuesSettings
+from greenflow.config.loading import load
 from greenflow.document import read
 from greenflow.net.outgoing import ClientRequest, ClientResponse
 from greenflow.net.url import parse_url
@@ -32,7 +33,8 @@ from greenflow.store.plan import draft
 from greenflow.store.tables import Page
 from greenflow.values import Validator, Value, Values, sealed
 from tests import mongo
-from tests.canaries import Cage, free_port, listening
+from tests.brokers import free_port
+from tests.canaries import Cage, listening
 from tests.net.scripted import reply, scripted
 from tests.waiting import until
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from greenflow.config import Settings, SettingsError, fields, load
+from greenflow.config import Settings, fields
+from greenflow.config.loading import SettingsError, load
 
 
 @pytest.fixture(autouse=True)

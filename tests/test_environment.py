@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from greenflow.config import SettingsError, load
+from greenflow.config.loading import SettingsError, load
 from greenflow.environment import EnvironmentFault, inherited, read_environment
 
 FILE = r"""

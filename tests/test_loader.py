@@ -13,8 +13,8 @@ from greenflow.backoff import MOST, Backoff
 from greenflow.config import Settings
 from greenflow.errors import StoreUnavailable
 from greenflow.loader import Loader
-from greenflow.node import Services
 from greenflow.scheme import Scheme
+from greenflow.services import Services
 from greenflow.store.base import Batch, Feed, Record
 from greenflow.store.memory import MemoryStore
 from greenflow.table import Table

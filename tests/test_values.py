@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from greenflow import secret
 from greenflow.config import Settings, ValuesSettings
 from greenflow.errors import SpecInvalid
-from greenflow.node import Services
 from greenflow.runtime import Runtime
 from greenflow.seal import Keys
+from greenflow.services import Services
 from greenflow.store.base import Store, open_store
 from greenflow.table import Table
 from greenflow.values import ENCRYPTED, Validator, sealed

@@ -9,10 +9,11 @@ from typing import Any
 
 import gevent
 
-from greenflow.node import Context, Node, Services
+from greenflow.node import Context, Node
 from greenflow.port import OutPort
 from greenflow.process import Process
 from greenflow.scheme import Scheme
+from greenflow.services import Services
 from greenflow.spec import Spec
 
 SERVICES = Services("bench", SimpleNamespace(grace=30.0), Scheme({}))  # type: ignore[arg-type]

@@ -14,7 +14,8 @@ from typing import Any
 import click
 
 from greenflow import log, secret
-from greenflow.config import Settings, fields, load, secrets
+from greenflow.config import Settings, fields, secrets
+from greenflow.config.loading import load
 
 #: Words for the collections, and their other names (BEHAVIOUR 1.6).
 COLLECTIONS = {"specs": "specs", "nodes": "specs", "values": "values"}

@@ -15,10 +15,11 @@ import msgspec
 from msgspec import Meta
 
 from greenflow.errors import SpecFault
-from greenflow.node import Compiler, Node, Services, has_output, has_port, node
+from greenflow.node import Node, has_output, has_port, node
 from greenflow.packet import Fault, Packet
 from greenflow.port import ERROR, InPort, OutPort, canonical
 from greenflow.process import Process, Reader
+from greenflow.services import Compiler, Services
 from greenflow.source import Source
 from greenflow.spec import Spec
 

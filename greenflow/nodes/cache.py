@@ -24,10 +24,11 @@ from gevent import get_hub
 from msgspec import Meta
 
 from greenflow.errors import SpecFault
-from greenflow.node import Compiler, Handler, Node, Services, node
+from greenflow.node import Handler, Node, node
 from greenflow.packet import Fault, Packet, Reply
 from greenflow.port import Receive
 from greenflow.process import RUNNING, Process, Reader
+from greenflow.services import Compiler, Services
 from greenflow.spec import Duration, Spec
 from greenflow.stream import Stream
 

@@ -13,9 +13,10 @@ from msgspec import Meta
 
 from greenflow import lang
 from greenflow.errors import CompileFailed, SpecFault
-from greenflow.node import Compiler, Context, Node, Send, Services, node
+from greenflow.node import Context, Node, Send, node
 from greenflow.packet import NOTHING
 from greenflow.port import OUT_PORT, canonical, parse
+from greenflow.services import Compiler, Services
 from greenflow.spec import Code, Duration, Spec, alias
 
 Language = Annotated[str, Meta(description="what the conditions are written in")]

@@ -17,9 +17,10 @@ from msgspec import Meta
 from greenflow.disk import Disk, OpenFile, StandardOutput
 from greenflow.errors import EndOfFile, FileFailed, InvalidArgument
 from greenflow.mime.json import dumps
-from greenflow.node import Context, Node, Services, node
+from greenflow.node import Context, Node, node
 from greenflow.printf import printf
 from greenflow.process import Process
+from greenflow.services import Services
 from greenflow.spec import Spec
 
 #: Bytes of a file that `read` answers at once, if the spec does not say otherwise: a payload is in

@@ -40,7 +40,8 @@ from greenflow.net.url import (
     quote_path,
     remove_dot_segments,
 )
-from greenflow.node import Compiler, Context, Node, Services, node
+from greenflow.node import Context, Node, node
+from greenflow.services import Compiler, Services
 from greenflow.spec import Spec
 from greenflow.stream import Stream
 

@@ -25,10 +25,11 @@ from greenflow.net.message import ClientDisconnected, Request, Respond
 from greenflow.net.pool import Ending, Lease, Servers
 from greenflow.net.server import UNIX
 from greenflow.net.upgrade import Upgrade
-from greenflow.node import Compiler, Services, describe, node
+from greenflow.node import describe, node
 from greenflow.nodes.payload import believe, plain, to_payload, to_response
 from greenflow.packet import Fault
 from greenflow.process import Process
+from greenflow.services import Compiler, Services
 from greenflow.source import Run, Source, conclude, log_unhandled
 from greenflow.spec import Duration, Spec
 from greenflow.stream import Stream

@@ -30,12 +30,13 @@ from gevent.threadpool import ThreadPool
 from msgspec import Meta
 
 from greenflow.errors import CompileFailed, FunctionTimedOut, InvalidArgument, SpecFault
-from greenflow.node import Compiler, Context, Node, describe, node
+from greenflow.node import Context, Node, describe, node
 from greenflow.nodes.failure import Backoff
 from greenflow.python import wire
 from greenflow.python.function import Function, Several, run
 from greenflow.python.pool import Order, Pool
 from greenflow.secret import conceal
+from greenflow.services import Compiler
 from greenflow.spec import Duration, Spec
 from greenflow.value import copy
 

@@ -20,8 +20,9 @@ import msgspec
 from msgspec import Meta
 
 from greenflow.errors import InvalidArgument, SpecFault
-from greenflow.node import Compiler, Context, Node, Services, new_send, node
+from greenflow.node import Context, Node, new_send, node
 from greenflow.port import OUT_PORT, canonical, parse
+from greenflow.services import Compiler, Services
 from greenflow.spec import Spec
 
 STATUS_TEXT = {404: "Not Found", 405: "Method Not Allowed"}

@@ -21,8 +21,9 @@ import gevent
 from msgspec import Meta
 
 from greenflow.errors import SpecFault
-from greenflow.node import Compiler, Services, describe, node
+from greenflow.node import describe, node
 from greenflow.process import Process
+from greenflow.services import Compiler, Services
 from greenflow.source import Run, Source
 from greenflow.spec import Duration, Spec
 from greenflow.timetable import Cron, Interval, shown

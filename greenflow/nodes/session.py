@@ -8,9 +8,10 @@ from typing import Any
 
 from gevent.event import Event
 
-from greenflow.node import Answer, Context, Handler, Node, Services, node
+from greenflow.node import Answer, Context, Handler, Node, node
 from greenflow.packet import NOTHING, Fault, merge
 from greenflow.process import RUNNING, Process
+from greenflow.services import Services
 from greenflow.source import Run
 from greenflow.spec import Spec
 

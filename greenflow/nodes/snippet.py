@@ -8,7 +8,8 @@ from msgspec import Meta
 
 from greenflow import lang
 from greenflow.errors import CompileFailed, SpecFault
-from greenflow.node import Compiler, Handler, Node, Services, node
+from greenflow.node import Handler, Node, node
+from greenflow.services import Compiler, Services
 from greenflow.spec import Code, Duration, Spec
 
 

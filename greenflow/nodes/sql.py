@@ -16,7 +16,8 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from greenflow.errors import CompileFailed, SpecFault
-from greenflow.node import Compiler, Context, Node, Services, node
+from greenflow.node import Context, Node, node
+from greenflow.services import Compiler, Services
 from greenflow.spec import Duration, Spec
 from greenflow.sql.source import Source, SqliteSource, isolation_of, parse
 from greenflow.sql.statement import read

@@ -15,7 +15,8 @@ import msgspec
 from msgspec import Meta
 
 from greenflow.errors import CompileFailed, InvalidArgument
-from greenflow.node import Context, Node, Services, node
+from greenflow.node import Context, Node, node
+from greenflow.services import Services
 from greenflow.spec import Spec
 
 

@@ -23,11 +23,12 @@ from greenflow.errors import (
     SpecFault,
     messages,
 )
-from greenflow.node import Compiler, Context, Node, Services, node
+from greenflow.node import Context, Node, node
 from greenflow.nodes.condition import Language, faults, is_true
 from greenflow.packet import NOTHING, Fault
 from greenflow.port import canonical
 from greenflow.process import RUNNING, Process
+from greenflow.services import Compiler, Services
 from greenflow.source import Run, Source, log_unhandled
 from greenflow.spec import Duration, Spec
 from greenflow.trace import Trace, shown

@@ -23,8 +23,9 @@ from greenflow import mime
 from greenflow.errors import GreenflowError, InvalidArgument, SpecFault
 from greenflow.net.message import canonical_name
 from greenflow.net.wsgi.calling import Errors, FileWrapper, body_input, call, variable
-from greenflow.node import Compiler, Context, Node, Services, describe, node
+from greenflow.node import Context, Node, describe, node
 from greenflow.nodes.listener import Received
+from greenflow.services import Compiler, Services
 from greenflow.spec import Spec
 from greenflow.stream import Stream, Verbatim
 

@@ -16,11 +16,11 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from msgspec import Meta, Struct
 
-from greenflow import spec
 from greenflow.batch import Faulty
 from greenflow.config import Settings
 from greenflow.document import Document, DocumentError, read
 from greenflow.errors import GreenflowError, SpecFault, SpecInvalid, WorkflowError, messages
+from greenflow.reading import decode
 from greenflow.scheme import Scheme
 from greenflow.spec import Duration
 from greenflow.testing.clock import ManualClock
@@ -250,7 +250,7 @@ def read_cases(path: str, source: str | None = None) -> list[Case]:
         raise Faulty([f"{source}: one map is wanted, with `specs` and `cases`"])
     (document,) = documents
     try:
-        suite = spec.decode(Suite, document.data, "$", _no_specs)
+        suite = decode(Suite, document.data, "$", _no_specs)
         faults = list(_faults(suite))
     except SpecInvalid as error:
         faults = list(error.faults)

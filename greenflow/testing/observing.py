@@ -15,12 +15,13 @@ import msgspec
 from gevent.event import Event
 
 from greenflow import trace
-from greenflow.node import Answer, Context, Node, Send, Services
+from greenflow.node import Answer, Context, Node, Send
 from greenflow.nodes.listener import ListenerSpec
 from greenflow.packet import Packet, Reply
 from greenflow.port import InPort, OutPort, canonical
 from greenflow.process import RUNNING, Process, Reader
 from greenflow.scheme import Scheme
+from greenflow.services import Services
 from greenflow.source import Run, Source
 from greenflow.spec import Spec
 from greenflow.value import copy

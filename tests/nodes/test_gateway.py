@@ -571,11 +571,11 @@ def test_an_open_connection_delays_no_change_and_is_served_by_the_new_version() 
         gateway = found.running.runtime.table.find("ws").version.node
         found.edit(name="ws", links={"out": [{"name": "other", "port": "in"}]})
         assert found.running.runtime.table.find("ws").version.node is not gateway
-        until(lambda: not found.running.runtime.table._retired)  # it does not wait for the end
+        until(lambda: not found.running.runtime.table.draining)  # it does not wait for the end
         peer.text("x")
         assert peer.heard() == "other"
         found.edit(name="http", annotations={"edited": "yes"})  # the listener
-        until(lambda: not found.running.runtime.table._retired)
+        until(lambda: not found.running.runtime.table.draining)
         peer.text("x")
         assert peer.heard() == "other"
         again = found.peer()
@@ -632,7 +632,7 @@ def test_a_gateway_that_is_removed_closes_its_connections_with_1001() -> None:
         assert peer.frame() == Frame(CLOSE, closing(1001))
         peer.socket.close()
         until(lambda: not found.processes)
-        until(lambda: not found.running.runtime.table._retired)
+        until(lambda: not found.running.runtime.table.draining)
         assert not found.running.runtime.services.share("websockets", dict, lambda _: None)
 
 
@@ -660,7 +660,7 @@ def test_a_gateway_that_is_made_anew_while_the_old_one_still_ends() -> None:
         assert old_node is not None
         assert old_node.in_flight == 1  # the message, and no connection
         gate.set()
-        until(lambda: not found.running.runtime.table._retired)
+        until(lambda: not found.running.runtime.table.draining)
         assert old.heard() == "takes its time"
         assert old.frame().code == 1001
         new.text("still goes on")

@@ -24,6 +24,7 @@ from greenflow.errors import (
     PythonError,
     SpecInvalid,
     WorkerDied,
+    messages,
 )
 from greenflow.runtime import Runtime
 from tests.flows import Flow, flow
@@ -252,7 +253,7 @@ def test_results_and_errors_are_alike_in_every_isolation(module: Path, isolation
         ):
             with pytest.raises(PythonError) as raised:
                 call(name, payload)
-            assert chain_of(raised.value) == chain
+            assert list(messages(raised.value)) == chain
         with pytest.raises(InvalidArgument) as refused:
             call("opened", 1)
         assert "lock is no payload" in str(refused.value.__cause__)
@@ -262,14 +263,6 @@ def test_results_and_errors_are_alike_in_every_isolation(module: Path, isolation
         payload = {"b": 2}
         call("change", payload)
         assert payload == {"b": 2}
-
-
-def chain_of(error: BaseException | None) -> list[str]:
-    found = []
-    while error is not None:
-        found.append(str(error))
-        error = error.__cause__
-    return found
 
 
 @pytest.mark.parametrize("isolation", ISOLATIONS)

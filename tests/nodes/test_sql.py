@@ -17,7 +17,14 @@ import gevent
 import pytest
 from gevent.event import Event
 
-from greenflow.errors import InvalidArgument, ProcessExited, SpecInvalid, SqlFailed, SqlUnavailable
+from greenflow.errors import (
+    InvalidArgument,
+    ProcessExited,
+    SpecInvalid,
+    SqlFailed,
+    SqlUnavailable,
+    messages,
+)
 from greenflow.runtime import Runtime
 from tests.flows import Flow, flow
 from tests.net.loopback import Client
@@ -56,14 +63,6 @@ def names(file: Path) -> list[str]:
     """What another program finds in the table."""
     with closing(sqlite3.connect(file)) as connection:
         return [name for (name,) in connection.execute("SELECT name FROM t ORDER BY id")]
-
-
-def chain_of(error: BaseException | None) -> list[str]:
-    found = []
-    while error is not None:
-        found.append(str(error))
-        error = error.__cause__
-    return found
 
 
 def insert(name: str) -> list[Any]:
@@ -197,7 +196,7 @@ def test_what_the_database_refuses_is_an_error(
         running.call("db", insert("anna"))
         with pytest.raises(SqlFailed) as raised:
             running.call("db", statement)
-        assert chain is None or chain_of(raised.value) == chain
+        assert chain is None or list(messages(raised.value)) == chain
         assert running.call("db", "SELECT count(*) AS n FROM t") == [{"n": 1}]
 
 
@@ -584,7 +583,7 @@ def test_no_argument_is_in_a_log_or_an_error(file: Path, caplog: pytest.LogCaptu
             with pytest.raises((SqlFailed, InvalidArgument)) as raised:
                 running.call("db", statement)
             shown = "".join(traceback.format_exception(raised.value))
-            assert CANARY not in shown + repr(raised.value) + str(chain_of(raised.value))
+            assert CANARY not in shown + repr(raised.value) + str(list(messages(raised.value)))
     assert CANARY not in caplog.text
 
 

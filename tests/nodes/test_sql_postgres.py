@@ -14,9 +14,9 @@ import gevent
 import pytest
 from gevent.event import Event
 
-from greenflow.errors import InvalidArgument, SqlFailed, SqlUnavailable
+from greenflow.errors import InvalidArgument, SqlFailed, SqlUnavailable, messages
 from tests.flows import Flow, flow
-from tests.nodes.test_sql import chain_of, sql
+from tests.nodes.test_sql import sql
 from tests.postgres import PostgresServer
 from tests.waiting import until
 
@@ -83,7 +83,7 @@ def test_a_transaction_of_the_process(server: PostgresServer) -> None:
         running.probes.gates.clear()
         with pytest.raises(SqlFailed) as raised:
             running.call("start")
-        assert chain_of(raised.value)[1:] == ["unique violation", "23505"]
+        assert list(messages(raised.value))[1:] == ["unique violation", "23505"]
 
 
 def test_an_error_shows_no_argument(server: PostgresServer) -> None:
@@ -96,7 +96,7 @@ def test_an_error_shows_no_argument(server: PostgresServer) -> None:
         for statement in statements:
             with pytest.raises(SqlFailed) as raised:
                 running.call("db", statement)
-            assert "canary" not in str(chain_of(raised.value))
+            assert "canary" not in str(list(messages(raised.value)))
         with pytest.raises(InvalidArgument):
             running.call("db", ["SELECT $1", [ValueError("canary")]])
 

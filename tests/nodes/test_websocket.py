@@ -510,7 +510,7 @@ def test_an_edit_counts_for_the_next_connection_and_leaves_this_one_open() -> No
         found.edit(url=other.url)
         caller.text("still here")
         assert caller.heard() == "still here"
-        until(lambda: not found.running.runtime.table._retired)
+        until(lambda: not found.running.runtime.table.draining)
         caller.end_with(1012)
         moved = other.accepted()
         moved.text("and now here")

@@ -8,20 +8,12 @@ import gevent
 import pytest
 
 from greenflow.errors import DuplicateSpec, InvalidArgument, StoreUnavailable
-from greenflow.store import Batch, Collection, Record, Store, open_store
-from tests.store.tools import DEADLINE, documents, ids, next_batch, spec
+from greenflow.store import Batch, Collection, Store, open_store
+from tests.store.tools import DEADLINE, documents, everything, ids, next_batch, reason, spec
 
 
 def same(document: dict[str, Any]) -> dict[str, Any]:
     return document
-
-
-def everything(specs: Collection) -> list[Record]:
-    return specs.find(None)
-
-
-def reason(caught: pytest.ExceptionInfo[InvalidArgument]) -> str:
-    return str(caught.value.__cause__)
 
 
 # delete, find, revisions

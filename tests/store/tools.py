@@ -11,9 +11,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 
-from greenflow.store import Batch, Feed, Record, Store
+from greenflow.errors import InvalidArgument
+from greenflow.store import Batch, Collection, Feed, Record, Store
 from greenflow.store.database import Lane
 from greenflow.store.sqlite import SqliteStore
 from tests.waiting import DEADLINE
@@ -33,6 +35,16 @@ def spec(id: str | None = None, name: str | None = None, **fields: Any) -> dict[
     if name is not None:
         document["name"] = name
     return {**document, **fields}
+
+
+def everything(specs: Collection) -> list[Record]:
+    """Every document that is stored."""
+    return specs.find(None)
+
+
+def reason(caught: pytest.ExceptionInfo[InvalidArgument]) -> str:
+    """Why an argument was refused."""
+    return str(caught.value.__cause__)
 
 
 def documents(records: Iterable[Record]) -> list[dict[str, Any]]:

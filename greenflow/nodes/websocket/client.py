@@ -26,11 +26,12 @@ from greenflow.net.outgoing import basic
 from greenflow.net.url import PORTS, Url, parse_authority, parse_url, quote_path
 from greenflow.net.websocket.channel import Channel
 from greenflow.net.websocket.client import Asked, Clients
-from greenflow.node import Compiler, Context, Services, describe, node
+from greenflow.node import Context, describe, node
 from greenflow.nodes.http import TlsSpec
 from greenflow.nodes.websocket.peer import ConnectionSpec, Peer
 from greenflow.packet import NOTHING
 from greenflow.process import Process
+from greenflow.services import Compiler, Services
 from greenflow.spec import Duration
 
 # Headers of a payload that are not sent on, in lower case: those of one hop, of a body, and of the

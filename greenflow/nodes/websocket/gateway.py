@@ -20,10 +20,11 @@ from greenflow.net.cors import ORIGIN
 from greenflow.net.upgrade import Upgrade
 from greenflow.net.websocket.channel import INTERNAL_ERROR, Channel
 from greenflow.net.websocket.handshake import HandshakeRefused, Offer, agree, upgrade_required
-from greenflow.node import Compiler, Context, Services, node
+from greenflow.node import Context, node
 from greenflow.nodes.websocket.peer import ConnectionSpec, Peer
 from greenflow.packet import NOTHING
 from greenflow.process import Process
+from greenflow.services import Compiler, Services
 
 
 class GatewaySpec(ConnectionSpec):

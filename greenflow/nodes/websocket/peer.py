@@ -39,9 +39,10 @@ from greenflow.net.websocket.frames import (
     checked_close,
     close_payload,
 )
-from greenflow.node import Compiler, Context, Handler, Services, describe
+from greenflow.node import Context, Handler, describe
 from greenflow.packet import NOTHING, Fault
 from greenflow.process import RUNNING, Process
+from greenflow.services import Compiler, Services
 from greenflow.source import Run, Source, log_unhandled
 from greenflow.spec import Duration, Spec
 
