@@ -12,7 +12,6 @@ with `*`, and where seconds are given, what counts is what the clock shows, each
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import TYPE_CHECKING
@@ -35,6 +34,10 @@ _NICKNAMES = {
 # How far back missed times are looked for at first, in seconds, and how much farther each time that
 # they are too few: expressions with seconds have many in a minute, others one in years.
 _WINDOW_SECONDS, _WINDOW_GROWTH = 60.0, 8
+
+# So many more than twice what is wanted may be looked at in one go, in about 10 ms in which nothing
+# else runs. So many are at least so many seconds apart: halving the time between comes to an end.
+_MORE = 1000
 
 # Seconds before a window from which fixed times are simulated, so that it is known of a time in it
 # whether it comes for the second time or was skipped. No zone changed its clocks by over a day.
@@ -73,20 +76,36 @@ class Cron:
 
     def between(self, last: float, now: float, limit: int) -> list[float]:
         """Those later than `last` and not later than `now`, in order; the last `limit` of them."""
-        # Ahead from ever earlier on: cronsim's way back never ends where a zone skipped a day.
-        window = _WINDOW_SECONDS
+        # Ahead from ever earlier on, for cronsim's way back never ends where a zone skipped a day;
+        # and not through all of what was too early: a year may be empty but for a day of seconds.
+        window, most = _WINDOW_SECONDS, 2 * limit + _MORE
+        few, many = now, None  # from here on they are too few, from there too many
+        begin = max(last, now - window)
         while True:
-            begin = max(last, now - window)
-            found = deque[float](maxlen=limit)
-            for due in self._times(begin if begin == last else begin - self._lead):
-                if due > now:
-                    break
-                # Times that a gap moved together are due once.
-                if due > begin and (not found or due > found[-1]):
-                    found.append(due)
-            if len(found) == limit or begin == last:
-                return list(found)
-            window *= _WINDOW_GROWTH
+            start = begin if begin == last else begin - self._lead
+            found = self._found(start, begin, now, most)
+            if found is None:
+                many = begin
+            elif len(found) >= limit or begin == last:
+                return found[-limit:]
+            else:
+                few = begin
+                window *= _WINDOW_GROWTH
+            begin = max(last, now - window) if many is None else (many + few) / 2
+
+    def _found(self, start: float, begin: float, now: float, most: int) -> list[float] | None:
+        """Those later than `begin` and not later than `now`, simulated from `start` on; None for
+        more than `most`."""
+        found: list[float] = []
+        for due in self._times(start):
+            if due > now:
+                break
+            # Times that a gap moved together are due once.
+            if due > begin and (not found or due > found[-1]):
+                if len(found) == most:
+                    return None
+                found.append(due)
+        return found
 
     def shown(self, moment: float) -> datetime:
         """The moment as clocks of the zone show it, with their offset."""

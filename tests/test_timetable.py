@@ -3,8 +3,9 @@ nodes/test_schedule.py."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import pytest
 from hypothesis import assume, given
@@ -54,6 +55,30 @@ def test_looking_back_over_a_day_that_a_zone_skipped_ends() -> None:
     cron, skipped = Cron("* 1-3 LW * 1#2", "Pacific/Apia"), 1325232000.0
     assert cron.between(skipped, skipped + 21_000, 30) == []
     assert len(cron.between(0.0, skipped, 30)) == 30
+
+
+@pytest.mark.parametrize("expression", ["* * * * 2 *", "* * * 29 2 *", "*/7 * 3-5 1 1 *"])
+@pytest.mark.parametrize("limit", [1, 101, 10_001])
+def test_looking_back_over_an_empty_time_passes_over_what_nobody_wants(
+    expression: str, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock that began in 1970 is set: seconds that are due in one month of the year are many."""
+    looked_at = 0
+
+    def times(cron: Cron, moment: float) -> Iterator[float]:
+        nonlocal looked_at
+        for due in simulated(cron, moment):
+            looked_at += 1
+            yield due
+
+    simulated = Cron._times
+    cron, now = Cron(expression), datetime(2026, 11, 24, tzinfo=UTC).timestamp()
+    monkeypatch.setattr(Cron, "_times", times)
+    found = cron.between(0.0, now, limit)
+    assert looked_at < 25 * (limit + 1000)
+    assert len(found) == limit
+    assert found == list(islice(simulated(cron, found[0] - 1), limit))
+    assert next(simulated(cron, found[-1])) > now
 
 
 @given(st.floats(0.001, 1e6), st.floats(0, 1e6), st.floats(0, 1e5), st.integers(1, 30))

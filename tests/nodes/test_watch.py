@@ -39,3 +39,15 @@ def test_a_changed_watch_follows_its_new_path(tmp_path: Path) -> None:
         (second / "new.csv").write_text("1")
         until(lambda: ("created", "new.csv") in events(running))
         assert ("created", "old.csv") not in events(running)
+
+
+def test_a_file_is_followed_by_itself_and_told_of_when_it_changes(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("1")
+    with flow(WATCH.replace("PATH", str(path))) as running:
+        (tmp_path / "b.csv").write_text("1")
+        path.write_text("22")
+        until(lambda: bool(events(running)))
+        path.unlink()
+        until(lambda: len(events(running)) == 2)
+        assert events(running) == [("changed", "a.csv"), ("deleted", "a.csv")]

@@ -79,3 +79,12 @@ def test_an_attempt_to_inject_is_a_name(users: Flow) -> None:
     name = "'); DROP TABLE users; --"
     assert users.request("POST", "/users", {**ANNA, "name": name}).status == 201
     assert users.request("GET", "/users/1").body["name"] == name
+
+
+def test_what_nobody_foresaw_is_logged(
+    users: Flow, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for file in tmp_path.glob("users.db*"):
+        file.unlink()
+    assert users.request("GET", "/users").status == 500
+    assert "no such table: users" in caplog.text
