@@ -26,9 +26,7 @@ HASH = 12  # letters of base32, 60 bits
 
 _PLAIN = re.compile(rf"(?!-)(?:(?!--|__)[A-Za-z0-9_-]){{1,{MOST}}}(?<!-)")
 
-QUOTE = (
-    "write sqs://REGION or sqs://KEY:SECRET@REGION, and after it ?endpoint=URL for another server"
-)
+HOW = "write sqs://REGION, KEY:SECRET@ before the region, ?endpoint=URL after it"
 
 
 class Place(NamedTuple):
@@ -44,7 +42,7 @@ def parse(url: str) -> Place:
     """The parts of a URL. Raises BrokerMisconfigured, without secrets."""
 
     def wrong(why: str) -> BrokerMisconfigured:
-        return BrokerMisconfigured(f"{redact(url)}: {why}; {QUOTE}")
+        return BrokerMisconfigured(f"{redact(url)}: {why}; {HOW}")
 
     rest, _, query = url.partition("://")[2].partition("?")
     # The last one: a secret may have slashes, which nobody encodes.
