@@ -8,10 +8,12 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import botocore.session
 import pytest
+from botocore.exceptions import ClientError
 from gevent.event import Event
 from hypothesis import given
 from hypothesis import strategies as st
@@ -235,7 +237,10 @@ def test_what_is_received_once_more_while_in_hand_is_not_worked_on_twice(
 
 
 @KIND
-def test_a_queue_whose_time_is_over_is_deleted_and_missed_by_nobody(bench: Bench) -> None:
+def test_a_queue_whose_time_is_over_is_deleted_and_missed_by_nobody(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("greenflow.broker.sqs.transport.SWEEP_SECONDS", 0.0)
     with client(bench) as sqs:
         with bench.flow(PUBLISH + RECEIVE + SECOND):
             pass
@@ -243,6 +248,7 @@ def test_a_queue_whose_time_is_over_is_deleted_and_missed_by_nobody(bench: Bench
         second = sqs.get_queue_url(QueueName=named(bench, "second"))["QueueUrl"]
         sqs.tag_queue(QueueUrl=second, Tags={"greenflow-until": "1"})
         with bench.flow(PUBLISH + RECEIVE) as running:
+            until(lambda: len(sqs.list_queues(QueueNamePrefix=prefix)["QueueUrls"]) == 1)
             (url,) = sqs.list_queues(QueueNamePrefix=prefix)["QueueUrls"]
             assert url.endswith(named(bench, "first"))
             # One that is deleted by somebody else is made anew.
@@ -325,3 +331,31 @@ def test_what_is_missing_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -
     said = ": ".join(messages(raised.value))
     assert "pip install 'greenflow[broker]'" in said
     assert "topsecret" not in said
+
+
+@KIND
+def test_a_server_that_limits_tags_keeps_nobody_from_receiving(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("greenflow.broker.sqs.transport.SWEEP_SECONDS", 0.0)
+    asked: list[str] = []
+
+    def limited(client: Any, operation: str, **options: Any) -> Any:
+        asked.append(operation)
+        raise ClientError({"Error": {"Code": "RequestThrottled", "Message": "slower"}}, operation)
+
+    whole = SqsTransport.client.fget  # type: ignore[attr-defined]
+
+    def client_of(transport: SqsTransport) -> Any:
+        made = whole(transport)
+        for method in ("tag_queue", "list_queue_tags"):
+            monkeypatch.setattr(made, method, partial(limited, made, method))
+        return made
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SqsTransport, "client", property(client_of))
+        with bench.flow(PUBLISH + RECEIVE + SECOND) as running:
+            running.call("publish", 1)
+            until(lambda: running.probes.of("a") and running.probes.of("b"))
+            until(lambda: {"tag_queue", "list_queue_tags"} <= set(asked))
+    assert "is away" not in caplog.text

@@ -6,6 +6,7 @@ Lives here: SqsTransport. Its rules are in the folder's __init__.py.
 from __future__ import annotations
 
 import math
+import random
 import threading
 import time
 from collections.abc import Iterator, Sequence, Set
@@ -50,7 +51,10 @@ LOOK_SECONDS = 0.5
 
 CLAIMS = 3  # times in a visibility time-out that what is in hand is claimed: two may fail
 
-RENEW_SECONDS = 3600.0  # between two times that a queue in use is said to live on; tags are slow
+# Seconds between two times that a queue in use is said to live on, and between two looks whether
+# another one's time is over. An account may read and write 30 tags a second.
+RENEW_SECONDS = 3600.0
+SWEEP_SECONDS = 10.0
 
 MOST_VISIBILITY = 43_200.0  # seconds, the server's limit (12 hours), from when it was received
 
@@ -59,6 +63,7 @@ RETENTION = 1_209_600  # seconds that the server keeps a message: its limit (14 
 CONNECTIONS = 1000  # that are kept open: one for each trigger
 
 UNTIL = "greenflow-until"  # our tag of a queue: seconds since 1970
+FOR_EVER = "0"  # its value without an end
 
 MISSING = ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist")
 
@@ -250,33 +255,39 @@ class SqsConsumer(SqsConnection, Consumer):
         self._queue, self._url = queue, transport.opened(queue)
         self._acknowledged: list[Tag] = []
         self._visible: list[Tag] = []
-        self._claim_at = self._look_at = 0.0
+        self._claim_at = self._look_at = self._sweep_at = 0.0
+        self._others: list[str] = []  # to be looked at, whether their time is over
         self._renew()
 
     def _renew(self) -> None:
-        """Say that the queue is in use, and delete those of its topic that nobody used for too
-        long."""
-        transport, expires = self.transport, self.transport.settings.expires
-        self._renew_at = monotonic() + min(RENEW_SECONDS, expires / 2 or RENEW_SECONDS)
+        """Say that the queue is in use, and look at the others of its topic, one by one."""
+        expires, now = self.transport.settings.expires, monotonic()
+        self._renew_at = now + min(RENEW_SECONDS, expires / 2 or RENEW_SECONDS)
         if self._queue.kept:
             return
-        until = str(int(time.time() + expires)) if expires else "0"
-        self.client.tag_queue(QueueUrl=self._url, Tags={UNTIL: until})
-        for url in transport.queues(self._queue.topic):
-            if url != self._url and self._is_over(url):
-                self.client.delete_queue(QueueUrl=url)
-                transport.gone(self._queue.topic, url)
+        until = str(int(time.time() + expires)) if expires else FOR_EVER
+        try:
+            self.client.tag_queue(QueueUrl=self._url, Tags={UNTIL: until})
+        except ClientError as error:
+            if not _is_throttled(error):
+                raise
+            self._renew_at = now + random.uniform(1.0, 2.0) * SWEEP_SECONDS
+        self._others = [url for url in self.transport.queues(self._queue.topic) if url != self._url]
 
-    def _is_over(self, url: str) -> bool:
+    def _sweep(self, url: str) -> None:
+        """Delete a queue that nobody used for too long."""
+        self._sweep_at = monotonic() + SWEEP_SECONDS
         try:
             tags = self.client.list_queue_tags(QueueUrl=url).get("Tags", {})
+            until = tags.get(UNTIL, FOR_EVER)  # one that was just made has none yet
+            if until.isdecimal() and 0 < int(until) < time.time():
+                self.client.delete_queue(QueueUrl=url)
+                self.transport.gone(self._queue.topic, url)
         except ClientError as error:
-            if _code(error) not in MISSING:
+            if _code(error) in MISSING:
+                self.transport.gone(self._queue.topic, url)
+            elif not _is_throttled(error):  # else it is looked at with the next renewal
                 raise
-            self.transport.gone(self._queue.topic, url)
-            return False
-        until = tags.get(UNTIL, "0")  # one that was just made has none yet
-        return until.isdecimal() and 0 < int(until) < time.time()
 
     def begin(self) -> None:
         """Who asks receives."""
@@ -287,6 +298,8 @@ class SqsConsumer(SqsConnection, Consumer):
     def tick(self) -> None:
         if monotonic() >= self._renew_at:
             self._renew()
+        if self._others and monotonic() >= self._sweep_at:
+            self._sweep(self._others.pop())
 
     def receive(self, seconds: float, room: int, hand: Set[Any]) -> list[Message]:
         if hand and monotonic() < self._look_at:
@@ -353,6 +366,10 @@ def _check(answer: dict[str, Any]) -> None:
 
 def _code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _is_throttled(error: ClientError) -> bool:
+    return "Throttl" in _code(error)
 
 
 def _chunks(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
