@@ -1,4 +1,4 @@
-"""Redis and RabbitMQ servers for tests, each an OS process on loopback, in a folder of its own.
+"""Servers for tests, each an OS process on loopback, in a folder of its own.
 
 Lives here: starting and finding servers. One RabbitMQ serves the whole test run, which takes some
 seconds to start; every test has a namespace of its own. Where a server is not installed its tests
@@ -13,6 +13,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterable
@@ -161,6 +162,30 @@ class RabbitServer(Server):
         return f"amqp://guest:guest@127.0.0.1:{self.port}//"
 
 
+# moto may hand a message to two threads that ask at one instant: no thread is interrupted but where
+# it waits.
+MOTO = """
+import sys
+from moto.server import main
+sys.setswitchinterval(60)
+main(sys.argv[1:])
+"""
+
+
+class SqsServer(Server):
+    """moto's, which keeps everything in memory."""
+
+    question, answer = b"GET /moto-api/ HTTP/1.0\r\n\r\n", b"HTTP/1.1 200"
+
+    def command(self) -> tuple[list[str], dict[str, str]]:
+        options = ["-H", "127.0.0.1", "-p", str(self.port)]
+        return [sys.executable, "-c", MOTO, *options], {}
+
+    @property
+    def url(self) -> str:
+        return f"sqs://key:word@eu-central-1?endpoint=http://127.0.0.1:{self.port}"
+
+
 class MongoPlace:
     """A database of the server that tests/mongo.py starts."""
 
@@ -170,13 +195,17 @@ class MongoPlace:
 
 Place = Server | MongoPlace
 
-_kinds: dict[str, type[Server]] = {"redis": RedisServer, "rabbitmq": RabbitServer}
+_kinds: dict[str, type[Server]] = {
+    "redis": RedisServer,
+    "rabbitmq": RabbitServer,
+    "sqs": SqsServer,
+}
 _servers: dict[str, Server] = {}
 
 
 def is_installed(kind: str) -> bool:
-    command = "redis-server" if kind == "redis" else RABBITMQ
-    return shutil.which(command) is not None
+    commands = {"redis": "redis-server", "rabbitmq": RABBITMQ, "sqs": sys.executable}
+    return shutil.which(commands[kind]) is not None
 
 
 def require(kind: str) -> None:

@@ -604,6 +604,17 @@ def password_of_a_broker_that_is_away(cage: Cage) -> None:
         cage.calls(runtime, "tell", "an event")
 
 
+@canary("Could not connect to the endpoint")
+def secret_of_a_queue_service_that_is_away(cage: Cage) -> None:
+    endpoint = f"http://127.0.0.1:{free_port()}"
+    url = f"sqs://AK:a/b{cage.canary}@eu-central-1?endpoint={endpoint}"
+    settings = Settings(grace=1.0, broker=BrokerSettings(url=url, timeout=0.1))
+    cage.look(settings)
+    hear = "- {kind: trigger, name: hear, topic: t, links: {out: [{name: tell}]}}\n"
+    with cage.flow(hear + "- {kind: trigger, name: tell, topic: t}", settings=settings) as runtime:
+        cage.calls(runtime, "tell", "an event")
+
+
 @canary("no such key")
 def payload_of_an_event_that_fails(cage: Cage) -> None:
     text = """

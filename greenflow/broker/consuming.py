@@ -249,7 +249,8 @@ class _Link:
             self._is_ended = True
             self._is_closing = self._is_closing or what == CLOSE
         elif message.tag in self._hand:  # else it went with its connection
-            if what == AGAIN and self._transport.keeps_hand:
+            transport = self._transport
+            if what == AGAIN and transport.keeps_hand and not transport.delivers_again:
                 message = message._replace(deliveries=message.deliveries + 1)
                 self._hand[message.tag] = message
                 self._found.append(message)

@@ -130,8 +130,8 @@ class Consumer(Connection):
 
     @abstractmethod
     def again(self, message: Message) -> None:
-        """It is delivered again: by the server, or with `keeps_hand` it is already, and this says
-        for which time."""
+        """It is delivered again: by the server, or with `keeps_hand` and without `delivers_again`
+        it is already, and this says for which time."""
 
     @abstractmethod
     def release(self, message: Message) -> None:
@@ -151,6 +151,10 @@ class Transport(ABC):
     #: Whether what is in hand stays so when its connection is lost. Then a message is delivered
     #: again where it is; else the server hands it out once more, here or elsewhere.
     keeps_hand: ClassVar[bool]
+
+    #: Whether the server hands a failed message out once more also with `keeps_hand`: it counts the
+    #: deliveries by itself, and takes no other number.
+    delivers_again: ClassVar[bool] = False
 
     name: str
 

@@ -65,7 +65,8 @@ class BrokerSettings(Struct, frozen=True, forbid_unknown_fields=True):
         str,
         Meta(
             min_length=1,
-            description="what carries events: memory://, amqp://, redis:// or mongodb://HOST...",
+            description="what carries events: memory://, amqp://, redis:// or mongodb://HOST..., "
+            "sqs://REGION",
         ),
     ] = "memory://"
     prefetch: Annotated[
@@ -94,7 +95,7 @@ class BrokerSettings(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             extra=_DURATION,
             description="time after which others get the messages of a runtime that says nothing "
-            "(redis, mongodb)",
+            "(redis, mongodb, sqs)",
         ),
     ] = 30.0
     timeout: Annotated[

@@ -20,6 +20,7 @@ from pymongo import MongoClient
 from greenflow.broker.amqp import AmqpTransport
 from greenflow.broker.mongo import MongoTransport
 from greenflow.broker.redis import RedisTransport
+from greenflow.broker.sqs import SqsTransport
 from greenflow.broker.transport import Posting, Queue, Transport
 from greenflow.config import BrokerSettings
 from greenflow.errors import BrokerMisconfigured, BrokerUnavailable, InvalidArgument
@@ -28,7 +29,7 @@ from tests import brokers
 from tests.flows import Flow, flow
 from tests.waiting import until
 
-KINDS = [pytest.param(kind, id=f"broker-{kind}") for kind in ("redis", "rabbitmq", "mongo")]
+KINDS = [pytest.param(kind, id=f"broker-{kind}") for kind in ("redis", "rabbitmq", "mongo", "sqs")]
 both = pytest.mark.parametrize("kind", KINDS[:2])
 every = pytest.mark.parametrize("kind", KINDS)
 
@@ -54,6 +55,7 @@ class Bench:
             "redis": RedisTransport,
             "amqp": AmqpTransport,
             "mongodb": MongoTransport,
+            "sqs": SqsTransport,
         }
         kind: Any = kinds[self.server.url.partition(":")[0]]
         transport = kind(self.server.url, self.namespace, settings)
@@ -68,6 +70,8 @@ class Bench:
 def attentive(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers that look more often than they do."""
     monkeypatch.setattr("greenflow.broker.consuming.TICK", 0.01)
+    monkeypatch.setattr("greenflow.broker.sqs.transport.WAIT_SECONDS", 0)
+    monkeypatch.setattr("greenflow.broker.sqs.transport.LOOK_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -363,10 +367,13 @@ def test_names_of_any_letters_and_length_are_kept_apart(bench: Bench) -> None:
 def test_publishing_while_the_server_is_away_is_an_error_after_a_while(
     kind: str, hurried: None
 ) -> None:
-    scheme = {"redis": "redis", "rabbitmq": "amqp", "mongo": "mongodb"}[kind]
-    url = f"{scheme}://127.0.0.1:{brokers.free_port()}/"
-    if kind == "mongo":
-        url += "?serverSelectionTimeoutMS=100"
+    address = f"127.0.0.1:{brokers.free_port()}"
+    url = {
+        "redis": f"redis://{address}/",
+        "rabbitmq": f"amqp://{address}/",
+        "mongo": f"mongodb://{address}/?serverSelectionTimeoutMS=100",
+        "sqs": f"sqs://key:word@eu-central-1?endpoint=http://{address}",
+    }[kind]
     broker = BrokerSettings(url=url, timeout=0.2)
     linked = "- {kind: trigger, name: linked, topic: orders, links: {error: {name: e}}}\n"
     probe = "- {kind: probe, name: e, answer: sorry}\n"
@@ -374,7 +381,8 @@ def test_publishing_while_the_server_is_away_is_an_error_after_a_while(
         with pytest.raises(BrokerUnavailable) as raised:
             running.call("publish", 1)
         assert "topic 'orders': not published within 0.2 s" in str(raised.value)
-        assert "refused" in str(raised.value)
+        said = "Could not connect to the endpoint" if kind == "sqs" else "refused"
+        assert said in str(raised.value)
         assert running.call("linked", 1) == "sorry"
 
 

@@ -248,7 +248,8 @@ def test_a_topic_is_a_text(topic: Any) -> None:
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        ("sqs://", "no such broker; installed are: amqp://"),
+        ("kafka://", "no such broker; installed are: amqp://"),
+        ("sqs://user:secret@", "sqs://***@: there is no region"),
         ("orders", "no such broker"),
         ("memory://somewhere", "write memory:// and nothing more"),
         ("redis://user:secret@host:port/0", "redis://***@host:port/0"),
