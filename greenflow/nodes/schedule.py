@@ -65,7 +65,7 @@ class ScheduleSpec(Spec):
         Meta(description="of due times that were missed: run none, the last, or each"),
     ] = "skip"
     limit: Annotated[
-        int, Meta(ge=1, le=10_000, description="for `missed: all`: the last so many at most")
+        int, Meta(ge=1, le=1000, description="for `missed: all`: the last so many at most")
     ] = 100
 
 
