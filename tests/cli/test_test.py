@@ -96,6 +96,28 @@ def test_a_test_has_nothing_to_do_with_the_broker_of_the_service(
         taken.accept()
 
 
+VALUED = """\
+- {kind: test, name: the place, links: {out: {name: place}, "out[1]": {name: is}}}
+- {kind: snippet, name: place, env: {P: {name: place}}, code: "{{ .P.town }}"}
+- {kind: assert, name: is, expect: self == "Seoul"}
+"""
+
+
+def test_values_of_files_go_with_specs_of_files(greenflow: Command, tmp_path: Path) -> None:
+    (tmp_path / "flow.yaml").write_text(VALUED)
+    (tmp_path / "values.yaml").write_text("name: place\ndata: {town: Seoul}\n")
+    (tmp_path / "faulty.yaml").write_text("data: {town: Seoul}\n")
+    done = greenflow("test", "-f", "flow.yaml", "--values", "values.yaml")
+    assert (done.code, done.err) == (0, "")
+    assert "passed  the place" in done.out
+    assert greenflow("test", "-f", "flow.yaml").code == 3
+    done = greenflow("test", "-f", "flow.yaml", "--values", "faulty.yaml")
+    assert (done.code, done.out) == (3, "")
+    assert done.err.startswith("faulty.yaml:1:1: $: neither id nor name")
+    assert greenflow("test", "-f", "flow.yaml", "--values", "none.yaml").code == 2
+    assert greenflow("test", "--values", "values.yaml").code == 2
+
+
 def test_what_fails_says_why(greenflow: Command, tmp_path: Path) -> None:
     (tmp_path / "specs").mkdir()
     (tmp_path / "specs" / "shop.yaml").write_text((SHOP + FAILS).replace("PORT", "8000"))
