@@ -174,7 +174,10 @@ def test_of_a_store_and_what_a_test_stores_is_not_stored(greenflow: Command) -> 
     done = greenflow("test", "-o", "json")
     assert done.code == 3
     results = [(one["source"], one["name"], one["reason"]) for one in done.data]
-    inactive = "it cannot run: links.out: node 'broken' is inactive"
+    inactive = (
+        "it cannot run: links.out: node 'broken' is inactive\n"
+        "broken: links.out: no node 'lost' in namespace 'default'"
+    )
     assert results == [("namespace default", "t", None), ("namespace default", "u", inactive)]
     assert done.err.count("no node 'lost'") == 1  # and not once for each test
     assert greenflow("get", "new").code == 1
