@@ -30,6 +30,7 @@ from greenflow.nodes.test import Test, Verdict
 from greenflow.process import Process
 from greenflow.runtime import Runtime
 from greenflow.scheme import Scheme
+from greenflow.secret import conceal, concealed
 from greenflow.symbol import Symbol
 from greenflow.table import Table
 from greenflow.testing.leaks import Held, LeftBehind
@@ -67,7 +68,8 @@ def run_test(runtime: Runtime, node: str, timeout: float) -> None:
 
     verdict = runtime.run(run)
     if verdict.error is not None:
-        raise NodeTestFailed("\n".join(verdict.reasons())) from verdict.error
+        # What is a secret is only known while the runtime runs.
+        raise NodeTestFailed(conceal("\n".join(verdict.reasons()))) from concealed(verdict.error)
 
 
 def _reasons(table: Table, symbol: Symbol) -> Iterator[str]:

@@ -118,6 +118,32 @@ def test_values_of_files_go_with_specs_of_files(greenflow: Command, tmp_path: Pa
     assert greenflow("test", "--values", "values.yaml").code == 2
 
 
+SECRET = """\
+- {kind: test, name: t, links: {out: {name: says}, "out[1]": {name: is}}}
+- {kind: snippet, name: says, env: {P: {name: place}}, code: "{{ .P.word }}"}
+- {kind: assert, name: is, expect: self == "other"}
+- {kind: test, name: u, links: {out: {name: told}}}
+- kind: snippet
+  name: told
+  env: {P: {name: place}}
+  code: "{{ .P.word }}"
+  links: {out: {name: "no"}}
+- {kind: throw, name: "no"}
+"""
+
+
+def test_what_fails_does_not_show_a_value(greenflow: Command, tmp_path: Path) -> None:
+    (tmp_path / "flow.yaml").write_text(SECRET)
+    (tmp_path / "values.yaml").write_text("name: place\ndata: {word: correct horse}\n")
+    arguments = ("test", "-f", "flow.yaml", "--values", "values.yaml", "--log-level", "debug")
+    for output in ("table", "json"):
+        done = greenflow(*arguments, "-o", output, "--junit", "results.xml")
+        assert done.code == 3
+        assert "***" in done.out
+        told = done.out + done.err + (tmp_path / "results.xml").read_text()
+        assert "correct horse" not in told
+
+
 def test_what_fails_says_why(greenflow: Command, tmp_path: Path) -> None:
     (tmp_path / "specs").mkdir()
     (tmp_path / "specs" / "shop.yaml").write_text((SHOP + FAILS).replace("PORT", "8000"))
