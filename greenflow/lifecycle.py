@@ -100,7 +100,11 @@ class Telling:
 
     def _tell(self, node: Node[Any], document: Mapping[str, Any]) -> None:
         if self._end <= monotonic():
-            raise self._late()
+            raise (
+                self._late()
+                if self.limit
+                else GreenflowError(f"{self.port}: not told, for the grace was over")
+            )
         run = Run(node)
         process = self._process = run.begin()
         try:
@@ -118,4 +122,4 @@ class Telling:
             raise GreenflowError(f"{self.port}: {': '.join(messages(failure))}") from failure
 
     def _late(self) -> GreenflowError:
-        return GreenflowError(f"{self.port}: no answer within {self.limit:g} s")
+        return GreenflowError(f"{self.port}: no answer within {self.limit:.3g} s")

@@ -96,8 +96,11 @@ def migrate(text: str, source: str, scheme: Scheme) -> Migrated:
     except GreenflowError:
         again = []
     if [document.data for document in again] != renewed:
-        wanted = "; ".join(f"line {change.line}: {change}" for change in changes)
-        reason = "anchors or merge keys are used in ways that cannot be changed in place"
+        wanted = "; ".join(" ".join(f"line {each.line}: {each}".split()) for each in changes)
+        reason = (
+            "anchors, merge keys, tags or texts of several lines are used in ways that cannot be "
+            "changed in place"
+        )
         raise NotMigrated(f"{source}: {reason}; do it by hand: {wanted}")
     return Migrated(text[: len(text) - len(bare)] + new, again, changes)
 

@@ -152,3 +152,12 @@ def test_the_specs_are_the_same_and_a_second_time_changes_nothing(
     for document in result.documents:
         names = {field.alias for field in fields(SCHEME.node_type(document.data["kind"]).spec_type)}
         assert not names & document.data.keys()
+
+
+def test_the_words_to_change_by_hand_are_told_in_one_line() -> None:
+    with pytest.raises(NotMigrated) as raised:
+        migrate("kind: >-\n  for\nname: a\n", "a.yaml", SCHEME)
+    assert str(raised.value).endswith(
+        "texts of several lines are used in ways that cannot be "
+        "changed in place; do it by hand: line 1: >- for is now loop"
+    )

@@ -73,7 +73,7 @@ def _map_of(
     context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]
 ) -> dict[str, str] | None:
     for text in texts:
-        if "=" not in text:
+        if "=" not in text[1:]:  # a KEY has a character at least
             raise click.BadParameter(f"{text!r} is not KEY=VALUE", context, parameter)
     return dict(text.split("=", 1) for text in texts) or None
 

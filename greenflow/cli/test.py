@@ -66,6 +66,12 @@ class Result(NamedTuple):
     metavar="FILE",
     help="File of specs or cases (*.flow.yaml), folder, or - for standard input; may be repeated.",
 )
+@click.option(
+    "--values",
+    multiple=True,
+    metavar="FILE",
+    help="File or folder of values for the test nodes of files; may be repeated.",
+)
 @click.option("--junit", metavar="FILE", help="Write the results to this file as JUnit XML, too.")
 @click.option(
     "--timeout",
@@ -77,6 +83,7 @@ def command(
     settings: Settings,
     regex: str | None,
     files: tuple[str, ...],
+    values: tuple[str, ...],
     junit: str | None,
     timeout: str | None,
 ) -> int:
@@ -91,7 +98,11 @@ def command(
     from greenflow.cli.output import print_data
 
     wanted, seconds = _pattern(regex), _seconds(timeout)
-    tests = list(_of_files(settings, files, seconds) if files else _of_store(settings, seconds))
+    if values and not files:
+        raise click.UsageError("--values goes with --file: a store has its own")
+    tests = list(
+        _of_files(settings, files, values, seconds) if files else _of_store(settings, seconds)
+    )
     chosen = [test for test in tests if wanted is None or wanted.search(test.name)]
     if not chosen:
         _tell_none(tests, regex, ", ".join(files) or f"namespace {settings.namespace!r}")
@@ -131,13 +142,16 @@ def _seconds(timeout: str | None) -> float:
 # -- which tests there are -------------------------------------------------------------------------
 
 
-def _of_files(settings: Settings, files: tuple[str, ...], seconds: float) -> Iterator[Test]:
+def _of_files(
+    settings: Settings, files: tuple[str, ...], values: tuple[str, ...], seconds: float
+) -> Iterator[Test]:
     """Everything is read before the first test runs. Raises Faulty with the faults of all files."""
     from greenflow.batch import Faulty, MissingFile, check, read_files
     from greenflow.cli.run import find_modules
     from greenflow.document import cases_of
     from greenflow.scheme import Scheme
     from greenflow.testing.cases import Case, read_cases
+    from greenflow.values import Validator
 
     scheme = Scheme.installed()
     find_modules(files)
@@ -160,6 +174,11 @@ def _of_files(settings: Settings, files: tuple[str, ...], seconds: float) -> Ite
         entries = check(read_files(specs), scheme, settings.namespace, named=False)
     except Faulty as error:
         lines += error.lines
+    known = []
+    try:
+        known = check(read_files(values), Validator(), settings.namespace, named=True, derived=True)
+    except Faulty as error:
+        lines += error.lines
     if lines:
         raise Faulty(lines)
     ours = [entry for entry in entries if entry.data["namespace"] == settings.namespace]
@@ -169,7 +188,9 @@ def _of_files(settings: Settings, files: tuple[str, ...], seconds: float) -> Ite
     places = {
         entry.data["id"]: (entry.document.source, entry.document.position()[0]) for entry in ours
     }
-    yield from _of_nodes([entry.data for entry in ours], [], settings, seconds, places)
+    yield from _of_nodes(
+        [entry.data for entry in ours], [entry.data for entry in known], settings, seconds, places
+    )
     yield from cases
 
 

@@ -30,6 +30,9 @@ from greenflow.nodes.test import Test, Verdict
 from greenflow.process import Process
 from greenflow.runtime import Runtime
 from greenflow.scheme import Scheme
+from greenflow.secret import conceal, concealed
+from greenflow.symbol import Symbol
+from greenflow.table import Table
 from greenflow.testing.leaks import Held, LeftBehind
 from greenflow.testing.observing import ObservingScheme, Passed, Record
 
@@ -58,14 +61,30 @@ def run_test(runtime: Runtime, node: str, timeout: float) -> None:
         symbol = runtime.table.find(node)
         found = symbol.version.node
         if not symbol.active:
-            return Verdict(Inactive(f"it cannot run: {symbol.reason}"))
+            return Verdict(Inactive("it cannot run: " + "\n".join(_reasons(runtime.table, symbol))))
         if not isinstance(found, Test):
             raise LookupError(f"node {node!r} is of kind {symbol.version.document['kind']!r}")
         return found.run(timeout)
 
     verdict = runtime.run(run)
     if verdict.error is not None:
-        raise NodeTestFailed("\n".join(verdict.reasons())) from verdict.error
+        # What is a secret is only known while the runtime runs.
+        raise NodeTestFailed(conceal("\n".join(verdict.reasons()))) from concealed(verdict.error)
+
+
+def _reasons(table: Table, symbol: Symbol) -> Iterator[str]:
+    """Why a symbol is inactive; where that is another one that it leads to, why that is, too."""
+    yield symbol.reason
+    told: set[str] = set()
+    following: Symbol | None = symbol
+    while following is not None:
+        told.add(following.id)
+        targets = [table.target(link) for _, link in following.version.links()]
+        following = next(
+            (one for one in targets if one and not one.active and one.id not in told), None
+        )
+        if following is not None:
+            yield f"{following.name or following.id}: {following.reason}"
 
 
 class Flow:

@@ -96,6 +96,54 @@ def test_a_test_has_nothing_to_do_with_the_broker_of_the_service(
         taken.accept()
 
 
+VALUED = """\
+- {kind: test, name: the place, links: {out: {name: place}, "out[1]": {name: is}}}
+- {kind: snippet, name: place, env: {P: {name: place}}, code: "{{ .P.town }}"}
+- {kind: assert, name: is, expect: self == "Seoul"}
+"""
+
+
+def test_values_of_files_go_with_specs_of_files(greenflow: Command, tmp_path: Path) -> None:
+    (tmp_path / "flow.yaml").write_text(VALUED)
+    (tmp_path / "values.yaml").write_text("name: place\ndata: {town: Seoul}\n")
+    (tmp_path / "faulty.yaml").write_text("data: {town: Seoul}\n")
+    done = greenflow("test", "-f", "flow.yaml", "--values", "values.yaml")
+    assert (done.code, done.err) == (0, "")
+    assert "passed  the place" in done.out
+    assert greenflow("test", "-f", "flow.yaml").code == 3
+    done = greenflow("test", "-f", "flow.yaml", "--values", "faulty.yaml")
+    assert (done.code, done.out) == (3, "")
+    assert done.err.startswith("faulty.yaml:1:1: $: neither id nor name")
+    assert greenflow("test", "-f", "flow.yaml", "--values", "none.yaml").code == 2
+    assert greenflow("test", "--values", "values.yaml").code == 2
+
+
+SECRET = """\
+- {kind: test, name: t, links: {out: {name: says}, "out[1]": {name: is}}}
+- {kind: snippet, name: says, env: {P: {name: place}}, code: "{{ .P.word }}"}
+- {kind: assert, name: is, expect: self == "other"}
+- {kind: test, name: u, links: {out: {name: told}}}
+- kind: snippet
+  name: told
+  env: {P: {name: place}}
+  code: "{{ .P.word }}"
+  links: {out: {name: "no"}}
+- {kind: throw, name: "no"}
+"""
+
+
+def test_what_fails_does_not_show_a_value(greenflow: Command, tmp_path: Path) -> None:
+    (tmp_path / "flow.yaml").write_text(SECRET)
+    (tmp_path / "values.yaml").write_text("name: place\ndata: {word: correct horse}\n")
+    arguments = ("test", "-f", "flow.yaml", "--values", "values.yaml", "--log-level", "debug")
+    for output in ("table", "json"):
+        done = greenflow(*arguments, "-o", output, "--junit", "results.xml")
+        assert done.code == 3
+        assert "***" in done.out
+        told = done.out + done.err + (tmp_path / "results.xml").read_text()
+        assert "correct horse" not in told
+
+
 def test_what_fails_says_why(greenflow: Command, tmp_path: Path) -> None:
     (tmp_path / "specs").mkdir()
     (tmp_path / "specs" / "shop.yaml").write_text((SHOP + FAILS).replace("PORT", "8000"))
@@ -152,7 +200,10 @@ def test_of_a_store_and_what_a_test_stores_is_not_stored(greenflow: Command) -> 
     done = greenflow("test", "-o", "json")
     assert done.code == 3
     results = [(one["source"], one["name"], one["reason"]) for one in done.data]
-    inactive = "it cannot run: links.out: node 'broken' is inactive"
+    inactive = (
+        "it cannot run: links.out: node 'broken' is inactive\n"
+        "broken: links.out: no node 'lost' in namespace 'default'"
+    )
     assert results == [("namespace default", "t", None), ("namespace default", "u", inactive)]
     assert done.err.count("no node 'lost'") == 1  # and not once for each test
     assert greenflow("get", "new").code == 1

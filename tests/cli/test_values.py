@@ -187,3 +187,10 @@ def test_a_faulty_file_of_values_starts_nothing(greenflow: Command, tmp_path: Pa
     assert "values.yaml:2:4: $.name: 'a' is taken" in result.err
     assert "values.yaml:3:4: $.nme: unknown field" in result.err
     assert "hunter2" not in result.err
+
+
+def test_a_key_of_the_environment_is_not_empty(greenflow: Command) -> None:
+    for text in ("=x", "=", "KEY"):
+        done = greenflow("test", "--environment", text)
+        assert done.code == 2
+        assert f"'{text}' is not KEY=VALUE" in done.err
