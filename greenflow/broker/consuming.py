@@ -46,6 +46,10 @@ ACKNOWLEDGE, AGAIN, RELEASE = "acknowledge", "again", "release"
 # beside them: they need more tries than those that only fail.
 DEATHS = 4
 
+# Characters of an error in a dead letter. In UTF-8 they are less than the 16 KiB that SQS leaves
+# beside the largest event (sqs/bodies.py); who wants more reads the log.
+ERROR = 4000
+
 _log = logging.getLogger("greenflow.broker")
 
 
@@ -315,7 +319,7 @@ def letter(topic: str, trigger: str, error: str, deliveries: int, payload: Any) 
     return {
         "topic": topic,
         "trigger": trigger,
-        "error": wire.writable(error),
+        "error": wire.writable(error if len(error) <= ERROR else error[: ERROR - 3] + "..."),
         "deliveries": deliveries,
         "time": datetime.now(UTC),
         "payload": payload,

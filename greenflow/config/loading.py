@@ -105,7 +105,10 @@ def _value(field: Field, value: Any, source: str) -> Any:
         if field.is_hosts:
             value = _hosts(value)
         if field.is_texts and isinstance(value, str):
-            value = [part.strip() for part in value.split(",") if part.strip()]
+            parts = [part.strip() for part in value.split(",") if part.strip()]
+            if field.is_secret and value and not parts:
+                raise ValueError("no key is in it; leave it out to do without")
+            value = parts
         return msgspec.convert(value, field.type, strict=False)
     except msgspec.ValidationError as error:
         # msgspec says "Expected `str`, got `int` - at `$.KEY`".

@@ -17,6 +17,7 @@ import pytest
 from gevent.event import Event
 from pymongo import MongoClient
 
+from greenflow.broker import consuming
 from greenflow.broker.amqp import AmqpTransport
 from greenflow.broker.mongo import MongoTransport
 from greenflow.broker.redis import RedisTransport
@@ -172,6 +173,13 @@ def test_a_failed_event_is_delivered_again_until_it_goes_well(
     assert len({process.id for process in running.probes.processes}) == 3
     with bench.flow(RECEIVE) as running:  # and is acknowledged then
         assert running.probes.seen == []
+
+
+def test_a_dead_letter_says_no_more_than_fits_beside_its_event() -> None:
+    for length in (consuming.ERROR, consuming.ERROR + 1, 100_000):
+        said = consuming.letter("orders", "first", "x" * length, 3, None)["error"]
+        assert len(said) == consuming.ERROR
+        assert said.endswith("...") is (length > consuming.ERROR)
 
 
 @every

@@ -113,6 +113,7 @@ def test_keys_are_rotated_by_putting_a_new_one_in_front(greenflow: Command) -> N
         ("", 1, "the value 'db': it is encrypted, and the setting values.key is not set"),
         (OTHER, 1, "the value 'db': it is encrypted with a key that is not among those"),
         ("CANARY", 2, "values.key: the key is not 32 bytes in base64"),
+        (",", 2, "GREENFLOW_VALUES_KEY: values.key: no key is in it; leave it out to do without"),
     ],
 )
 def test_a_key_that_does_not_fit_is_an_error_of_one_line(
