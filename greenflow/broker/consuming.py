@@ -64,7 +64,9 @@ class RemoteSubscription(Subscription):
         self._context = copy_context()
         self._retries: dict[Message, gevent.Greenlet[..., None]] = {}
         self._is_stopped = False
+        self.topic = queue.topic
         self.asked = Event()  # the server has answered, or it is away
+        self.queued = Event()  # the server has a queue for it; or it has ended
         self._worker = Worker()
         self._worker.start(self._work)
 
@@ -186,6 +188,7 @@ class RemoteSubscription(Subscription):
                 if link.consumer is None:
                     link.connect()
                     tell(self.asked.set)
+                    tell(self.queued.set)
                 for message in link.step():
                     tell(self._arrived, message)
                 backoff.reset()
@@ -206,6 +209,7 @@ class RemoteSubscription(Subscription):
     def _ended(self) -> None:
         """The worker is done, also where nobody closed it: a trigger was edited or removed."""
         self._broker.forget(self)
+        self.queued.set()
         gevent.spawn(self._worker.join)  # it may have a thread to end
 
 

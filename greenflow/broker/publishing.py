@@ -46,15 +46,15 @@ class Outbox:
         self._worker: Worker | None = None
         self._is_closed = False
 
-    def publish(self, posting: Posting) -> None:
-        """Return when the server has it. Raises BrokerUnavailable when it has not within the time,
-        or does not take it."""
+    def publish(self, posting: Posting, end: float) -> None:
+        """Return when the server has it. Raises BrokerUnavailable when it has not at the end, by
+        monotonic(), or does not take it."""
         if self._is_closed:
             raise BrokerUnavailable(f"{self._transport.name}: the broker is closed")
         if self._worker is None:
             self._worker = Worker()
             self._worker.start(self._work)
-        order = _Order(posting, monotonic() + self._seconds)
+        order = _Order(posting, end)
         self._worker.inbox.put(order)
         error = order.answer.get()
         if error is not None:
@@ -117,13 +117,17 @@ class Outbox:
             if posting.done:
                 worker.tell(order.answer.set, None)
             elif posting.refusal:
-                worker.tell(order.answer.set, self._failed(posting, posting.refusal))
+                worker.tell(order.answer.set, self._failed(posting.topic, posting.refusal))
             elif now >= order.end:
-                why = f"not published within {self._seconds:g} s: {reason or 'no answer'}"
-                worker.tell(order.answer.set, self._failed(posting, why))
+                worker.tell(order.answer.set, self.late(posting.topic, reason))
             else:
                 left.append(order)
         return left
 
-    def _failed(self, posting: Posting, reason: str) -> BrokerUnavailable:
-        return BrokerUnavailable(f"{self._transport.name}: topic {posting.topic!r}: {reason}")
+    def late(self, topic: str, reason: str) -> BrokerUnavailable:
+        """What is said of an event that the server did not take in time."""
+        why = f"not published within {self._seconds:g} s: {reason or 'no answer'}"
+        return self._failed(topic, why)
+
+    def _failed(self, topic: str, reason: str) -> BrokerUnavailable:
+        return BrokerUnavailable(f"{self._transport.name}: topic {topic!r}: {reason}")

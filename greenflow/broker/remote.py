@@ -11,6 +11,7 @@ has one queue, which is always there.
 from __future__ import annotations
 
 import logging
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from greenflow.broker import wire
@@ -40,6 +41,7 @@ class RemoteBroker(Broker):
         self._outbox = Outbox(transport, settings.timeout, self.told)
         self._subscriptions: set[RemoteSubscription] = set()
         self._away: set[object] = set()  # whose connection is lost
+        self._reason = ""  # why one was lost last
 
     def publish(self, topic: str, payload: Any) -> None:
         if topic in LOCAL_TOPICS:
@@ -47,7 +49,18 @@ class RemoteBroker(Broker):
         else:
             queue = self._dead if topic == self._dead.topic else None
             body = wire.encode(payload)
-            self._outbox.publish(Posting(topic, body, wire.MESSAGEPACK, queue))
+            end = monotonic() + self.settings.timeout
+            if queue is None:
+                self._wait_for_queues(topic, end)
+            self._outbox.publish(Posting(topic, body, wire.MESSAGEPACK, queue), end)
+
+    def _wait_for_queues(self, topic: str, end: float) -> None:
+        """Wait until whoever subscribes to the topic in this runtime has a queue: an event that the
+        server took before would pass it by. Raises BrokerUnavailable when it comes to the end."""
+        for subscription in tuple(self._subscriptions):
+            left = max(0.0, end - monotonic())
+            if subscription.topic == topic and not subscription.queued.wait(left):
+                raise self._outbox.late(topic, self._reason)
 
     def bury(self, letter: dict[str, Any]) -> None:
         """Publish a dead letter. Raises BrokerUnavailable."""
@@ -73,6 +86,7 @@ class RemoteBroker(Broker):
         was_away = bool(self._away)
         if reason is not None:
             self._away.add(who)
+            self._reason = reason
         else:
             self._away.discard(who)
         extra = {"namespace": self.namespace}

@@ -394,6 +394,30 @@ def test_publishing_while_the_server_is_away_is_an_error_after_a_while(
         assert running.call("linked", 1) == "sorry"
 
 
+@pytest.mark.parametrize("kind", [pytest.param("redis", id="broker-redis")])
+def test_an_event_does_not_pass_by_who_subscribes_beside_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The subscriber's connection comes later than the publisher's, as after a server was away."""
+    connect, away = RedisTransport.consumer, [True]
+
+    def late(*args: Any) -> Any:
+        if away:
+            raise ConnectionError("not yet")
+        return connect(*args)
+
+    monkeypatch.setattr(RedisTransport, "consumer", late)
+    monkeypatch.setattr("greenflow.backoff.FIRST", 0.01)
+    raises = pytest.raises(BrokerUnavailable, match=r"'orders': not published within .*: not yet")
+    with bench.flow(PUBLISH + RECEIVE, timeout=0.05) as running, raises:
+        running.call("publish", 0)
+    with bench.flow(PUBLISH + RECEIVE, timeout=60.0) as running:
+        early = gevent.spawn(running.call, "publish", 1)
+        away.clear()
+        assert early.get() is None
+        until(lambda: running.probes.of("a") == [1])
+
+
 def test_a_server_that_was_killed_and_came_back(caplog: pytest.LogCaptureFixture) -> None:
     with closing(brokers.another("redis")) as server:
         kill_server(server, caplog)
