@@ -1,0 +1,82 @@
+"""The pool of connections: who gets one, and when."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gevent
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenflow.errors import SqlUnavailable
+from greenflow.sql.lane import GreenletLane, Pool
+from tests.waiting import DEADLINE
+
+
+class Connection:
+    """One that does nothing."""
+
+    def __init__(self) -> None:
+        self.lane = GreenletLane()
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+def pool(size: int) -> Pool[Any]:
+    return Pool(size, Connection, "all are in use")
+
+
+def test_who_came_first_gets_the_next_one() -> None:
+    turns, order = pool(1), list[str]()
+
+    def take(name: str) -> None:
+        connection = turns.take(DEADLINE)
+        order.append(name)
+        turns.give(connection)
+
+    connection = turns.take(DEADLINE)
+    waiting = [gevent.spawn(take, name) for name in "abc"]
+    gevent.sleep(0)
+    turns.give(connection)
+    take("late")  # at once, before those that wait have heard of it
+    gevent.joinall(waiting, raise_error=True)
+    assert order == ["a", "b", "c", "late"]
+
+
+def test_all_in_use_for_too_long_is_an_error() -> None:
+    turns = pool(1)
+    connection = turns.take(DEADLINE)
+    with pytest.raises(SqlUnavailable, match=r"all are in use for 0\.001 s"):
+        turns.take(0.001)
+    turns.give(connection)
+    assert turns.take(0.001) is connection
+
+
+@given(st.integers(1, 3), st.lists(st.sampled_from(["take", "give", "kill", "turn"]), max_size=40))
+def test_no_connection_is_lost_and_none_too_many(size: int, steps: list[str]) -> None:
+    turns = pool(size)
+    held: list[Any] = []
+    most = 0
+    waiting: list[gevent.Greenlet[..., Any]] = []
+
+    def take() -> None:
+        held.append(turns.take(DEADLINE))
+
+    for step in steps:
+        if step == "take":
+            waiting.append(gevent.spawn(take))
+        elif step == "give" and held:
+            turns.give(held.pop(0))
+        elif step == "kill" and waiting:
+            waiting.pop(0).kill()
+        elif step == "turn":
+            gevent.sleep(0)
+        most = max(most, len(held))
+    gevent.killall(waiting)
+    for connection in held:
+        turns.give(connection)
+    assert most <= size
+    taken = [turns.take(0.001) for _ in range(size)]
+    assert len(set(map(id, taken))) == size
