@@ -25,7 +25,6 @@ from typing import Annotated, Any, Literal
 import gevent
 import msgspec
 from gevent.event import AsyncResult
-from gevent.lock import Semaphore
 from gevent.threadpool import ThreadPool
 from msgspec import Meta
 
@@ -38,6 +37,7 @@ from greenflow.python.pool import Order, Pool
 from greenflow.secret import conceal
 from greenflow.services import Compiler
 from greenflow.spec import Duration, Spec
+from greenflow.turns import Turns
 from greenflow.value import copy
 
 # Threads of a node that says no `concurrency`: as many as gevent's own pool has. Each takes some
@@ -103,7 +103,7 @@ class Python(Node[PythonSpec]):
     def open(self) -> None:
         spec = self.spec
         self._late = 0  # threads that go on after their time
-        self._turns: Semaphore | nullcontext[None] = nullcontext()
+        self._turns: Turns | nullcontext[None] = nullcontext()
         if spec.isolation == "process":
             size = spec.concurrency or len(os.sched_getaffinity(0))
             order = Order(spec.call, spec.arguments, spec.serialize)
@@ -121,7 +121,7 @@ class Python(Node[PythonSpec]):
             self._call = self._in_thread
             return
         if spec.concurrency is not None:
-            self._turns = Semaphore(spec.concurrency)
+            self._turns = Turns(spec.concurrency)
         self._call = self._in_greenlet
 
     def close(self) -> None:

@@ -24,12 +24,12 @@ from weakref import WeakSet
 import gevent
 import msgspec
 from gevent import socket
-from gevent.lock import Semaphore
 
 from greenflow.child import Child
 from greenflow.errors import CompileFailed, FunctionTimedOut, GreenflowError, WorkerDied
 from greenflow.python import wire
 from greenflow.python.function import State, state_of
+from greenflow.turns import Turns
 
 START = 60.0  # seconds a worker may take to import the module; large libraries take ten
 SENDS = 3  # workers in a row that are gone before they have read a call
@@ -153,7 +153,7 @@ class Pool:
     ) -> None:
         self._order, self._reload = order, reload
         self._log, self._refused = log, refused
-        self._turns = Semaphore(size)
+        self._turns = Turns(size)
         self._idle: list[Worker] = []
         self._busy: set[Worker] = set()
         self._state: State | None = None

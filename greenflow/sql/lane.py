@@ -15,11 +15,11 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import gevent
 from gevent import get_hub
-from gevent.event import Event
 from gevent.hub import Waiter
 from gevent.monkey import get_original
 
 from greenflow.errors import SqlUnavailable
+from greenflow.turns import Turns
 
 T = TypeVar("T")
 
@@ -184,48 +184,21 @@ C = TypeVar("C", bound=Connection)
 class Pool(Generic[C]):
     """Connections of one source, made when they are wanted; the one used last is used next.
 
-    When all are in use, who came first gets the next one. (A semaphore of gevent's would let pass
-    who comes just when one is given back, and under load some would wait for hundreds of others.)
-    `busy` is what a message says when all are in use; it holds no secret.
+    When all are in use, who came first gets the next one. `busy` is what a message says then; it
+    holds no secret.
     """
 
     def __init__(self, size: int, make: Callable[[], C], busy: str) -> None:
         self._make, self._busy = make, busy
-        self._free = size  # how many more may be in use
-        self._waiting: dict[Event, None] = {}  # for one, in order
+        self._turns = Turns(size)
         self._idle: list[C] = []
         self._is_closed = False
 
     def take(self, seconds: float) -> C:
         """A connection for the caller alone. Raises SqlUnavailable after so many seconds."""
-        if self._free:
-            self._free -= 1
-        else:
-            self._wait(seconds)
-        return self._idle.pop() if self._idle else self._make()
-
-    def _wait(self, seconds: float) -> None:
-        turn = Event()
-        self._waiting[turn] = None
-        try:
-            turn.wait(seconds)
-        except BaseException:
-            if turn.is_set():  # it has come just now, and is not wanted any more
-                self._pass_on()
-            raise
-        finally:
-            self._waiting.pop(turn, None)
-        if not turn.is_set():
+        if not self._turns.take(seconds):
             raise SqlUnavailable(f"{self._busy} for {seconds:g} s")
-
-    def _pass_on(self) -> None:
-        """One less is in use, or somebody who waits uses it."""
-        if self._waiting:
-            turn = next(iter(self._waiting))
-            del self._waiting[turn]
-            turn.set()
-        else:
-            self._free += 1
+        return self._idle.pop() if self._idle else self._make()
 
     def give(self, connection: C) -> None:
         """It is free again. In the hub or a greenlet; nothing of it is under way."""
@@ -233,7 +206,7 @@ class Pool(Generic[C]):
             self._close(connection)
         else:
             self._idle.append(connection)
-        self._pass_on()
+        self._turns.give()
 
     def close(self) -> None:
         """Close what is idle, and wait for it; what is in use is closed when it is given back."""

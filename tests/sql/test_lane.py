@@ -6,8 +6,6 @@ from typing import Any
 
 import gevent
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from greenflow.errors import SqlUnavailable
 from greenflow.sql.lane import GreenletLane, Pool
@@ -52,31 +50,3 @@ def test_all_in_use_for_too_long_is_an_error() -> None:
         turns.take(0.001)
     turns.give(connection)
     assert turns.take(0.001) is connection
-
-
-@given(st.integers(1, 3), st.lists(st.sampled_from(["take", "give", "kill", "turn"]), max_size=40))
-def test_no_connection_is_lost_and_none_too_many(size: int, steps: list[str]) -> None:
-    turns = pool(size)
-    held: list[Any] = []
-    most = 0
-    waiting: list[gevent.Greenlet[..., Any]] = []
-
-    def take() -> None:
-        held.append(turns.take(DEADLINE))
-
-    for step in steps:
-        if step == "take":
-            waiting.append(gevent.spawn(take))
-        elif step == "give" and held:
-            turns.give(held.pop(0))
-        elif step == "kill" and waiting:
-            waiting.pop(0).kill()
-        elif step == "turn":
-            gevent.sleep(0)
-        most = max(most, len(held))
-    gevent.killall(waiting)
-    for connection in held:
-        turns.give(connection)
-    assert most <= size
-    taken = [turns.take(0.001) for _ in range(size)]
-    assert len(set(map(id, taken))) == size
