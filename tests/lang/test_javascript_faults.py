@@ -7,8 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
-from time import monotonic
+from collections.abc import Iterator
 
 import gevent
 import pytest
@@ -16,11 +15,11 @@ import pytest
 from greenflow.errors import GreenflowError
 from greenflow.lang import javascript
 from tests.lang.scripts import own_workers, returning, run
+from tests.waiting import DEADLINE, until
 
 pytestmark = pytest.mark.usefixtures(own_workers.__name__)
 
 LIMIT = 0.3  # seconds that the calls here may take
-DEADLINE = 60.0  # seconds that a test waits for what must happen
 
 BOMBS = {
     "endless loop": ("export default () => { for (;;); }", "limit"),
@@ -171,7 +170,7 @@ def test_a_call_whose_workers_die_gets_the_error() -> None:
     pool = javascript.running()
     (first,) = pool._workers
     first.kill()
-    _until(lambda: any(worker.is_ready for worker in pool._apart))
+    until(lambda: any(worker.is_ready for worker in pool._apart))
     (second,) = pool._apart
     second.kill()
     with pytest.raises(GreenflowError, match="worker died"):
@@ -189,13 +188,6 @@ def test_calls_queued_behind_one_that_is_stopped_are_answered() -> None:
     assert [call.value for call in calls[1:]] == [1, 2, 3, 4, 5]
 
 
-def _until(condition: Callable[[], object]) -> None:
-    end = monotonic() + DEADLINE
-    while not condition():
-        assert monotonic() < end, "it did not happen"
-        gevent.sleep(0.005)
-
-
 def _is_alive(pid: int) -> bool:
     try:
         with open(f"/proc/{pid}/stat") as file:
@@ -210,7 +202,7 @@ def test_a_killed_worker_is_replaced() -> None:
     before = javascript.running().processes()
     for pid in before:
         os.kill(pid, signal.SIGKILL)
-    _until(lambda: not set(before) & set(javascript.running().processes()))
+    until(lambda: not set(before) & set(javascript.running().processes()))
     assert program(2, timeout=DEADLINE) == 2
     assert not any(os.path.exists(f"/proc/{pid}") for pid in before)
 
@@ -244,7 +236,7 @@ def test_a_worker_that_hangs_is_replaced() -> None:
 def test_what_a_call_left_running_does_not_stay() -> None:
     run("export default () => { (async () => { for (;;) await null; })(); return 1; }")
     before = set(javascript.running().processes())
-    _until(lambda: before - set(javascript.running().processes()))
+    until(lambda: before - set(javascript.running().processes()))
     assert run(returning("a"), 1, timeout=DEADLINE) == 1
 
 
@@ -344,7 +336,7 @@ def test_workers_end_with_a_program_that_does_not_close_them() -> None:
     )
     pids = [int(pid) for pid in done.stdout.split()]
     assert len(pids) == 2
-    _until(lambda: not any(_is_alive(pid) for pid in pids))
+    until(lambda: not any(_is_alive(pid) for pid in pids))
 
 
 def test_workers_end_with_a_program_that_is_killed_in_a_busy_call() -> None:
@@ -363,7 +355,7 @@ def test_workers_end_with_a_program_that_is_killed_in_a_busy_call() -> None:
     )
     pids = [int(pid) for pid in done.stdout.split()]
     assert len(pids) == 2
-    _until(lambda: not any(_is_alive(pid) for pid in pids))
+    until(lambda: not any(_is_alive(pid) for pid in pids))
 
 
 def test_a_fork_has_workers_of_its_own() -> None:
