@@ -1,7 +1,7 @@
 """greenflow: workflows that are data, compiled into linked nodes, changed while they run.
 
 Lives here: the public names, nothing else. They are imported when they are first asked for, so that
-`import greenflow` costs nothing and patches nothing. How a kind is written is in `greenflow.node`.
+`import greenflow` costs nothing and patches nothing. How a kind is written is in engine/node.py.
 """
 
 from __future__ import annotations
@@ -12,19 +12,22 @@ from greenflow import lazy
 
 if TYPE_CHECKING:
     from greenflow.config import Settings
+    from greenflow.engine.local import Local, enter
+    from greenflow.engine.node import Answer, Context, Node, node
+    from greenflow.engine.packet import NOTHING, Fault
+    from greenflow.engine.process import current
+    from greenflow.engine.source import Source
     from greenflow.errors import GreenflowError
-    from greenflow.local import Local, enter
-    from greenflow.node import Context, Node
-    from greenflow.packet import NOTHING, Fault
-    from greenflow.process import current
+    from greenflow.payload.stream import Stream
     from greenflow.runtime import Runtime
-    from greenflow.scheme import Scheme
-    from greenflow.source import Source
-    from greenflow.spec import Spec
+    from greenflow.scheme.registry import Scheme
+    from greenflow.spec.fields import Duration, Spec
 
 __all__ = [
     "NOTHING",
+    "Answer",
     "Context",
+    "Duration",
     "Fault",
     "GreenflowError",
     "Local",
@@ -34,25 +37,31 @@ __all__ = [
     "Settings",
     "Source",
     "Spec",
+    "Stream",
     "current",
     "enter",
+    "node",
 ]
 
 __getattr__ = lazy.names(
     __name__,
     {
-        "NOTHING": "packet",
-        "Context": "node",
-        "Fault": "packet",
+        "NOTHING": "engine.packet",
+        "Answer": "engine.node",
+        "Context": "engine.node",
+        "Duration": "spec.fields",
+        "Fault": "engine.packet",
         "GreenflowError": "errors",
-        "Local": "local",
-        "Node": "node",
+        "Local": "engine.local",
+        "Node": "engine.node",
         "Runtime": "runtime",
-        "Scheme": "scheme",
+        "Scheme": "scheme.registry",
         "Settings": "config",
-        "Source": "source",
-        "Spec": "spec",
-        "current": "process",
-        "enter": "local",
+        "Source": "engine.source",
+        "Spec": "spec.fields",
+        "Stream": "payload.stream",
+        "current": "engine.process",
+        "enter": "engine.local",
+        "node": "engine.node",
     },
 )

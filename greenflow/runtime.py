@@ -29,26 +29,28 @@ from gevent.event import Event
 from gevent.hub import Hub
 from gevent.monkey import get_original
 
-from greenflow import guard, patching, secret
 from greenflow.broker import open_broker
-from greenflow.clock import Clock
 from greenflow.config import Settings, secrets
+from greenflow.engine.node import running_in
+from greenflow.engine.packet import NOTHING, Fault
+from greenflow.engine.port import OutPort
+from greenflow.engine.process import Process
+from greenflow.engine.services import Services
+from greenflow.engine.source import Source
 from greenflow.errors import GreenflowError, Inactive, StoreUnavailable
+from greenflow.hub import guard, patching
+from greenflow.hub.clock import Clock
+from greenflow.hub.thread import Home, has_hub
 from greenflow.lang import javascript
-from greenflow.loader import Loader
+from greenflow.log import secret
 from greenflow.net.wsgi.serving import Application, application
 from greenflow.nodes.listener import Listener, listeners
-from greenflow.operations import Operations, apply_values
-from greenflow.packet import NOTHING, Fault
-from greenflow.port import OutPort
-from greenflow.process import Process
-from greenflow.scheme import Scheme
-from greenflow.services import Services
-from greenflow.source import Source
+from greenflow.payload.value import adopt, copy
+from greenflow.scheme.registry import Scheme
 from greenflow.store.base import Record, Store, open_store
-from greenflow.table import Table
-from greenflow.thread import Home, has_hub
-from greenflow.value import adopt, copy
+from greenflow.store.operations import Operations, apply_values
+from greenflow.table.loader import Loader
+from greenflow.table.table import Table
 
 T = TypeVar("T")
 
@@ -192,7 +194,7 @@ class Runtime:
             self._loader = loader
             if self.settings.hub_guard:
                 self._guarded = gevent.get_hub()
-                guard.hold(self._guarded, self.settings.hub_guard)
+                guard.hold(self._guarded, self.settings.hub_guard, running_in)
         except BaseException:
             self._close()
             self._leave("")

@@ -21,9 +21,9 @@ import gevent
 
 from greenflow import log
 from greenflow.config import Settings
-from greenflow.document import read
 from greenflow.nodes.listener import Listener
 from greenflow.runtime import Runtime
+from greenflow.spec.document import read
 from greenflow.store.base import Store
 
 DEADLINE_SECONDS = 30.0

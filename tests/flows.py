@@ -9,14 +9,14 @@ from typing import Any
 from gevent.event import Event
 
 from greenflow.config import Settings
-from greenflow.document import read
+from greenflow.engine.node import Context, Node
+from greenflow.engine.process import Process
+from greenflow.engine.services import Services
 from greenflow.errors import InvalidArgument
-from greenflow.node import Context, Node
-from greenflow.process import Process
 from greenflow.runtime import Runtime
-from greenflow.scheme import Scheme
-from greenflow.services import Services
-from greenflow.spec import Spec
+from greenflow.scheme.registry import Scheme
+from greenflow.spec.document import read
+from greenflow.spec.fields import Spec
 from tests.waiting import until
 
 

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from greenflow.node import Context, Node
-from greenflow.port import OutPort
-from greenflow.process import Process
-from greenflow.scheme import Scheme
-from greenflow.services import Services
-from greenflow.spec import Spec
+from greenflow.engine.node import Context, Node
+from greenflow.engine.port import OutPort
+from greenflow.engine.process import Process
+from greenflow.engine.services import Services
+from greenflow.scheme.registry import Scheme
+from greenflow.spec.fields import Spec
 
 SERVICES = Services("default", SimpleNamespace(grace=5.0), Scheme({}))  # type: ignore[arg-type]
 

@@ -10,14 +10,14 @@ from typing import Any
 from gevent.event import Event
 
 from greenflow.config import Settings
-from greenflow.node import Context, Node, node
-from greenflow.port import OutPort
-from greenflow.process import Process
-from greenflow.scheme import Scheme
-from greenflow.services import Services
-from greenflow.source import Run, Source
-from greenflow.spec import Spec
-from greenflow.table import Table
+from greenflow.engine.node import Context, Node, node
+from greenflow.engine.port import OutPort
+from greenflow.engine.process import Process
+from greenflow.engine.services import Services
+from greenflow.engine.source import Run, Source
+from greenflow.scheme.registry import Scheme
+from greenflow.spec.fields import Spec
+from greenflow.table.table import Table
 from tests.waiting import until
 
 log: list[str] = []

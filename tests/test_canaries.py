@@ -17,21 +17,21 @@ from uuid import uuid4
 import gevent
 import pytest
 
-from greenflow import secret
-from greenflow.batch import Entry
 from greenflow.config import BrokerSettings, Settings, ValuesSettings
 from greenflow.config.loading import load
-from greenflow.document import read
+from greenflow.log import secret
 from greenflow.net.outgoing import ClientRequest, ClientResponse
 from greenflow.net.url import parse_url
-from greenflow.scheme import Scheme
-from greenflow.seal import Keys
+from greenflow.scheme.registry import Scheme
+from greenflow.spec.batch import Entry
+from greenflow.spec.document import read
 from greenflow.store.base import open_store
 from greenflow.store.document import Row as StoredRow
 from greenflow.store.document import encode
 from greenflow.store.plan import draft
 from greenflow.store.tables import Page
-from greenflow.values import Validator, Value, Values, sealed
+from greenflow.values.seal import Keys
+from greenflow.values.values import Validator, Value, Values, sealed
 from tests import mongo
 from tests.brokers import free_port
 from tests.canaries import Cage, listening

@@ -13,9 +13,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from greenflow.document import read
 from greenflow.nodes.listener import LimitsSpec
 from greenflow.runtime import Runtime
+from greenflow.spec.document import read
 
 DOCS = Path(__file__).parent.parent / "contrib" / "docs"
 EXAMPLES = "kinds.md"  # its blocks are the examples of the kinds: nodes/test_examples.py

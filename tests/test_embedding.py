@@ -18,7 +18,7 @@ from gevent.event import Event
 
 from greenflow import Runtime
 from greenflow.errors import GreenflowError, Inactive
-from greenflow.thread import Home
+from greenflow.hub.thread import Home
 from tests.flows import flow
 from tests.waiting import until
 

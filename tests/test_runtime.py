@@ -11,6 +11,7 @@ from gevent.event import Event
 
 from greenflow import Runtime
 from greenflow.config import Settings
+from greenflow.engine.node import Context, node
 from greenflow.errors import (
     GreenflowError,
     Inactive,
@@ -18,8 +19,7 @@ from greenflow.errors import (
     SpecInvalid,
     StoreUnavailable,
 )
-from greenflow.node import Context, node
-from greenflow.scheme import Scheme
+from greenflow.scheme.registry import Scheme
 from greenflow.store.memory import MemoryStore
 from greenflow.testing.clock import ManualClock
 from tests.waiting import until
@@ -198,7 +198,7 @@ SLOW = [
 
 
 def test_a_start_waits_for_what_init_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("greenflow.opening.PATIENCE", 0.001)
+    monkeypatch.setattr("greenflow.table.opening.PATIENCE", 0.001)
     clock = ManualClock()
     runtime = Runtime(specs=SLOW, clock=clock)
     starting = gevent.spawn(runtime.start)
@@ -211,7 +211,7 @@ def test_a_start_waits_for_what_init_does(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_runtime_can_be_stopped_while_init_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("greenflow.opening.PATIENCE", 0.001)
+    monkeypatch.setattr("greenflow.table.opening.PATIENCE", 0.001)
     runtime = Runtime(specs=SLOW)
     starting = gevent.spawn(runtime.start)
     until(lambda: runtime._loader is not None)

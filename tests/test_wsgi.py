@@ -24,8 +24,8 @@ import pytest
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client as WerkzeugClient
 
-from greenflow.document import read
 from greenflow.runtime import Runtime
+from greenflow.spec.document import read
 from tests.nodes import old
 
 SECONDS = 60.0  # until something that was waited for has failed

@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from greenflow.config import Settings, ValuesSettings
-from greenflow.node import Context, Node, node
+from greenflow.engine.node import Context, Node, node
 from greenflow.runtime import Runtime
-from greenflow.scheme import Scheme
-from greenflow.spec import Duration, Spec
+from greenflow.scheme.registry import Scheme
+from greenflow.spec.fields import Duration, Spec
 
 
 class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -15,11 +15,11 @@ from typing import Any
 
 import gevent
 
-from greenflow.node import Node, node
+from greenflow.engine.node import Node, node
+from greenflow.payload.stream import Stream
 from greenflow.runtime import Runtime
-from greenflow.scheme import Scheme
-from greenflow.spec import Spec
-from greenflow.stream import Stream
+from greenflow.scheme.registry import Scheme
+from greenflow.spec.fields import Spec
 
 SIZE = 100 * 2**20  # bytes of a body
 PIECE = b"x" * 2**16  # what a download is made of: as much as the server asks of one recv

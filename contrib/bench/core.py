@@ -9,12 +9,12 @@ from typing import Any
 
 import gevent
 
-from greenflow.node import Context, Node
-from greenflow.port import OutPort
-from greenflow.process import Process
-from greenflow.scheme import Scheme
-from greenflow.services import Services
-from greenflow.spec import Spec
+from greenflow.engine.node import Context, Node
+from greenflow.engine.port import OutPort
+from greenflow.engine.process import Process
+from greenflow.engine.services import Services
+from greenflow.scheme.registry import Scheme
+from greenflow.spec.fields import Spec
 
 SERVICES = Services("bench", SimpleNamespace(grace=30.0), Scheme({}))  # type: ignore[arg-type]
 REPEATS = 5  # the best of so many: what the machine can do when nobody else uses it

@@ -24,8 +24,8 @@ from pymongo import MongoClient
 
 from contrib.bench.mongo_runtime import digest
 from contrib.bench.tools import PING, free_port, resident_kib
-from greenflow.document import read
 from greenflow.errors import GreenflowError
+from greenflow.spec.document import read
 from greenflow.store.base import Store, open_store
 from tests.mongo import MongoServer
 
@@ -231,7 +231,7 @@ def rename(database: Any) -> None:
 
 def write(store: Store, seed: int, changes: int) -> None:
     """Random changes, as of one of several writers."""
-    from greenflow.operations import Operations
+    from greenflow.store.operations import Operations
 
     chance, specs = random.Random(seed), Operations(store.specs, known(), "default")
     for number in range(changes):

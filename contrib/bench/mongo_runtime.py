@@ -19,10 +19,10 @@ from typing import Any
 
 import gevent
 
-from greenflow.node import Node, node
+from greenflow.engine.node import Node, node
 from greenflow.runtime import Runtime
-from greenflow.scheme import Scheme
-from greenflow.spec import Spec
+from greenflow.scheme.registry import Scheme
+from greenflow.spec.fields import Spec
 
 TICK = 0.01  # seconds between the ticks of a greenlet that wants nothing but to run
 

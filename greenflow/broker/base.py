@@ -38,7 +38,7 @@ class Subscription(ABC):
 
 
 class Broker(ABC):
-    """Carries events. Payloads are those of greenflow.value."""
+    """Carries events. Payloads are those of greenflow.payload.value."""
 
     @abstractmethod
     def publish(self, topic: str, payload: Any) -> None:

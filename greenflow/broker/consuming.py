@@ -23,20 +23,21 @@ from contextvars import copy_context
 from datetime import UTC, datetime
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import gevent
 from gevent.event import Event
 
-from greenflow.backoff import Backoff
 from greenflow.broker import counting, wire
 from greenflow.broker.base import Deliver, Subscription
 from greenflow.broker.transport import Consumer, Message, Queue, Transport
 from greenflow.broker.worker import TICK, Worker
 from greenflow.errors import BrokerUnavailable, InvalidArgument, messages
+from greenflow.hub.backoff import Backoff
 
 if TYPE_CHECKING:
-    from greenflow.broker.remote import RemoteBroker
+    from greenflow.config import BrokerSettings
+    from greenflow.hub.clock import Clock
 
 # What the hub says to the worker: of the subscription, and of a message.
 BEGIN, END, CLOSE = "begin", "end", "close"
@@ -53,10 +54,28 @@ ERROR = 4000
 _log = logging.getLogger("greenflow.broker")
 
 
+class Home(Protocol):
+    """What a subscription needs of its broker."""
+
+    transport: Transport
+    namespace: str
+    settings: BrokerSettings
+    clock: Clock
+
+    def bury(self, letter: dict[str, Any]) -> None:
+        """Keep a dead letter."""
+
+    def forget(self, subscription: RemoteSubscription) -> None:
+        """The subscription has ended."""
+
+    def told(self, who: object, reason: str | None) -> None:
+        """A worker could not reach the server, for this reason, or can again."""
+
+
 class RemoteSubscription(Subscription):
     """One subscriber of a topic, with a connection of its own."""
 
-    def __init__(self, broker: RemoteBroker, queue: Queue, subscriber: str, deliver: Deliver):
+    def __init__(self, broker: Home, queue: Queue, subscriber: str, deliver: Deliver):
         self._broker, self._queue, self._deliver = broker, queue, deliver
         self._subscriber = subscriber
         self._prefetch = broker.settings.prefetch

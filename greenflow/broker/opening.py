@@ -14,8 +14,8 @@ from greenflow.errors import BrokerMisconfigured
 from greenflow.log import redact
 
 if TYPE_CHECKING:
-    from greenflow.clock import Clock
     from greenflow.config import BrokerSettings
+    from greenflow.hub.clock import Clock
 
 ENTRY_POINTS = "greenflow.brokers"
 

@@ -13,10 +13,10 @@ from time import monotonic
 
 from gevent.event import AsyncResult
 
-from greenflow.backoff import Backoff
 from greenflow.broker.transport import Posting, Producer, Transport
 from greenflow.broker.worker import TICK, Worker
 from greenflow.errors import BrokerUnavailable
+from greenflow.hub.backoff import Backoff
 
 TOGETHER = 500  # messages that are published before their confirmations are waited for
 IDLE = 1.0  # seconds that a worker with nothing to do waits for something, in one go

@@ -22,8 +22,8 @@ from greenflow.broker.publishing import Outbox
 from greenflow.broker.transport import Posting, Queue, Transport
 
 if TYPE_CHECKING:
-    from greenflow.clock import Clock
     from greenflow.config import BrokerSettings
+    from greenflow.hub.clock import Clock
 
 _log = logging.getLogger("greenflow.broker")
 

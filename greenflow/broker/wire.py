@@ -16,9 +16,9 @@ from typing import Any
 import msgspec
 
 from greenflow.errors import InvalidArgument, WorkflowError
-from greenflow.mime.json import loads
-from greenflow.stream import Stream
-from greenflow.value import adopt
+from greenflow.payload.json import loads
+from greenflow.payload.stream import Stream
+from greenflow.payload.value import adopt
 
 MESSAGEPACK, JSON = "application/msgpack", "application/json"
 

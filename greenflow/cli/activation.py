@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from greenflow.engine.node import has_port
 from greenflow.errors import GreenflowError
-from greenflow.node import has_port
-from greenflow.port import canonical
-from greenflow.scheme import Scheme
-from greenflow.spec import Link, Spec
-from greenflow.template import Deferred
+from greenflow.scheme.registry import Scheme
+from greenflow.spec.fields import Link, Spec
+from greenflow.spec.ports import canonical
+from greenflow.spec.template import Deferred
 
 
 def inactive(

@@ -31,12 +31,12 @@ def command(settings: Settings, what: str, files: tuple[str, ...]) -> None:
     Everything is checked first; with one fault nothing is stored. Nothing is deleted. The data of
     values is encrypted if the setting values.key has a key.
     """
-    from greenflow.batch import check, read_files
     from greenflow.cli.collections import collection_of, validator_of
     from greenflow.cli.output import print_data, print_table
-    from greenflow.seal import Keys
+    from greenflow.spec.batch import check, read_files
     from greenflow.store.base import open_store
-    from greenflow.values import sealed
+    from greenflow.values.seal import Keys
+    from greenflow.values.values import sealed
 
     collection_name = COLLECTIONS[what]
     validator = validator_of(collection_name)

@@ -13,7 +13,7 @@ from greenflow.errors import UnknownSpec
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from greenflow.batch import Validator
+    from greenflow.spec.batch import Validator
     from greenflow.store.base import Collection, Record, Store
 
 
@@ -25,10 +25,10 @@ def collection_of(store: Store, name: str) -> Collection:
 def validator_of(name: str) -> Validator:
     """What checks the documents of a collection."""
     if name == "values":
-        from greenflow.values import Validator as Values
+        from greenflow.values.values import Validator as Values
 
         return Values()
-    from greenflow.scheme import Scheme
+    from greenflow.scheme.registry import Scheme
 
     return Scheme.installed()
 

@@ -29,9 +29,9 @@ def command(settings: Settings, words: tuple[str, ...], files: tuple[str, ...]) 
     An entry that names nothing is an error, and then nothing is deleted; one that names what is not
     there is not.
     """
-    from greenflow.batch import read_files, selectors
     from greenflow.cli.collections import collection_of, find_named
     from greenflow.cli.output import print_data, print_table
+    from greenflow.spec.batch import read_files, selectors
     from greenflow.store.base import open_store
 
     collection_name, names = take_collection(words)

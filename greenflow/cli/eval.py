@@ -26,9 +26,10 @@ def command(
     The payload is null unless --input names a JSON file. What the code logs goes to standard
     error.
     """
-    from greenflow import lang, mime
-    from greenflow.duration import parse_duration
+    from greenflow import lang
     from greenflow.lang import javascript
+    from greenflow.net import mime
+    from greenflow.spec.duration import parse_duration
 
     try:
         seconds = None if timeout is None else parse_duration(timeout)

@@ -21,14 +21,14 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 
-from greenflow.batch import Entry, Faulty, check, read_files
-from greenflow.document import STANDARD_INPUT, Document, read_file
 from greenflow.errors import GreenflowError
-from greenflow.files import Watcher, follow
+from greenflow.hub.watching import Watcher, follow
+from greenflow.spec.batch import Entry, Faulty, check, read_files
+from greenflow.spec.document import STANDARD_INPUT, Document, read_file
 
 if TYPE_CHECKING:
-    from greenflow.batch import Validator
     from greenflow.config import Settings
+    from greenflow.spec.batch import Validator
     from greenflow.store.base import Collection
 
 logger = logging.getLogger("greenflow.cli.run")

@@ -27,9 +27,9 @@ def command(settings: Settings, words: tuple[str, ...], all_namespaces: bool, re
     """
     from greenflow.cli.collections import collection_of, find_named
     from greenflow.cli.output import print_data, print_table
-    from greenflow.seal import Keys
     from greenflow.store.base import open_store
-    from greenflow.values import is_encrypted, revealed, shown
+    from greenflow.values.seal import Keys
+    from greenflow.values.values import is_encrypted, revealed, shown
 
     collection_name, names = take_collection(words)
     if names and all_namespaces:
@@ -92,7 +92,7 @@ def _cells(record: Record, *keys: str) -> tuple[object, ...]:
 def _faults(store: Store, namespace: str | None) -> dict[str, str]:
     """Why specs would be inactive in a runtime, by id."""
     from greenflow.cli.activation import inactive
-    from greenflow.scheme import Scheme
+    from greenflow.scheme.registry import Scheme
 
     scheme = Scheme.installed()
     by_namespace: dict[str, list[dict[str, Any]]] = {}

@@ -9,13 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
 from xml.etree import ElementTree as xml
 
+from greenflow.cli.results import Result
 from greenflow.log import redact
-
-if TYPE_CHECKING:
-    from greenflow.cli.test import Result
 
 # What no XML document may hold, also not as a reference (XML 1.0, production 2).
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

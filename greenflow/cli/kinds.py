@@ -16,7 +16,7 @@ from greenflow.cli.options import with_settings
 
 if TYPE_CHECKING:
     from greenflow.config import Settings
-    from greenflow.scheme import Scheme
+    from greenflow.scheme.registry import Scheme
 
 #: The first lines of the page.
 _HEAD = """\
@@ -45,7 +45,7 @@ begins to work, `deactive` and `deinit` before and after it stops; what is writt
 def command(settings: Settings, name: str | None, markdown: bool) -> None:
     """Lists the kinds of nodes, or shows one: its fields, its ports, what it does, an example."""
     from greenflow.cli.output import print_data, print_table
-    from greenflow.scheme import Scheme
+    from greenflow.scheme.registry import Scheme
 
     scheme = Scheme.installed()
     if markdown:
@@ -102,8 +102,8 @@ def page(scheme: Scheme) -> str:
 
 def _common() -> list[dict[str, Any]]:
     """The fields of every spec."""
-    from greenflow.node import Node
-    from greenflow.scheme import Scheme
+    from greenflow.engine.node import Node
+    from greenflow.scheme.registry import Scheme
 
     described: list[dict[str, Any]] = Scheme({"any": Node}).describe("any")["fields"]
     return described
@@ -165,7 +165,7 @@ def _summary(kind: dict[str, Any]) -> str:
 
 
 def _default(field: dict[str, Any]) -> str:
-    from greenflow.duration import format_duration
+    from greenflow.spec.duration import format_duration
 
     value = field["default"]
     if field["required"]:

@@ -13,8 +13,8 @@ from greenflow.cli.options import with_settings
 
 if TYPE_CHECKING:
     from greenflow.config import Settings
-    from greenflow.migration import Migrated
-    from greenflow.scheme import Scheme
+    from greenflow.scheme.migration import Migrated
+    from greenflow.scheme.registry import Scheme
 
 
 @click.command("migrate", short_help="Rewrite spec files of the Go engine.")
@@ -28,10 +28,10 @@ def command(settings: Settings, files: tuple[str, ...], write: bool) -> int:
     Without --write a diff is shown, and of standard input the new text. What greenflow does not
     know stays as it is and is told; then the exit code is 3.
     """
-    from greenflow.batch import MissingFile
-    from greenflow.document import STANDARD_INPUT, DocumentError, files_of
-    from greenflow.migration import NotMigrated, migrate
-    from greenflow.scheme import Scheme
+    from greenflow.scheme.migration import NotMigrated, migrate
+    from greenflow.scheme.registry import Scheme
+    from greenflow.spec.batch import MissingFile
+    from greenflow.spec.document import STANDARD_INPUT, DocumentError, files_of
 
     scheme = Scheme.installed()
     code = 0
@@ -66,7 +66,7 @@ def command(settings: Settings, files: tuple[str, ...], write: bool) -> int:
 
 def _text_of(file: str) -> str:
     """The text of a file as it is, line ends and all. What is no UTF-8 is for the reader to say."""
-    from greenflow.document import STANDARD_INPUT, DocumentError, read
+    from greenflow.spec.document import STANDARD_INPUT, DocumentError, read
 
     if file == STANDARD_INPUT:
         content = sys.stdin.buffer.read() if sys.stdin is not None else b""
@@ -115,7 +115,7 @@ def _show(file: str, before: str, after: str) -> None:
 def _check(file: str, migrated: Migrated, scheme: Scheme, namespace: str) -> int:
     """Tells what `apply` would refuse in the new text, and returns the exit code for it. Values are
     no specs, and look the same in both words."""
-    from greenflow.batch import Faulty, check
+    from greenflow.spec.batch import Faulty, check
 
     specs = [one for one in migrated.documents if "kind" in one.data or "data" not in one.data]
     try:

@@ -13,9 +13,10 @@ from typing import Any
 
 import click
 
-from greenflow import log, secret
+from greenflow import log
 from greenflow.config import Settings, fields, secrets
 from greenflow.config.loading import load
+from greenflow.log import secret
 
 #: Words for the collections, and their other names (BEHAVIOUR 1.6).
 COLLECTIONS = {"specs": "specs", "nodes": "specs", "values": "values"}

@@ -24,7 +24,7 @@ def print_data(data: Any, form: str) -> None:
     if form == "json":
         click.echo(json.dumps(data, indent=2, ensure_ascii=False))
         return
-    from greenflow.syntax.yaml import to_yaml
+    from greenflow.spec.syntax.yaml import to_yaml
 
     click.echo(to_yaml(data), nl=False)
 

@@ -113,8 +113,8 @@ def _running(runtime: Runtime) -> Iterator[None]:
 
 def _start_waiting(runtime: Runtime, stopping: Event) -> None:
     """Start, once the store is there; give up when told to stop."""
-    from greenflow.backoff import Backoff
     from greenflow.errors import StoreMisconfigured, StoreUnavailable
+    from greenflow.hub.backoff import Backoff
 
     backoff, told = Backoff(MOST_BETWEEN_STARTS), ""
     while not stopping.is_set():
@@ -136,9 +136,9 @@ def _run_files(
 ) -> None:
     from greenflow.cli.following import Followed
     from greenflow.runtime import Runtime
-    from greenflow.scheme import Scheme
+    from greenflow.scheme.registry import Scheme
     from greenflow.store.base import open_store
-    from greenflow.values import Validator
+    from greenflow.values.values import Validator
 
     if settings.database != type(settings)().database:
         logger.info("specs of files run from memory; the setting database is not used")

@@ -22,8 +22,8 @@ def command(settings: Settings) -> None:
     from a comment at the top of a file: # yaml-language-server: $schema=greenflow.schema.json
     """
     from greenflow.cli.output import print_data
-    from greenflow.schema import schema_of
-    from greenflow.scheme import Scheme
+    from greenflow.scheme.registry import Scheme
+    from greenflow.scheme.schema import schema_of
 
     schema = schema_of(Scheme.installed())
     if settings.output == "yaml":

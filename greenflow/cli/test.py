@@ -7,11 +7,12 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from greenflow.cli.options import with_settings
+from greenflow.cli.results import Result, Test
 from greenflow.config import Settings
 
 if TYPE_CHECKING:
@@ -28,32 +29,6 @@ INTERRUPTED = 130
 FAILED, NO_TEST = 3, 1
 
 logger = logging.getLogger("greenflow.cli.test")
-
-
-class Test(Protocol):
-    """A `test` node, or a case of a `*.flow.yaml`."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def source(self) -> str:
-        """The file it is in, or the namespace."""
-
-    @property
-    def line(self) -> int:
-        """Where it begins, from 1; 0 is unknown."""
-
-    def run(self) -> None:
-        """Run it. Raises what it fails with."""
-
-
-class Result(NamedTuple):
-    """What came of a test; `reason` is empty if it passed, else it has a line for each cause."""
-
-    test: Test
-    seconds: float
-    reason: str
 
 
 @click.command("test", short_help="Run the tests of files or of a store.")
@@ -131,7 +106,7 @@ def _pattern(regex: str | None) -> re.Pattern[str] | None:
 
 
 def _seconds(timeout: str | None) -> float:
-    from greenflow.duration import parse_duration
+    from greenflow.spec.duration import parse_duration
 
     try:
         return SECONDS if timeout is None else parse_duration(timeout)
@@ -146,12 +121,12 @@ def _of_files(
     settings: Settings, files: tuple[str, ...], values: tuple[str, ...], seconds: float
 ) -> Iterator[Test]:
     """Everything is read before the first test runs. Raises Faulty with the faults of all files."""
-    from greenflow.batch import Faulty, MissingFile, check, read_files
     from greenflow.cli.run import find_modules
-    from greenflow.document import cases_of
-    from greenflow.scheme import Scheme
+    from greenflow.scheme.registry import Scheme
+    from greenflow.spec.batch import Faulty, MissingFile, check, read_files
+    from greenflow.spec.document import cases_of
     from greenflow.testing.cases import Case, read_cases
-    from greenflow.values import Validator
+    from greenflow.values.values import Validator
 
     scheme = Scheme.installed()
     find_modules(files)
@@ -196,7 +171,7 @@ def _of_files(
 
 def _has_specs(path: str) -> bool:
     """Whether a folder holds anything but cases."""
-    from greenflow.document import DocumentError, files_of
+    from greenflow.spec.document import DocumentError, files_of
 
     try:
         return bool(files_of(path))
@@ -222,7 +197,7 @@ def _of_nodes(
     seconds: float,
     places: dict[str, tuple[str, int]],
 ) -> Iterator[NodeTest]:
-    from greenflow.scheme import Scheme
+    from greenflow.scheme.registry import Scheme
     from greenflow.testing.nodes import NodeTest, Workflow
 
     workflow = Workflow(specs, values, settings, Scheme.installed())

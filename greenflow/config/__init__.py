@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from greenflow.log import redact
-from greenflow.secret import MASK
+from greenflow.log.secret import MASK
 
 #: What the environment variables of settings begin with.
 PREFIX = "GREENFLOW_"

@@ -21,9 +21,9 @@ from typing import Any
 import msgspec
 
 from greenflow.config import PREFIX, Field, Settings, fields
-from greenflow.duration import parse_duration
-from greenflow.environment import EnvironmentFault, inherited, read_environment
 from greenflow.errors import GreenflowError
+from greenflow.spec.duration import parse_duration
+from greenflow.values.environment import EnvironmentFault, inherited, read_environment
 
 logger = logging.getLogger("greenflow.config")
 

@@ -14,7 +14,7 @@ from importlib.metadata import entry_points
 from typing import Any, Protocol
 
 from greenflow.errors import CompileFailed
-from greenflow.syntax import Part, SyntaxFault
+from greenflow.spec.syntax import Part, SyntaxFault
 
 
 class Program(Protocol):

@@ -6,7 +6,7 @@ Nobody changes a payload in place, so every packet may be given the same value.
 from __future__ import annotations
 
 from greenflow.lang import Program, constant, remembered
-from greenflow.syntax.json import parts_of_json
+from greenflow.spec.syntax.json import parts_of_json
 
 
 @remembered

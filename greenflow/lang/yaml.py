@@ -6,7 +6,7 @@ Nobody changes a payload in place, so every packet may be given the same value.
 from __future__ import annotations
 
 from greenflow.lang import Program, constant, remembered
-from greenflow.syntax.yaml import parts_of_yaml
+from greenflow.spec.syntax.yaml import parts_of_yaml
 
 
 @remembered

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 
-from greenflow.net.head import Refused
 from greenflow.net.limits import Limits
+from greenflow.net.refusal import Refused
 
 # Hexadecimal digits of a chunk size: 60 bits, leading zeros included. More is an overflow being
 # tried.

@@ -34,7 +34,7 @@ from greenflow.net.address import Allowed, Place, look_up, look_up_public
 from greenflow.net.outgoing import REDIRECTS, ClientRequest, ClientResponse, basic, redirected
 from greenflow.net.transport import Pool, TlsPool, system_context, tls_context
 from greenflow.net.url import Url
-from greenflow.stream import Stream
+from greenflow.payload.stream import Stream
 
 # Redirects that are followed (BEHAVIOUR 11.3).
 MAX_REDIRECTS = 10

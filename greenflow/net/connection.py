@@ -22,7 +22,7 @@ from gevent import Greenlet, getcurrent
 from greenflow.errors import BodyTooLarge, InvalidArgument
 from greenflow.net.answer import NO_BODY, answer_head, has_no_body, refusal
 from greenflow.net.chunked import ChunkedDecoder
-from greenflow.net.head import Refused, check_start
+from greenflow.net.head import check_start
 from greenflow.net.limits import Limits
 from greenflow.net.message import (
     Address,
@@ -30,6 +30,7 @@ from greenflow.net.message import (
     Request,
     Response,
 )
+from greenflow.net.refusal import Refused
 from greenflow.net.upgrade import Taken, Upgrade
 from greenflow.net.wire import (
     BODY_RECV_BYTES,
@@ -42,7 +43,7 @@ from greenflow.net.wire import (
     Patience,
     Wire,
 )
-from greenflow.stream import Stream
+from greenflow.payload.stream import Stream
 
 if TYPE_CHECKING:
     from greenflow.net.tls import Certificate

@@ -16,8 +16,8 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import NamedTuple
 
-from greenflow.net.head import Refused
 from greenflow.net.message import Address, Request
+from greenflow.net.refusal import Refused
 
 # Bytes of a version 1 line at most, its end included (section 2.1).
 V1_BYTES = 107

@@ -25,6 +25,7 @@ from httptools import (
 
 from greenflow.net.limits import Limits
 from greenflow.net.message import Request
+from greenflow.net.refusal import Refused
 
 # Header names remembered with their meaning; see CANONICAL_NAMES in greenflow.net.message.
 FIELD_NAMES = 1024
@@ -62,16 +63,6 @@ _FRAMING = frozenset(
 
 # Characters of a Host whose verdict is remembered: a name of 253 (RFC 1035 2.3.4), a colon, a port.
 HOST_LENGTH = 260
-
-
-class Refused(Exception):
-    """The request is not served: the status to answer, whether without a body (to HEAD), and the
-    reason for the log. Never leaves net/."""
-
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
-        self.bodiless = False
 
 
 @lru_cache(maxsize=FIELD_NAMES)

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from gevent import get_hub
 
 from greenflow.errors import GreenflowError
-from greenflow.stream import Stream
+from greenflow.payload.stream import Stream
 
 if TYPE_CHECKING:
-    from greenflow.net.head import Refused
+    from greenflow.net.refusal import Refused
     from greenflow.net.upgrade import Upgrade
 
 # Header names remembered in canonical case. Clients of one service use a few dozen; a client that
@@ -113,7 +113,7 @@ class Request:
         self.keep_alive = version == "1.1"
         # Whether it asks for another protocol; then `upgrade` is what can be done about it.
         self.wants_upgrade = False
-        self.upgrade: Upgrade | None = None
+        self.upgrade: Upgrade[Request] | None = None
         # Whether a streamed answer is taken after the handler has returned (a WSGI server does so);
         # its iterable is closed then.
         self.defers = False

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from greenflow.errors import RequestFailed
 from greenflow.net.message import canonical_name
 from greenflow.net.url import Url, join
-from greenflow.stream import Stream
+from greenflow.payload.stream import Stream
 
 #: Statuses that redirect, if there is a Location (RFC 9110 15.4). Not 300 and 304: the first is a
 #: choice for people, the second no redirect.

@@ -14,14 +14,15 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from greenflow.engine.node import Node, has_output, has_port, node
+from greenflow.engine.packet import Fault, Packet
+from greenflow.engine.port import InPort, OutPort
+from greenflow.engine.process import Process, Reader
+from greenflow.engine.services import Compiler, Services
+from greenflow.engine.source import Source
 from greenflow.errors import SpecFault
-from greenflow.node import Node, has_output, has_port, node
-from greenflow.packet import Fault, Packet
-from greenflow.port import ERROR, InPort, OutPort, canonical
-from greenflow.process import Process, Reader
-from greenflow.services import Compiler, Services
-from greenflow.source import Source
-from greenflow.spec import Spec
+from greenflow.spec.fields import Spec
+from greenflow.spec.ports import ERROR, canonical
 
 
 class Inner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,7 +52,9 @@ class _Step(Node[StepSpec]):
     reads_only = True
 
     def __init__(self, spec: StepSpec, services: Services) -> None:
-        self.inner = [services.compiler.compile(inner, services) for inner in spec.specs]
+        self.inner: list[Node[Any]] = [
+            services.compiler.compile(inner, services) for inner in spec.specs
+        ]
         self.by_name = {inner.spec.name: inner for inner in self.inner if inner.spec.name}
         self.local: dict[OutPort, tuple[InPort, ...]] = {}
         for inner in self.inner:

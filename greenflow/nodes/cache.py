@@ -23,14 +23,14 @@ import msgspec
 from gevent import get_hub
 from msgspec import Meta
 
+from greenflow.engine.node import Handler, Node, node
+from greenflow.engine.packet import Carrier, Fault, Packet, Reply
+from greenflow.engine.port import Receive
+from greenflow.engine.process import RUNNING, Process, Reader
+from greenflow.engine.services import Compiler, Services
 from greenflow.errors import SpecFault
-from greenflow.node import Handler, Node, node
-from greenflow.packet import Fault, Packet, Reply
-from greenflow.port import Receive
-from greenflow.process import RUNNING, Process, Reader
-from greenflow.services import Compiler, Services
-from greenflow.spec import Duration, Spec
-from greenflow.stream import Stream
+from greenflow.payload.stream import Stream
+from greenflow.spec.fields import Duration, Spec
 
 CAPACITY = 1000  # answers; a few MiB of those that most workflows give
 
@@ -191,7 +191,7 @@ def key_of(payload: Any) -> bytes | None:
     return encoded if len(encoded) < DIGEST else blake2b(encoded, digest_size=DIGEST).digest()
 
 
-def _root(process: Process) -> Process:
+def _root(process: Carrier) -> Carrier:
     while process.parent is not None:
         process = process.parent
     return process

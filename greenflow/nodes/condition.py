@@ -12,12 +12,12 @@ import msgspec
 from msgspec import Meta
 
 from greenflow import lang
+from greenflow.engine.node import Context, Node, Send, node
+from greenflow.engine.packet import NOTHING
+from greenflow.engine.services import Compiler, Services
 from greenflow.errors import CompileFailed, SpecFault
-from greenflow.node import Context, Node, Send, node
-from greenflow.packet import NOTHING
-from greenflow.port import OUT_PORT, canonical, parse
-from greenflow.services import Compiler, Services
-from greenflow.spec import Code, Duration, Spec, alias
+from greenflow.spec.fields import Code, Duration, Spec, alias
+from greenflow.spec.ports import OUT_PORT, canonical, parse
 
 Language = Annotated[str, Meta(description="what the conditions are written in")]
 Timeout = Annotated[

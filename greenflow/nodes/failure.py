@@ -9,13 +9,13 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from greenflow import mime
+from greenflow.engine.node import Answer, Context, Handler, Node, node
+from greenflow.engine.packet import Fault, Packet
+from greenflow.engine.port import Receive
+from greenflow.engine.process import Reader
 from greenflow.errors import WorkflowError
-from greenflow.node import Answer, Context, Handler, Node, node
-from greenflow.packet import Fault, Packet
-from greenflow.port import Receive
-from greenflow.process import Reader
-from greenflow.spec import Duration, Spec
+from greenflow.net import mime
+from greenflow.spec.fields import Duration, Spec
 
 
 @node("throw", outputs=(), reads_only=True)

@@ -12,11 +12,11 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from greenflow.node import Answer, Context, Handler, Node, Send, node
-from greenflow.packet import NOTHING, Fault, merge
-from greenflow.port import parse
-from greenflow.source import Run
-from greenflow.spec import Duration, Spec
+from greenflow.engine.node import Answer, Context, Handler, Node, Send, node
+from greenflow.engine.packet import NOTHING, Fault, merge
+from greenflow.engine.source import Run
+from greenflow.spec.fields import Duration, Spec
+from greenflow.spec.ports import parse
 
 
 @node("nop", outputs=(), reads_only=True)

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from greenflow import mime
+from greenflow.engine.node import Context, Node, node
+from greenflow.engine.services import Compiler, Services
 from greenflow.errors import (
     BodyTooLarge,
     CompileFailed,
@@ -27,10 +28,11 @@ from greenflow.errors import (
     SpecFault,
     UnsupportedCoding,
 )
-from greenflow.mime.coding import known_codings
-from greenflow.mime.form import encode_form
+from greenflow.net import mime
 from greenflow.net.address import Allowed
 from greenflow.net.message import canonical_name
+from greenflow.net.mime.coding import known_codings
+from greenflow.net.mime.form import encode_form
 from greenflow.net.outgoing import ClientRequest, ClientResponse, basic
 from greenflow.net.url import (
     PORTS,
@@ -40,10 +42,8 @@ from greenflow.net.url import (
     quote_path,
     remove_dot_segments,
 )
-from greenflow.node import Context, Node, node
-from greenflow.services import Compiler, Services
-from greenflow.spec import Spec
-from greenflow.stream import Stream
+from greenflow.payload.stream import Stream
+from greenflow.spec.fields import Spec
 
 if TYPE_CHECKING:
     from greenflow.net.client import Client

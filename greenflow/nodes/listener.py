@@ -15,8 +15,13 @@ import gevent
 import msgspec
 from msgspec import Meta
 
-from greenflow import mime
+from greenflow.engine.node import describe, node
+from greenflow.engine.packet import Fault
+from greenflow.engine.process import Process
+from greenflow.engine.services import Compiler, Services
+from greenflow.engine.source import Run, Source, conclude, log_unhandled
 from greenflow.errors import Interrupt, InvalidArgument, SpecFault
+from greenflow.net import mime
 from greenflow.net.answer import TOKEN, has_no_body
 from greenflow.net.cors import METHODS, ORIGIN, Cors
 from greenflow.net.forwarded import Proxies
@@ -25,14 +30,9 @@ from greenflow.net.message import ClientDisconnected, Request, Respond
 from greenflow.net.pool import Ending, Lease, Servers
 from greenflow.net.server import UNIX
 from greenflow.net.upgrade import Upgrade
-from greenflow.node import describe, node
 from greenflow.nodes.payload import believe, plain, to_payload, to_response
-from greenflow.packet import Fault
-from greenflow.process import Process
-from greenflow.services import Compiler, Services
-from greenflow.source import Run, Source, conclude, log_unhandled
-from greenflow.spec import Duration, Spec
-from greenflow.stream import Stream
+from greenflow.payload.stream import Stream
+from greenflow.spec.fields import Duration, Spec
 
 if TYPE_CHECKING:
     from greenflow.net.tls import Certificate
@@ -311,7 +311,7 @@ class Listener(Source[ListenerSpec]):
         respond(response)
         return False
 
-    def _hand_over(self, process: Process, answer: Any, upgrade: Upgrade) -> None:
+    def _hand_over(self, process: Process, answer: Any, upgrade: Upgrade[Request]) -> None:
         """A node has taken the connection: there is no response (BEHAVIOUR 12.3). The process
         settles, and counts as answered, before the other protocol goes on."""
         error = conclude(self, process, answer)

@@ -11,11 +11,11 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-from greenflow import mime
+from greenflow.engine.packet import NOTHING
+from greenflow.net import mime
 from greenflow.net.forwarded import FIELDS, Proxies, origin
 from greenflow.net.message import Request, Response, canonical_name
-from greenflow.packet import NOTHING
-from greenflow.stream import Stream, Verbatim
+from greenflow.payload.stream import Stream, Verbatim
 
 # Content-Types remembered with the headers of answers that have no others.
 ALONE = 256

@@ -28,17 +28,17 @@ from gevent.event import AsyncResult
 from gevent.threadpool import ThreadPool
 from msgspec import Meta
 
+from greenflow.engine.node import Context, Node, describe, node
+from greenflow.engine.services import Compiler
 from greenflow.errors import CompileFailed, FunctionTimedOut, InvalidArgument, SpecFault
-from greenflow.node import Context, Node, describe, node
+from greenflow.hub.turns import Turns
+from greenflow.log.secret import conceal
 from greenflow.nodes.failure import Backoff
+from greenflow.payload.value import copy
 from greenflow.python import wire
 from greenflow.python.function import Function, Several, run
 from greenflow.python.pool import Order, Pool
-from greenflow.secret import conceal
-from greenflow.services import Compiler
-from greenflow.spec import Duration, Spec
-from greenflow.turns import Turns
-from greenflow.value import copy
+from greenflow.spec.fields import Duration, Spec
 
 # Threads of a node that says no `concurrency`: as many as gevent's own pool has. Each takes some
 # 100 KiB, and they take turns at one lock.

@@ -19,11 +19,11 @@ from urllib.parse import unquote
 import msgspec
 from msgspec import Meta
 
+from greenflow.engine.node import Context, Node, new_send, node
+from greenflow.engine.services import Compiler, Services
 from greenflow.errors import InvalidArgument, SpecFault
-from greenflow.node import Context, Node, new_send, node
-from greenflow.port import OUT_PORT, canonical, parse
-from greenflow.services import Compiler, Services
-from greenflow.spec import Spec
+from greenflow.spec.fields import Spec
+from greenflow.spec.ports import OUT_PORT, canonical, parse
 
 STATUS_TEXT = {404: "Not Found", 405: "Method Not Allowed"}
 

@@ -8,12 +8,12 @@ from typing import Any
 
 from gevent.event import Event
 
-from greenflow.node import Answer, Context, Handler, Node, node
-from greenflow.packet import NOTHING, Fault, merge
-from greenflow.process import RUNNING, Process
-from greenflow.services import Services
-from greenflow.source import Run
-from greenflow.spec import Spec
+from greenflow.engine.node import Answer, Context, Handler, Node, node
+from greenflow.engine.packet import NOTHING, Fault, merge
+from greenflow.engine.process import RUNNING, Process
+from greenflow.engine.services import Services
+from greenflow.engine.source import Run
+from greenflow.spec.fields import Spec
 
 # Children of one node at a time, for all packets that it reaches sessions with; each takes 12 KiB.
 # Where each of 1,000 sessions tells all others something, they would be a million. Beyond it a

@@ -7,10 +7,10 @@ from typing import Annotated
 from msgspec import Meta
 
 from greenflow import lang
+from greenflow.engine.node import Handler, Node, node
+from greenflow.engine.services import Compiler, Services
 from greenflow.errors import CompileFailed, SpecFault
-from greenflow.node import Handler, Node, node
-from greenflow.services import Compiler, Services
-from greenflow.spec import Code, Duration, Spec
+from greenflow.spec.fields import Code, Duration, Spec
 
 
 class SnippetSpec(Spec):

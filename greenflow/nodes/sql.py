@@ -15,10 +15,10 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
+from greenflow.engine.node import Context, Node, node
+from greenflow.engine.services import Compiler, Services
 from greenflow.errors import CompileFailed, SpecFault
-from greenflow.node import Context, Node, node
-from greenflow.services import Compiler, Services
-from greenflow.spec import Duration, Spec
+from greenflow.spec.fields import Duration, Spec
 from greenflow.sql.source import Source, SqliteSource, isolation_of, parse
 from greenflow.sql.statement import read
 from greenflow.sql.transaction import Database, Transaction

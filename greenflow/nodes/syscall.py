@@ -14,10 +14,10 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from greenflow.engine.node import Context, Node, node
+from greenflow.engine.services import Services
 from greenflow.errors import CompileFailed, InvalidArgument
-from greenflow.node import Context, Node, node
-from greenflow.services import Services
-from greenflow.spec import Spec
+from greenflow.spec.fields import Spec
 
 
 class SyscallSpec(Spec):

@@ -14,7 +14,14 @@ import gevent
 from gevent.event import Event
 from msgspec import Meta, Struct
 
-from greenflow import lang, trace
+from greenflow import lang
+from greenflow.engine import trace
+from greenflow.engine.node import Context, Node, node
+from greenflow.engine.packet import NOTHING, Fault
+from greenflow.engine.process import RUNNING, Process
+from greenflow.engine.services import Compiler, Services
+from greenflow.engine.source import Run, Source, log_unhandled
+from greenflow.engine.trace import Trace, shown
 from greenflow.errors import (
     AssertFailed,
     InvalidArgument,
@@ -23,15 +30,9 @@ from greenflow.errors import (
     SpecFault,
     messages,
 )
-from greenflow.node import Context, Node, node
 from greenflow.nodes.condition import Language, faults, is_true
-from greenflow.packet import NOTHING, Fault
-from greenflow.port import canonical
-from greenflow.process import RUNNING, Process
-from greenflow.services import Compiler, Services
-from greenflow.source import Run, Source, log_unhandled
-from greenflow.spec import Duration, Spec
-from greenflow.trace import Trace, shown
+from greenflow.spec.fields import Duration, Spec
+from greenflow.spec.ports import canonical
 
 SECONDS = 10.0  # that a test may take unless something else is said
 

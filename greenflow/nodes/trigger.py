@@ -12,13 +12,13 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from greenflow.broker.base import Done, Subscription
+from greenflow.engine.node import Context, node
+from greenflow.engine.packet import NOTHING
+from greenflow.engine.process import Process
+from greenflow.engine.source import Run, Source, conclude
 from greenflow.errors import ProcessExited
-from greenflow.node import Context, node
-from greenflow.packet import NOTHING
-from greenflow.port import canonical
-from greenflow.process import Process
-from greenflow.source import Run, Source, conclude
-from greenflow.spec import Spec
+from greenflow.spec.fields import Spec
+from greenflow.spec.ports import canonical
 
 
 class TriggerSpec(Spec):

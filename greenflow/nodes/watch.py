@@ -10,10 +10,10 @@ from typing import Annotated
 import gevent
 from msgspec import Meta
 
-from greenflow.files import Watcher, follow
-from greenflow.node import describe, node
-from greenflow.source import Run, Source
-from greenflow.spec import Spec
+from greenflow.engine.node import describe, node
+from greenflow.engine.source import Run, Source
+from greenflow.hub.watching import Watcher, follow
+from greenflow.spec.fields import Spec
 
 _log = logging.getLogger("greenflow.nodes.watch")
 

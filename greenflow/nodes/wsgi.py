@@ -19,15 +19,15 @@ from urllib.parse import unquote_to_bytes, urlencode
 
 from msgspec import Meta
 
-from greenflow import mime
+from greenflow.engine.node import Context, Node, describe, node
+from greenflow.engine.services import Compiler, Services
 from greenflow.errors import GreenflowError, InvalidArgument, SpecFault
+from greenflow.net import mime
 from greenflow.net.message import canonical_name
 from greenflow.net.wsgi.calling import Errors, FileWrapper, body_input, call, variable
-from greenflow.node import Context, Node, describe, node
 from greenflow.nodes.listener import Received
-from greenflow.services import Compiler, Services
-from greenflow.spec import Spec
-from greenflow.stream import Stream, Verbatim
+from greenflow.payload.stream import Stream, Verbatim
+from greenflow.spec.fields import Spec
 
 _APP = re.compile(r"(?P<module>\w+(?:\.\w+)*):(?P<name>\w+(?:\.\w+)*)(?P<calls>\(\))?")
 

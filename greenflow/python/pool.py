@@ -25,11 +25,11 @@ import gevent
 import msgspec
 from gevent import socket
 
-from greenflow.child import Child
 from greenflow.errors import CompileFailed, FunctionTimedOut, GreenflowError, WorkerDied
+from greenflow.hub.child import Child
+from greenflow.hub.turns import Turns
 from greenflow.python import wire
 from greenflow.python.function import State, state_of
-from greenflow.turns import Turns
 
 START = 60.0  # seconds a worker may take to import the module; large libraries take ten
 SENDS = 3  # workers in a row that are gone before they have read a call

@@ -48,9 +48,9 @@ def serve(wire: socket.socket, first: dict[str, Any]) -> None:
     from msgspec import json as coder
 
     from greenflow.errors import CompileFailed, InvalidArgument
+    from greenflow.payload.value import adopt
     from greenflow.python import wire as lines
     from greenflow.python.function import Function, Several, run
-    from greenflow.value import adopt
 
     setup = convert(first, lines.Setup)
     serialize = setup.serialize

@@ -19,7 +19,7 @@ from gevent.hub import Waiter
 from gevent.monkey import get_original
 
 from greenflow.errors import SqlUnavailable
-from greenflow.turns import Turns
+from greenflow.hub.turns import Turns
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from greenflow.errors import InvalidArgument
-from greenflow.value import MAX_INT, MIN_INT
+from greenflow.payload.value import MAX_INT, MIN_INT
 
 # Significant digits that a float keeps of every decimal number (DBL_DIG of C).
 FLOAT_DIGITS = 15

@@ -16,17 +16,17 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from msgspec import Meta, Struct
 
-from greenflow.batch import Faulty
 from greenflow.config import Settings
-from greenflow.document import Document, DocumentError, read
+from greenflow.engine.trace import MAX_SHOWN, as_text, shown
 from greenflow.errors import GreenflowError, SpecFault, SpecInvalid, WorkflowError, messages
-from greenflow.reading import decode
-from greenflow.scheme import Scheme
-from greenflow.spec import Duration
+from greenflow.scheme.registry import Scheme
+from greenflow.spec.batch import Faulty
+from greenflow.spec.decoding import decode
+from greenflow.spec.document import Document, DocumentError, read
+from greenflow.spec.fields import Duration
 from greenflow.testing.clock import ManualClock
 from greenflow.testing.observing import sequence
 from greenflow.testing.running import GRACE, Flow, flow
-from greenflow.trace import MAX_SHOWN, as_text, shown
 
 
 class Step(Struct, frozen=True, forbid_unknown_fields=True):

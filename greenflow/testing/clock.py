@@ -1,6 +1,6 @@
 """A clock that stands still until a test moves it.
 
-Lives here: ManualClock. Nodes that wait do so by the clock of their runtime (greenflow.clock), so a
+Lives here: ManualClock. Nodes that wait do so by the clock of their runtime (hub/clock.py), so a
 back-off of an hour takes no time. What servers, clients and languages wait for is real time.
 """
 
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import gevent
 from gevent.event import Event
 
-from greenflow.clock import Clock
+from greenflow.hub.clock import Clock
 
 SECONDS = 10.0  # real ones, after which something that a test waits for has failed
 START = datetime(

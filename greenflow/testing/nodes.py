@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 import msgspec
 
 from greenflow.config import Settings
+from greenflow.engine.node import Node
+from greenflow.engine.source import Source
 from greenflow.errors import GreenflowError
-from greenflow.node import Node
 from greenflow.nodes.test import SECONDS, Test
 from greenflow.runtime import Runtime
-from greenflow.scheme import Scheme
-from greenflow.source import Source
+from greenflow.scheme.registry import Scheme
 from greenflow.store.base import open_store
 from greenflow.testing.observing import ObservingScheme, Record
 from greenflow.testing.running import GRACE, run_test

@@ -9,22 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 from gevent.event import Event
 
-from greenflow import trace
-from greenflow.node import Answer, Context, Node, Send
+from greenflow.engine import trace
+from greenflow.engine.node import Answer, Context, Node, Send
+from greenflow.engine.packet import Packet, Reply
+from greenflow.engine.port import InPort, OutPort
+from greenflow.engine.process import RUNNING, Process, Reader
+from greenflow.engine.services import Services
+from greenflow.engine.source import Run, Source
 from greenflow.nodes.listener import ListenerSpec
-from greenflow.packet import Packet, Reply
-from greenflow.port import InPort, OutPort, canonical
-from greenflow.process import RUNNING, Process, Reader
-from greenflow.scheme import Scheme
-from greenflow.services import Services
-from greenflow.source import Run, Source
-from greenflow.spec import Spec
-from greenflow.value import copy
+from greenflow.payload.value import copy
+from greenflow.scheme.registry import Scheme
+from greenflow.spec.fields import Spec
+from greenflow.spec.ports import canonical
 
 LOOPBACK = "127.0.0.1"
 
@@ -113,7 +114,7 @@ class Observed(Node[Any]):
         self, port: str, receive: Callable[[Reader, Packet], bool]
     ) -> Callable[[Reader, Packet], bool]:
         def enter(reader: Reader, packet: Packet) -> bool:
-            self.record.note(self.spec, port, packet.payload, packet.process)
+            self.record.note(self.spec, port, packet.payload, reader.process)
             return receive(reader, packet)
 
         return enter
@@ -124,13 +125,13 @@ class Observed(Node[Any]):
         return port
 
     def send(self, packet: Packet, port: OutPort, value: Any) -> None:
-        self.record.left(port, value, packet.process)
+        self.record.left(port, value, cast(Process, packet.process))
         super().send(packet, port, value)
 
     def send_all(self, packet: Packet, sends: list[Send]) -> None:
         if len(sends) != 1:  # one is sent by `send`
             for port, value in sends:
-                self.record.left(port, value, packet.process)
+                self.record.left(port, value, cast(Process, packet.process))
         super().send_all(packet, sends)
 
     def write(self, process: Process, port: OutPort, values: tuple[Any, ...], hops: int) -> Reply:

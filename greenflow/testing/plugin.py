@@ -31,7 +31,7 @@ class FlowFile(pytest.File):
     """One `*.flow.yaml`."""
 
     def collect(self) -> Iterator[pytest.Item]:
-        from greenflow.batch import Faulty
+        from greenflow.spec.batch import Faulty
         from greenflow.testing.cases import read_cases
 
         try:
@@ -55,7 +55,7 @@ class FlowItem(pytest.Item):
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """What a workflow did wrong needs no traceback of ours."""
-        from greenflow.batch import Faulty
+        from greenflow.spec.batch import Faulty
         from greenflow.testing.cases import CaseFailed
 
         if isinstance(excinfo.value, CaseFailed | Faulty):

@@ -18,21 +18,21 @@ import gevent.event
 import gevent.socket
 import gevent.ssl
 
-from greenflow import mime
-from greenflow.batch import check, read_files
-from greenflow.clock import Clock
 from greenflow.config import Settings
-from greenflow.document import Document, read
+from greenflow.engine.process import Process
 from greenflow.errors import Inactive
+from greenflow.hub.clock import Clock
+from greenflow.log.secret import conceal, concealed
+from greenflow.net import mime
 from greenflow.net.url import parse_url
 from greenflow.nodes.listener import Listener
 from greenflow.nodes.test import Test, Verdict
-from greenflow.process import Process
 from greenflow.runtime import Runtime
-from greenflow.scheme import Scheme
-from greenflow.secret import conceal, concealed
-from greenflow.symbol import Symbol
-from greenflow.table import Table
+from greenflow.scheme.registry import Scheme
+from greenflow.spec.batch import check, read_files
+from greenflow.spec.document import Document, read
+from greenflow.table.symbol import Symbol
+from greenflow.table.table import Table
 from greenflow.testing.leaks import Held, LeftBehind
 from greenflow.testing.observing import ObservingScheme, Passed, Record
 

@@ -25,7 +25,7 @@ from greenflow.broker.sqs import SqsTransport
 from greenflow.broker.transport import Posting, Queue, Transport
 from greenflow.config import BrokerSettings
 from greenflow.errors import BrokerMisconfigured, BrokerUnavailable, InvalidArgument
-from greenflow.stream import Stream
+from greenflow.payload.stream import Stream
 from tests import brokers
 from tests.flows import Flow, flow
 from tests.waiting import until
@@ -407,7 +407,7 @@ def test_an_event_does_not_pass_by_who_subscribes_beside_it(
         return connect(*args)
 
     monkeypatch.setattr(RedisTransport, "consumer", late)
-    monkeypatch.setattr("greenflow.backoff.FIRST", 0.01)
+    monkeypatch.setattr("greenflow.hub.backoff.FIRST", 0.01)
     raises = pytest.raises(BrokerUnavailable, match=r"'orders': not published within .*: not yet")
     with bench.flow(PUBLISH + RECEIVE, timeout=0.05) as running, raises:
         running.call("publish", 0)
@@ -582,8 +582,8 @@ def test_a_queue_that_the_server_refuses_is_tried_with_a_back_off(
     kind = "Redis" if bench.server.url.startswith("redis") else "Amqp"
     module = f"greenflow.broker.{kind.lower()}.{kind}Consumer.flush"
     with monkeypatch.context() as patch, bench.flow(PUBLISH + RECEIVE) as running:
-        patch.setattr("greenflow.backoff.FIRST", 0.01)
-        patch.setattr("greenflow.backoff.MOST", 0.04)
+        patch.setattr("greenflow.hub.backoff.FIRST", 0.01)
+        patch.setattr("greenflow.hub.backoff.MOST", 0.04)
         patch.setattr(module, refuse)
         until(lambda: len(tries) >= 4)
         running.call("publish", 1)  # workflows run on

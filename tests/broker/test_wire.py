@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from greenflow.broker import wire
 from greenflow.errors import InvalidArgument, messages
-from greenflow.stream import Stream
+from greenflow.payload.stream import Stream
 
 SCALARS = (
     st.none()

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from greenflow.cli.activation import inactive
-from greenflow.document import read
 from greenflow.runtime import Runtime
-from greenflow.scheme import Scheme
+from greenflow.scheme.registry import Scheme
+from greenflow.spec.document import read
 
 CASES = {
     "all is there": "- {kind: call, id: a, links: {out: [{id: b}]}}\n- {kind: nop, id: b}",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from greenflow.document import read
+from greenflow.spec.document import read
 from tests.cli.conftest import Command, Start, service
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from greenflow.batch import Faulty
 from greenflow.cli import following
 from greenflow.cli.following import Followed
 from greenflow.config import Settings
-from greenflow.document import Document, read_file
 from greenflow.errors import DuplicateSpec
-from greenflow.scheme import Scheme
+from greenflow.scheme.registry import Scheme
+from greenflow.spec.batch import Faulty
+from greenflow.spec.document import Document, read_file
 from greenflow.store.base import Collection, open_store
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from greenflow.migration import migrate
-from greenflow.scheme import Scheme
+from greenflow.scheme.migration import migrate
+from greenflow.scheme.registry import Scheme
 from greenflow.testing import flow
 from tests.cli.conftest import Command
 

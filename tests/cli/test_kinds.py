@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from greenflow.scheme import Scheme
+from greenflow.scheme.registry import Scheme
 from tests.cli.conftest import Command
 
 
@@ -23,7 +23,7 @@ def test_it_shows_fields_ports_and_the_doc_of_one(greenflow: Command) -> None:
 
 
 def test_json_and_yaml_hold_the_same(greenflow: Command) -> None:
-    from greenflow.syntax.yaml import parts_of_yaml
+    from greenflow.spec.syntax.yaml import parts_of_yaml
 
     described = greenflow("kinds", "router", "-o", "json").data
     assert described["kind"] == "router"

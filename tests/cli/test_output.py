@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from greenflow.cli.output import print_data, print_table
-from greenflow.document import read
-from greenflow.syntax.yaml import to_yaml
+from greenflow.spec.document import read
+from greenflow.spec.syntax.yaml import to_yaml
 
 # The machine may be busy; what is tested is not how fast it is.
 untimed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

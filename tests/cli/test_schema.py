@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from tests.cli.conftest import Command
-from tests.test_schema import BROKEN, SCHEMA
+from tests.scheme.test_schema import BROKEN, SCHEMA
 
 
 def test_apply_refuses_each_of_the_200(greenflow: Command, tmp_path: Path) -> None:

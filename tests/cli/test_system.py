@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from greenflow.document import read
 from greenflow.runtime import Runtime
+from greenflow.spec.document import read
 from greenflow.store.memory import MemoryStore
 from tests.cli.conftest import DEADLINE, Command, Running, Start, get, get_until
 from tests.net.loopback import Client

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from greenflow.errors import InvalidArgument
-from greenflow.mime import dumps, loads
+from greenflow.net.mime import dumps, loads
 
 CORPUS = Path(__file__).parents[2].parent / "shared" / "corpora" / "json" / "cases.jsonl"
 

@@ -12,7 +12,7 @@ from gevent import socket
 from greenflow.net.client import Client
 from greenflow.net.outgoing import ClientRequest, ClientResponse
 from greenflow.net.url import Url, parse_url
-from greenflow.stream import Stream
+from greenflow.payload.stream import Stream
 from tests.net.loopback import DEADLINE_SECONDS
 from tests.net.scripted import Answer, Scripted, reply, scripted
 from tests.waiting import until

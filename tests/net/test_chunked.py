@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenflow.net.chunked import LINE_BYTES, ChunkedDecoder
-from greenflow.net.head import Refused
 from greenflow.net.limits import Limits
+from greenflow.net.refusal import Refused
 
 
 def decode(data: bytes, limits: Limits | None = None) -> tuple[bytes, bytes]:

@@ -15,7 +15,7 @@ from greenflow.net import address, client
 from greenflow.net.client import Client
 from greenflow.net.outgoing import ClientRequest
 from greenflow.net.url import Url
-from greenflow.stream import Stream
+from greenflow.payload.stream import Stream
 from tests.net.asking import asked, body_of
 from tests.net.loopback import DEADLINE_SECONDS
 from tests.net.scripted import Answer, Closing, listening, reply, scripted

@@ -13,7 +13,7 @@ from gevent.event import Event
 from greenflow.errors import RequestFailed
 from greenflow.net import client, transport
 from greenflow.net.outgoing import ClientRequest
-from greenflow.stream import Stream
+from greenflow.payload.stream import Stream
 from tests.net.asking import asked, body_of
 from tests.net.loopback import DEADLINE_SECONDS
 from tests.net.scripted import Closing, reply, scripted

@@ -8,7 +8,7 @@ from greenflow.errors import AddressForbidden, RequestFailed, RequestTimedOut
 from greenflow.net.address import Allowed
 from greenflow.net.outgoing import ClientRequest
 from greenflow.net.url import Url
-from greenflow.stream import Stream
+from greenflow.payload.stream import Stream
 from tests.net.asking import SECRETS, ask, client_of, moved, proxy_of
 from tests.net.scripted import Closing, reply, scripted
 from tests.waiting import until

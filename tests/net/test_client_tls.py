@@ -19,7 +19,7 @@ from greenflow.net import transport
 from greenflow.net.client import Client, Tls
 from greenflow.net.tls import CertificateError
 from greenflow.net.url import Url
-from greenflow.stream import Stream
+from greenflow.payload.stream import Stream
 from tests.net.asking import ask, client_of, moved, proxy_of, tunnel_to
 from tests.net.scripted import Scripted, listening, reply, scripted
 from tests.waiting import until

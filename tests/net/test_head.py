@@ -5,9 +5,10 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenflow.net.head import HeadParser, Refused, check_start
+from greenflow.net.head import HeadParser, check_start
 from greenflow.net.limits import Limits
 from greenflow.net.message import Request
+from greenflow.net.refusal import Refused
 
 LIMITS = Limits()
 GOOD = b"GET /good HTTP/1.1\r\nHost: a\r\n\r\n"

@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenflow.errors import InvalidArgument
-from greenflow.net.head import Refused
 from greenflow.net.limits import Limits
 from greenflow.net.message import Request, Respond, Response
+from greenflow.net.refusal import Refused
 from greenflow.net.wsgi.calling import (
     Errors,
     FileWrapper,
@@ -28,7 +28,7 @@ from greenflow.net.wsgi.calling import (
     variable,
 )
 from greenflow.net.wsgi.serving import application, to_request
-from greenflow.stream import Stream
+from greenflow.payload.stream import Stream
 
 
 def environ(**given: Any) -> dict[str, Any]:

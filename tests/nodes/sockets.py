@@ -8,7 +8,7 @@ from typing import Any
 
 import gevent
 
-from greenflow.process import Process
+from greenflow.engine.process import Process
 from tests.flows import Flow, flow
 from tests.net.websockets import Caller, Listening, Peer, listening
 

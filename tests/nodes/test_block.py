@@ -6,9 +6,9 @@ import gevent
 import pytest
 from gevent.event import Event
 
-from greenflow.document import read
 from greenflow.errors import InvalidArgument, SpecInvalid
-from greenflow.scheme import Scheme
+from greenflow.scheme.registry import Scheme
+from greenflow.spec.document import read
 from tests.flows import flow
 
 CHAIN = """

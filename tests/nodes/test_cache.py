@@ -15,14 +15,14 @@ from gevent.event import Event
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenflow.document import read
+from greenflow.engine.node import Answer, Context, Node, node
 from greenflow.errors import InvalidArgument, ProcessExited, SpecInvalid
-from greenflow.node import Answer, Context, Node, node
 from greenflow.nodes.cache import Flight, key_of
+from greenflow.payload.stream import Stream
 from greenflow.runtime import Runtime
-from greenflow.scheme import Scheme
-from greenflow.spec import Spec
-from greenflow.stream import Stream
+from greenflow.scheme.registry import Scheme
+from greenflow.spec.document import read
+from greenflow.spec.fields import Spec
 from greenflow.testing import ManualClock
 from tests.flows import Flow, Probes, flow, probe_kind
 from tests.waiting import until

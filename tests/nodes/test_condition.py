@@ -8,7 +8,7 @@ import pytest
 
 from greenflow.errors import SpecInvalid
 from greenflow.nodes.condition import is_true
-from greenflow.scheme import Scheme
+from greenflow.scheme.registry import Scheme
 from tests.flows import flow
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from greenflow.document import read
-from greenflow.node import Node
-from greenflow.scheme import Scheme, example
+from greenflow.engine.node import Node
+from greenflow.scheme.registry import Scheme, example
+from greenflow.spec.document import read
 from greenflow.testing.cases import Case, read_cases
 
 NODES = Path(__file__).parents[2] / "greenflow" / "nodes"

@@ -137,7 +137,9 @@ def test_retry_tries_again_at_most_threshold_times(times: int, tries: int, answe
 
 def test_retry_waits_longer_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[float] = []
-    monkeypatch.setattr("greenflow.clock.Clock.sleep", lambda self, seconds: waited.append(seconds))
+    monkeypatch.setattr(
+        "greenflow.hub.clock.Clock.sleep", lambda self, seconds: waited.append(seconds)
+    )
     with (
         flow("""
 - kind: retry

@@ -13,7 +13,7 @@ from greenflow.errors import EncodeError, InvalidArgument, NotConnected, SpecInv
 from greenflow.net.websocket.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
 from greenflow.net.websocket.frames import close_payload as closing
 from greenflow.nodes.websocket.peer import to_message
-from greenflow.scheme import Scheme
+from greenflow.scheme.registry import Scheme
 from tests.flows import flow
 from tests.net.websockets import Frame, frame
 from tests.nodes.sockets import (

@@ -16,7 +16,7 @@ from greenflow.errors import (
     RequestFailed,
     messages,
 )
-from greenflow.mime.coding import known_codings
+from greenflow.net.mime.coding import known_codings
 from greenflow.net.url import parse_url
 from greenflow.nodes import http
 from greenflow.nodes.http import to_request

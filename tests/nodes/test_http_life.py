@@ -16,7 +16,7 @@ from greenflow.errors import (
     InvalidArgument,
     ProcessExited,
 )
-from greenflow.stream import Stream
+from greenflow.payload.stream import Stream
 from tests.flows import flow
 from tests.net.loopback import DEADLINE_SECONDS, Client
 from tests.net.scripted import Answer, Closing, Scripted, reply, scripted

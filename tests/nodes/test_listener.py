@@ -13,9 +13,9 @@ import gevent
 import pytest
 from gevent.event import Event
 
+from greenflow.engine.process import Process
 from greenflow.errors import SpecInvalid
-from greenflow.process import Process
-from greenflow.scheme import Scheme
+from greenflow.scheme.registry import Scheme
 from tests.flows import Flow, flow
 from tests.net.loopback import Answer, Client
 from tests.waiting import until

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenflow.net.forwarded import V2_SIGNATURE, Proxies, preface
-from greenflow.net.head import Refused
+from greenflow.net.refusal import Refused
 from greenflow.runtime import Runtime
 from tests.net.loopback import Client
 

@@ -13,12 +13,12 @@ import gevent
 import pytest
 from gevent.event import Event
 
+from greenflow.engine.node import Context, node
 from greenflow.errors import BodyTooLarge, WorkflowError
 from greenflow.net.message import ClientDisconnected
-from greenflow.node import Context, node
+from greenflow.payload.stream import Stream
 from greenflow.runtime import Runtime
-from greenflow.scheme import Scheme
-from greenflow.stream import Stream
+from greenflow.scheme.registry import Scheme
 from tests.net.loopback import DEADLINE_SECONDS, Client
 from tests.waiting import until
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from greenflow.scheme import Scheme
+from greenflow.scheme.registry import Scheme
 from tests.nodes.matrix import SITUATIONS, Missing, cells, rows, run
 
 TABLE = rows()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from greenflow.errors import InvalidArgument, SpecInvalid
 from greenflow.nodes.router import Route, Routes
-from greenflow.scheme import Scheme
+from greenflow.scheme.registry import Scheme
 from tests.flows import flow
 
 ROUTES = [

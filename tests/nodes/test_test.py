@@ -8,14 +8,14 @@ import gevent
 import pytest
 from gevent.event import Event
 
+from greenflow.engine.node import Context, Node, node
+from greenflow.engine.trace import MAX_SHOWN
 from greenflow.errors import AssertFailed, GreenflowError, InvalidArgument, SpecInvalid
-from greenflow.node import Context, Node, node
-from greenflow.scheme import Scheme
-from greenflow.spec import Spec
+from greenflow.scheme.registry import Scheme
+from greenflow.spec.fields import Spec
 from greenflow.testing import ManualClock
 from greenflow.testing import flow as observed
 from greenflow.testing.running import Flow, NodeTestFailed
-from greenflow.trace import MAX_SHOWN
 from tests.flows import flow
 from tests.waiting import until
 

@@ -13,8 +13,8 @@ import pytest
 import trustme
 from gevent.event import Event
 
-from greenflow.clock import Clock
 from greenflow.config import HttpSettings
+from greenflow.engine.process import Process
 from greenflow.errors import (
     AddressForbidden,
     InvalidArgument,
@@ -23,11 +23,11 @@ from greenflow.errors import (
     RequestTimedOut,
     SpecInvalid,
 )
+from greenflow.hub.clock import Clock
 from greenflow.net.websocket.frames import BINARY, CLOSE, PING, PONG, TEXT
 from greenflow.net.websocket.frames import close_payload as closing
 from greenflow.nodes.websocket.client import WebSocketSpec, read_url, to_handshake
-from greenflow.process import Process
-from greenflow.scheme import Scheme
+from greenflow.scheme.registry import Scheme
 from tests.flows import Flow, flow
 from tests.net.websockets import Frame, Peer, frame, listening
 from tests.nodes.sockets import (

@@ -13,7 +13,7 @@ import pytest
 
 from greenflow.errors import InvalidArgument, SpecInvalid
 from greenflow.nodes.wsgi import same
-from greenflow.scheme import Scheme
+from greenflow.scheme.registry import Scheme
 from tests.flows import Flow, flow
 from tests.net.loopback import Client
 from tests.nodes import old

@@ -18,8 +18,8 @@ SECONDS = 600.0  # until it has failed
 WRITER = """
 import random, sys
 from greenflow.errors import GreenflowError
-from greenflow.operations import Operations
-from greenflow.scheme import Scheme
+from greenflow.store.operations import Operations
+from greenflow.scheme.registry import Scheme
 from greenflow.store.base import open_store
 
 url, seed, changes = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])

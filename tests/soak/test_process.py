@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from greenflow.engine.packet import Fault
 from greenflow.errors import messages
-from greenflow.packet import Fault
 from tests.test_process import runaway
 
 

@@ -10,9 +10,9 @@ from uuid import UUID
 import pytest
 
 from greenflow.errors import InvalidArgument, messages
+from greenflow.payload.value import adopt
 from greenflow.sql.faults import told
 from greenflow.sql.values import binder, column
-from greenflow.value import adopt
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678900, timezone(timedelta(hours=2)))
 

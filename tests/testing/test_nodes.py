@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from greenflow.batch import check
 from greenflow.config import Settings
-from greenflow.document import cases_of, read
-from greenflow.node import Node, node
-from greenflow.scheme import Scheme
-from greenflow.source import Run, Source
-from greenflow.spec import Spec
+from greenflow.engine.node import Node, node
+from greenflow.engine.source import Run, Source
+from greenflow.scheme.registry import Scheme
+from greenflow.spec.batch import check
+from greenflow.spec.document import cases_of, read
+from greenflow.spec.fields import Spec
 from greenflow.testing.nodes import NodeTest, Workflow
 from greenflow.testing.running import NodeTestFailed
 

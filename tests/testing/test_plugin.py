@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from greenflow.batch import Faulty
+from greenflow.spec.batch import Faulty
 from greenflow.testing.cases import CaseFailed, read_cases
 
 SHOP = """\

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greenflow import Fault, Runtime, Scheme
-from greenflow.batch import Faulty
 from greenflow.config import Settings
+from greenflow.engine.node import Context, node
 from greenflow.errors import GreenflowError, Inactive, SpecInvalid
-from greenflow.node import Context, node
+from greenflow.spec.batch import Faulty
 from greenflow.testing import LeftBehind, flow, sequence
 
 SHOP = """

@@ -15,24 +15,20 @@ import itertools
 import os
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
+
+from greenflow.lang.javascript.limits import Limits
 
 if TYPE_CHECKING:
     from gevent.hub import Hub
 
     from greenflow.lang.javascript.pool import Pool, Source
 
+__all__ = ["JavaScript", "Limits", "close", "compile", "hold", "release", "running"]
+
 # The longest limit of a call in seconds: what a worker counts in milliseconds, 24 days.
 MAX_TIMEOUT = 2**31 / 1000
-
-
-class Limits(NamedTuple):
-    """What a pool may use: OS processes, seconds of a call, memory of a call in MiB (15.8)."""
-
-    workers: int = 2
-    timeout: float = 1.0
-    memory_mib: int = 128
 
 
 class _Use:

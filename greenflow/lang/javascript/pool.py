@@ -32,9 +32,9 @@ from pathlib import Path
 import gevent
 from gevent.event import AsyncResult, Event
 
-from greenflow.child import Child
 from greenflow.errors import GreenflowError
-from greenflow.lang.javascript import Limits
+from greenflow.hub.child import Child
+from greenflow.lang.javascript.limits import Limits
 
 # Seconds between looks at a worker with calls under way. Its silence is counted in looks: when the
 # machine or our hub stood still, a clock would count that against the worker.

@@ -9,7 +9,7 @@
 (() => {
   "use strict";
   const TAG = "@TAG@";
-  const MAX_DEPTH = 200; // greenflow/value.py has the same limit
+  const MAX_DEPTH = 200; // greenflow/payload/value.py has the same limit
   const MAX_LOG = 65536; // characters a call may log; what is more is dropped
   const { parse, stringify } = JSON;
   const { apply } = Reflect;

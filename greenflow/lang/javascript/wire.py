@@ -25,7 +25,7 @@ from typing import Any
 import msgspec
 
 from greenflow.errors import InvalidArgument, JavaScriptError, SnippetFailed, messages
-from greenflow.value import MAX_DEPTH, MAX_INT, MIN_INT
+from greenflow.payload.value import MAX_DEPTH, MAX_INT, MIN_INT
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

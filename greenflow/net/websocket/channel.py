@@ -24,6 +24,7 @@ import gevent
 from gevent import Greenlet, getcurrent
 
 from greenflow.errors import NotConnected
+from greenflow.net.message import Request
 from greenflow.net.upgrade import Upgrade
 from greenflow.net.websocket.frames import (
     BINARY,
@@ -171,7 +172,7 @@ class Channel(Sender):
         self._reader.start(self._readable)
 
     @classmethod
-    def accept(cls, upgrade: Upgrade, agreement: Agreement, options: Options) -> Channel:
+    def accept(cls, upgrade: Upgrade[Request], agreement: Agreement, options: Options) -> Channel:
         """The channel of a request that is answered with 101 hereby."""
         home, socket, received, greenlet = upgrade.take()
         frames = Frames(is_client=False, limit=options.message, deflate=agreement.deflate)

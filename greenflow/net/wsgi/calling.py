@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from greenflow.errors import GreenflowError, InvalidArgument
 from greenflow.net.message import CANONICAL_NAMES
-from greenflow.stream import Stream
+from greenflow.payload.stream import Stream
 
 Environ = dict[str, Any]
 

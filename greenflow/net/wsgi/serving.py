@@ -20,7 +20,6 @@ from gevent._hub_local import get_hub_if_exists
 
 from greenflow.errors import Inactive
 from greenflow.net.answer import fields, has_no_body, status_text
-from greenflow.net.head import Refused
 from greenflow.net.limits import Limits
 from greenflow.net.message import (
     ClientDisconnected,
@@ -30,7 +29,8 @@ from greenflow.net.message import (
     Response,
     canonical_name,
 )
-from greenflow.stream import Stream
+from greenflow.net.refusal import Refused
+from greenflow.payload.stream import Stream
 
 Environ = dict[str, Any]
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]

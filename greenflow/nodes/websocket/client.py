@@ -18,21 +18,21 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from greenflow.engine.node import Context, describe, node
+from greenflow.engine.packet import NOTHING
+from greenflow.engine.process import Process
+from greenflow.engine.services import Compiler, Services
 from greenflow.errors import CompileFailed, GreenflowError, InvalidArgument, SpecFault
-from greenflow.mime.form import encode_form
 from greenflow.net.address import Allowed, Place, look_up, look_up_public
 from greenflow.net.message import canonical_name
+from greenflow.net.mime.form import encode_form
 from greenflow.net.outgoing import basic
 from greenflow.net.url import PORTS, Url, parse_authority, parse_url, quote_path
 from greenflow.net.websocket.channel import Channel
 from greenflow.net.websocket.client import Asked, Clients
-from greenflow.node import Context, describe, node
 from greenflow.nodes.http import TlsSpec
 from greenflow.nodes.websocket.peer import ConnectionSpec, Peer
-from greenflow.packet import NOTHING
-from greenflow.process import Process
-from greenflow.services import Compiler, Services
-from greenflow.spec import Duration
+from greenflow.spec.fields import Duration
 
 # Headers of a payload that are not sent on, in lower case: those of one hop, of a body, and of the
 # handshake, which is our own (RFC 9110 7.6.1, RFC 6455 4.1).

@@ -15,16 +15,17 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
+from greenflow.engine.node import Context, node
+from greenflow.engine.packet import NOTHING
+from greenflow.engine.process import Process
+from greenflow.engine.services import Compiler, Services
 from greenflow.errors import SpecFault
 from greenflow.net.cors import ORIGIN
+from greenflow.net.message import Request
 from greenflow.net.upgrade import Upgrade
 from greenflow.net.websocket.channel import INTERNAL_ERROR, Channel
 from greenflow.net.websocket.handshake import HandshakeRefused, Offer, agree, upgrade_required
-from greenflow.node import Context, node
 from greenflow.nodes.websocket.peer import ConnectionSpec, Peer
-from greenflow.packet import NOTHING
-from greenflow.process import Process
-from greenflow.services import Compiler, Services
 
 
 class GatewaySpec(ConnectionSpec):
@@ -59,7 +60,7 @@ class Gateway(Peer[GatewaySpec]):
 
     def connect(self, ctx: Context, payload: Any) -> Any:
         data = ctx.process.data
-        upgrade: Upgrade | None = data.get(Upgrade)
+        upgrade: Upgrade[Request] | None = data.get(Upgrade)
         try:
             if upgrade is None:
                 raise upgrade_required("this process has no request for a WebSocket to upgrade")

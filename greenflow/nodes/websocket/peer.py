@@ -26,9 +26,13 @@ import msgspec
 from gevent.event import Event
 from msgspec import Meta
 
-from greenflow.clock import Clock
+from greenflow.engine.node import Context, Handler, describe
+from greenflow.engine.packet import NOTHING, Fault
+from greenflow.engine.process import RUNNING, Process
+from greenflow.engine.services import Compiler, Services
+from greenflow.engine.source import Run, Source, log_unhandled
 from greenflow.errors import Interrupt, InvalidArgument, NotConnected, SpecFault
-from greenflow.mime.json import dumps
+from greenflow.hub.clock import Clock
 from greenflow.net.answer import TOKEN
 from greenflow.net.websocket.channel import INTERNAL_ERROR, Channel, Options
 from greenflow.net.websocket.frames import (
@@ -39,12 +43,8 @@ from greenflow.net.websocket.frames import (
     checked_close,
     close_payload,
 )
-from greenflow.node import Context, Handler, describe
-from greenflow.packet import NOTHING, Fault
-from greenflow.process import RUNNING, Process
-from greenflow.services import Compiler, Services
-from greenflow.source import Run, Source, log_unhandled
-from greenflow.spec import Duration, Spec
+from greenflow.payload.json import dumps
+from greenflow.spec.fields import Duration, Spec
 
 # Seconds that `in` waits for a connection if the spec does not say: what a handshake over a bad
 # network takes.

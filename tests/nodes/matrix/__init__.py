@@ -36,9 +36,9 @@ import gevent
 import pytest
 from gevent.event import Event
 
-from greenflow.document import read
+from greenflow.engine.process import Process
 from greenflow.errors import ProcessExited, messages
-from greenflow.process import Process
+from greenflow.spec.document import read
 from tests.flows import Flow, flow
 from tests.waiting import until
 

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from greenflow.clock import Clock
-from greenflow.node import Context, Node, node
-from greenflow.spec import Spec
+from greenflow.engine.node import Context, Node, node
+from greenflow.hub.clock import Clock
+from greenflow.spec.fields import Spec
 
 
 @node("upper")

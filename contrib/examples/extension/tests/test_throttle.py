@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from greenflow.batch import Faulty
+from greenflow.spec.batch import Faulty
 from greenflow.testing import ManualClock, flow
 
 SPECS = """

@@ -1,0 +1,582 @@
+"""One run of a workflow: its packets, the greenlets that run them, what it holds, and its end.
+
+Lives here: Process and Reader. What a handler returns means is node.py's; what a process holds is
+in data.py.
+
+A process is a queue of readers with packets, drained by the greenlet that asked: a chain that does
+not block costs no greenlet switch. Nodes declare nothing. If the hub gets to run while that queue
+is not empty, whoever drained it must be blocked, so a helper greenlet takes over; branches so block
+side by side. All of a process happens on one hub's thread.
+
+Ending: `settle` closes the resources (commit or roll back) before the answer leaves its source;
+`exit` ends the children, interrupts the greenlets from inside the hub, answers every open packet,
+and releases the rest in reverse order. Neither recurses, so 10,000 nested children end like one.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator, Set
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar, copy_context
+from functools import partial
+from time import monotonic
+from typing import Any, TypeVar
+
+from gevent import get_hub, getcurrent, sleep
+from gevent.event import Event
+from gevent.hub import GreenletExit, Waiter
+from greenlet import greenlet
+
+from greenflow.engine.data import Data, Resources, release_one
+from greenflow.engine.packet import Fault, Packet, Reply, echo
+from greenflow.engine.port import InPort, OutPort
+from greenflow.errors import Interrupt, ProcessExited, Runaway
+
+T = TypeVar("T")
+
+RUNNING, EXITING, EXITED = "running", "exiting", "exited"
+
+STEPS_A_TURN = 256  # packets a greenlet handles before it lets others run (BEHAVIOUR 4.2)
+MAX_HOPS = 10_000  # writes a packet may descend from; more is a runaway cycle (BEHAVIOUR 3.10)
+MAX_OPEN = 100_000  # unanswered packets of one process; more is a runaway fan-out (BEHAVIOUR 3.10)
+GRACE = 30.0  # seconds that exit waits for calls that must not be interrupted (BEHAVIOUR 4.11, 6.5)
+
+_log = logging.getLogger("greenflow.process")
+_numbers = itertools.count(1)
+_NO_CHILDREN: frozenset[Process] = frozenset()  # of all that never had one: a set each costs time
+_current: ContextVar[Process | None] = ContextVar("greenflow.process", default=None)
+_shielded: set[Any] = set()  # greenlets inside `shield`; each adds and removes only itself
+
+
+def current() -> Process | None:
+    """The process that the calling code runs in, for code without a Context; None outside."""
+    return _current.get()
+
+
+class Reader:
+    """What one process has for one in-port: its packets, handled one at a time, in write order."""
+
+    __slots__ = ("held", "packets", "port", "process")
+
+    def __init__(self, process: Process, port: InPort) -> None:
+        self.process, self.port = process, port
+        self.packets: deque[Packet] = deque()
+        self.held = False  # queued as ready, or a handler has the turn
+
+    def release(self) -> None:
+        """Give up the turn: the next packet may be handled."""
+        if self.packets:
+            self.process.push(self)
+        else:
+            self.held = False
+
+
+class _Leaving:
+    """One exit under way: which greenlets still run the processes that end by it."""
+
+    __slots__ = ("left", "none_left", "outermost")
+
+    def __init__(self) -> None:
+        self.outermost: dict[Any, Process] = {}  # greenlet: the process its interrupt must reach
+        self.left = 0
+        self.none_left = Event()
+
+    def one_less(self) -> None:
+        self.left -= 1
+        if not self.left:
+            self.none_left.set()
+
+
+class Process:
+    """One run of a workflow. A source makes it, asks, settles, and finishes it.
+
+    `registry`, for a process without parent, is a set that holds it as long as it lives. `hops` is
+    the count of writes that it descends from (BEHAVIOUR 4.10).
+    """
+
+    __slots__ = (
+        "_armed",
+        "_childless",
+        "_context",
+        "_data",
+        "_leaving",
+        "_number",
+        "_registry",
+        "_resources",
+        "_runaway",
+        "_runners",
+        "children",
+        "error",
+        "grace",
+        "hops",
+        "open",
+        "parent",
+        "readers",
+        "ready",
+        "state",
+    )
+
+    def __init__(
+        self,
+        parent: Process | None = None,
+        hops: int = 0,
+        grace: float = GRACE,
+        registry: set[Process] | None = None,
+    ) -> None:
+        self.parent, self.hops = parent, hops
+        self.children: Set[Process] = _NO_CHILDREN
+        self.ready: deque[Reader] = deque()
+        self.readers: dict[InPort, Reader] = {}
+        self.open: set[Packet] = set()  # exactly the unanswered packets
+        self.state = RUNNING
+        self.error: BaseException | None = None
+        self._runners: set[Any] = set()  # greenlets that run handlers of this process
+        self._runaway = False  # too many packets were open; until the source asks again
+        self._armed = False  # the hub was asked to look whether ready work needs a helper
+        self._leaving: _Leaving | None = None
+        self._childless: Event | None = None
+        self._data: Data | None = None
+        self._resources: Resources | None = None
+        self._number = 0
+        self._context = copy_context()
+        self._registry = registry
+        if parent is None:
+            self.grace = grace
+            if registry is not None:
+                registry.add(self)
+        else:
+            self.grace = parent.grace
+            if parent.state is not RUNNING:
+                self.state, self.error = EXITED, parent.error
+            else:
+                if not isinstance(parent.children, set):
+                    parent.children = set()
+                parent.children.add(self)
+
+    @property
+    def id(self) -> int:
+        """A number for the logs, given when it is first asked for."""
+        if not self._number:
+            self._number = next(_numbers)
+        return self._number
+
+    @property
+    def data(self) -> Data:
+        """What the nodes of this process keep for one another."""
+        if self._data is None:
+            self._data = Data(None if self.parent is None else self.parent.data)
+        return self._data
+
+    def __repr__(self) -> str:
+        return f"<Process {self.id} {self.state}, {len(self.open)} open>"
+
+    # -- moving packets ------------------------------------------------------------------------
+
+    def write(self, port: OutPort, values: tuple[Any, ...], hops: int, origin: Any = None) -> Reply:
+        """Write every value to every link of the port; the Reply has one place for each value."""
+        reply, links = Reply(len(values)), port.links
+        if len(links) == 1 and len(values) == 1:
+            self.deliver(links[0], Packet(values[0], self, reply, 0, hops))
+            return reply
+        for place, value in enumerate(values):
+            packet = Packet(value, self, reply, place, hops)
+            if len(links) == 1:
+                self.deliver(links[0], packet)
+            elif not links:
+                packet.answer(echo(value, origin))
+            else:
+                self.fan_out([(link, value) for link in links], packet, origin)
+        return reply
+
+    def fan_out(
+        self, targets: list[tuple[InPort | None, Any]], packet: Packet, origin: Any
+    ) -> None:
+        """Send several values, none meaning an open end, in the packet's place; all one write
+        deep."""
+        above, place = packet.take()
+        reply, hops = Reply(len(targets), above, place), packet.hops
+        packets = [Packet(value, self, reply, i, hops) for i, (_, value) in enumerate(targets)]
+        for (link, value), branch in zip(targets, packets, strict=True):
+            if link is None:
+                branch.answer(echo(value, origin))
+            else:
+                self.deliver(link, branch)
+
+    def deliver(self, port: InPort, packet: Packet) -> None:
+        """Queue the packet at the port, and see that somebody runs it."""
+        if (
+            self.state is not RUNNING
+            or packet.hops > MAX_HOPS
+            or len(self.open) > MAX_OPEN
+            or self._runaway
+        ):
+            packet.answer(Fault(self._refusal(packet)))
+            return
+        reader = self.readers.get(port)
+        if reader is None:
+            reader = self.readers[port] = Reader(self, port)
+        reader.packets.append(packet)
+        port.in_flight += 1
+        if not reader.held:
+            reader.held = True
+            ready = self.ready  # as `push` does
+            ready.append(reader)
+            if len(ready) > 1 or getcurrent() not in self._runners:
+                self._arm()
+
+    def _refusal(self, packet: Packet) -> Exception:
+        """Why a packet is not delivered."""
+        if self.state is not RUNNING:
+            return self._exited()
+        if packet.hops > MAX_HOPS:
+            return Runaway(f"more than {MAX_HOPS:,} writes in a descent")
+        # From here on every write fails: else each level of the fan-out fills up to the limit.
+        self._runaway = True
+        return Runaway(f"more than {MAX_OPEN:,} packets open in a process")
+
+    def push(self, reader: Reader) -> None:
+        """The reader has a packet to handle."""
+        self.ready.append(reader)
+        if len(self.ready) > 1 or getcurrent() not in self._runners:
+            self._arm()
+
+    # -- running them --------------------------------------------------------------------------
+
+    def ask(self, port: OutPort, *values: Any) -> list[Any]:
+        """Write, and run the process in the calling greenlet until all answers are in.
+
+        GreenletExit, Timeout and the like that reach the caller meanwhile exit the process.
+        """
+        context = self._context.copy() if self._runners else self._context
+        return context.run(self._ask, port, values)
+
+    def _ask(self, port: OutPort, values: tuple[Any, ...]) -> list[Any]:
+        # Not for longer: the process has this context, and would hold itself.
+        before = _current.set(self)
+        try:
+            return self._ask_inside(port, values)
+        finally:
+            _current.reset(before)
+
+    def _ask_inside(self, port: OutPort, values: tuple[Any, ...]) -> list[Any]:
+        me = getcurrent()
+        if me in self._runners:  # a handler asks its own process: a helper runs what is ready
+            reply = self.write(port, values, self.hops + 1)
+            self.wait_in_turn(reply)
+            return reply.values
+        self._runaway = False
+        self._runners.add(me)
+        reply = self.write(port, values, self.hops + 1)
+        self._drain(reply)
+        if reply.missing:
+            try:
+                self.wait(reply)
+            except BaseException as error:
+                self._leave_with(error)
+                raise
+        return reply.values
+
+    def _drain(self, reply: Reply | None = None) -> None:
+        """Handle packets until there are none, or the reply is full."""
+        me, ready, steps = getcurrent(), self.ready, STEPS_A_TURN  # me: one of the runners
+        try:
+            while ready and self.state is RUNNING and (reply is None or reply.missing):
+                reader = ready.popleft()
+                if ready and not self._armed:
+                    self._arm()
+                port = reader.port
+                try:
+                    released = port.receive(reader, reader.packets.popleft())
+                finally:
+                    port.in_flight -= 1
+                    if port.emptied is not None and not port.in_flight:
+                        port.emptied()
+                if not released:
+                    if reader.packets:
+                        self.push(reader)
+                    else:
+                        reader.held = False
+                steps -= 1
+                if not steps:
+                    # Not blocked, only polite: nobody need step in. With 0 seconds gevent would let
+                    # other greenlets in, but look at timers and sockets only every 50th time.
+                    steps, self._armed = STEPS_A_TURN, True
+                    sleep(1e-9)
+                    self._armed = False
+        except Interrupt as interrupt:
+            if interrupt.process is not self:
+                raise
+        except BaseException as error:
+            self._leave_with(error)
+            raise
+        finally:
+            if me in self._runners:  # as `_run_no_more` does
+                self._runners.remove(me)
+                if self._leaving is not None:
+                    self._leaving.one_less()
+            if ready:
+                self._arm()
+
+    def _run_no_more(self, runner: Any) -> None:
+        if runner in self._runners:
+            self._runners.remove(runner)
+            if self._leaving is not None:
+                self._leaving.one_less()
+
+    def _leave_with(self, error: BaseException) -> None:
+        """Something no handler may catch left one: the process exits with it (BEHAVIOUR 5.9)."""
+        if not isinstance(error, Interrupt):
+            self.exit(error)
+
+    def _arm(self) -> None:
+        if not self._armed:
+            self._armed = True
+            get_hub().loop.run_callback(self._rescue)
+
+    def _rescue(self) -> None:
+        # The hub runs, so every runner of this process is blocked: ready work needs another.
+        self._armed = False
+        if self.ready and self.state is RUNNING:
+            self._begin(self._drain, ())
+
+    def spawn(self, function: Callable[..., object], *args: Any) -> None:
+        """Run a function in a greenlet of this process; exit interrupts it."""
+        get_hub().loop.run_callback(self._begin, function, args)
+
+    def _begin(self, function: Callable[..., object], args: tuple[Any, ...]) -> None:
+        if self.state is RUNNING:
+            helper = greenlet(partial(self._help, function, args), get_hub())
+            helper.gr_context = self._context.copy()
+            helper.switch()
+
+    def _help(self, function: Callable[..., object], args: tuple[Any, ...]) -> None:
+        me = getcurrent()
+        self._runners.add(me)
+        _current.set(self)
+        try:
+            function(*args)
+        except (Interrupt, GreenletExit):
+            self.exit(ProcessExited())
+        except BaseException as error:
+            # A helper has no caller to raise to: the process fails with it, and the log says so.
+            _log.error(
+                "a greenlet of the process failed: %s",
+                error,
+                exc_info=error,
+                extra={"process_id": self.id},
+            )
+            self.exit(error)
+        finally:
+            self._run_no_more(me)
+
+    def run(self, function: Callable[..., T], *args: Any) -> T:
+        """Run a function in the calling greenlet as a part of the process, with its context
+        variables; exit interrupts it."""
+        me = getcurrent()
+        inside = me in self._runners
+        self._runners.add(me)
+        try:
+            context = self._context.copy()
+            context.run(_current.set, self)
+            return context.run(function, *args)
+        finally:
+            if not inside:
+                self._run_no_more(me)
+
+    def wait(self, reply: Reply) -> None:
+        """Block the calling greenlet until the reply is full."""
+        if reply.missing:
+            reply.waiter = Waiter()
+            try:
+                reply.waiter.get()
+            finally:
+                reply.waiter = None
+
+    def wait_in_turn(self, reply: Reply) -> None:
+        """`wait`, for a handler: what is ready meanwhile is run by a helper."""
+        if reply.missing:
+            if self.ready:
+                self._arm()
+            self.wait(reply)
+
+    @contextmanager
+    def shield(self) -> Iterator[None]:
+        """A library call inside is never interrupted by exit, but waited for, up to the grace."""
+        me = getcurrent()
+        if me in _shielded:
+            yield
+            return
+        _shielded.add(me)
+        try:
+            yield
+        finally:
+            _shielded.discard(me)
+        if self._leaving is not None and me in self._leaving.outermost:
+            raise Interrupt(self._leaving.outermost[me])
+
+    # -- what it holds -------------------------------------------------------------------------
+
+    def enter(self, resource: AbstractContextManager[T]) -> T:
+        """Open a resource that `settle` closes: it commits, or rolls back if the process failed."""
+        if self.state is not RUNNING:
+            raise self._exited()
+        value = resource.__enter__()
+        self._hold().hold(True, resource.__exit__)
+        return value
+
+    def on_exit(self, hook: Callable[[], object]) -> None:
+        """Run the hook when the process exits; at once if it has (BEHAVIOUR 4.9)."""
+        if self.state is EXITED:
+            release_one(lambda *_: hook(), None)
+        else:
+            self._hold().hold(False, lambda *_: hook())
+
+    def _hold(self) -> Resources:
+        if self._resources is None:
+            self._resources = Resources()
+        return self._resources
+
+    def settle(self, error: BaseException | None = None) -> BaseException | None:
+        """Close the resources, last opened first: with an error they roll back, else they commit.
+
+        Returns what the process failed with: the error given, that of a resource that failed to
+        close, or what exited the process before; None when all went well. The source calls it
+        before the answer leaves (BEHAVIOUR 4.5, 4.6).
+        """
+        if self.state is not RUNNING:
+            return self._exited()
+        if self._resources is None:
+            return error
+        me = getcurrent()
+        inside = me in self._runners
+        shielded = me in _shielded
+        self._runners.add(me)  # an exit meanwhile waits for it
+        _shielded.add(me)
+        try:
+            error = self._release(self._resources, error, hooks=False)
+        finally:
+            if not shielded:
+                _shielded.discard(me)
+            if not inside:
+                self._run_no_more(me)
+        if self._leaving is not None and self._leaving.outermost.get(me, self) is not self:
+            raise Interrupt(
+                self._leaving.outermost[me]
+            )  # a handler of the parent settles its child
+        return error
+
+    def _release(
+        self, resources: Resources, error: BaseException | None, *, hooks: bool
+    ) -> BaseException | None:
+        """Release as a part of the process: what commits may use its Local, too."""
+        context = self._context.copy()
+        context.run(_current.set, self)
+        return context.run(resources.release, error, hooks=hooks)
+
+    # -- ending --------------------------------------------------------------------------------
+
+    def finish(self) -> None:
+        """For a source, after its answer: wait for the children, then exit (BEHAVIOUR 4.7).
+
+        Not for those that others begin meanwhile, as a session does: there might always be one.
+        """
+        if self.children:
+            own = frozenset(self.children)
+            if self._childless is None:
+                self._childless = Event()
+            while not own.isdisjoint(self.children):
+                self._childless.clear()
+                self._childless.wait()
+        self.exit()
+
+    def exit(self, error: BaseException | None = None) -> None:
+        """End the process and its children, whatever they do; a second exit does nothing.
+
+        Greenlets that are not out within `grace` seconds (shielded calls) are left behind, and the
+        log says so.
+        """
+        if self.state is not RUNNING:
+            return
+        if error is None and self.open:
+            error = ProcessExited()
+        if not self.children and not self._runners:
+            self.state, self.error = EXITING, error
+            self._end()
+            return
+        family: list[Process] = [self]  # parents before their children
+        for member in family:
+            family.extend(child for child in member.children if child.state is RUNNING)
+        leaving, me = _Leaving(), getcurrent()
+        for member in family:
+            member.state, member.error, member._leaving = EXITING, error, leaving
+            member._runners.discard(me)  # it runs no more of it; nobody need wait for it
+            leaving.left += len(member._runners)
+            for runner in member._runners:
+                leaving.outermost.setdefault(runner, member)
+        interrupt = get_hub().loop.run_callback
+        for runner in leaving.outermost:
+            interrupt(_interrupt, runner, leaving)
+        self._await_end(leaving, family)
+        for member in reversed(family):
+            member._end()
+
+    def _await_end(self, leaving: _Leaving, family: list[Process]) -> None:
+        end = monotonic() + self.grace
+        if leaving.left and not leaving.none_left.wait(self.grace):
+            _log.warning(
+                "%d calls did not end within the grace of %g s, and are left behind",
+                leaving.left,
+                self.grace,
+                extra={"process_id": self.id},
+            )
+        for member in family:  # children that another greenlet is ending already
+            while any(
+                child.state is EXITING and child._leaving is not leaving
+                for child in member.children
+            ):
+                member._childless = member._childless or Event()
+                member._childless.clear()
+                if not member._childless.wait(max(0.0, end - monotonic())):
+                    break
+
+    def _end(self) -> None:
+        """Answer what is open, release what is held."""
+        if self.open:
+            exited = Fault(self._exited())
+            for packet in list(self.open):
+                packet.answer(exited)
+            for port, reader in self.readers.items():
+                if reader.packets:
+                    port.leave(len(reader.packets))
+                    reader.packets.clear()
+            self.ready.clear()
+        self.readers.clear()
+        if self._resources is not None:
+            self.error = self._release(self._resources, self.error, hooks=True)
+        self.state = EXITED
+        self._data = None  # what it kept may lead back to it
+        if self._registry is not None:
+            self._registry.discard(self)
+        parent = self.parent
+        if parent is not None:
+            if isinstance(parent.children, set):
+                parent.children.discard(self)
+            if parent._childless is not None:
+                parent._childless.set()
+
+    def _exited(self) -> ProcessExited:
+        """The error that stands for this process's end, with the reason as its cause."""
+        exited = ProcessExited()
+        if self.error is not None and not isinstance(self.error, ProcessExited):
+            exited.__cause__ = self.error
+        return exited
+
+
+def _interrupt(runner: Any, leaving: _Leaving) -> None:
+    # In the hub, so between the check and the throw nothing else can run.
+    process = leaving.outermost[runner]
+    if runner in process._runners and runner not in _shielded:
+        runner.throw(Interrupt(process))

@@ -1,0 +1,93 @@
+"""What a runtime hands to its nodes, so that they need not know what hands it.
+
+Lives here: Services, one for each runtime, and Compiler, what a kind may ask of the scheme. A node
+has them as `self.services`. What is shared by one kind alone is made by it (`Services.share`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from greenflow.broker.base import Broker
+from greenflow.broker.memory import MemoryBroker
+from greenflow.engine.process import Process
+from greenflow.hub.clock import Clock
+from greenflow.spec.fields import Spec
+from greenflow.values.seal import Keys
+from greenflow.values.values import Bindings, Values
+
+if TYPE_CHECKING:
+    from greenflow.config import Settings
+
+T = TypeVar("T")
+
+
+class Compiler(Protocol):
+    """What a kind may ask of the scheme: to check, and to make, nodes of other kinds. What a node
+    is, node.py says, which builds on this."""
+
+    def decode(
+        self,
+        document: Any,
+        namespace: str,
+        path: str = "$",
+        bindings: Bindings | None = None,
+    ) -> Spec: ...
+
+    def ports(self, spec: Spec) -> tuple[tuple[str, ...], tuple[str, ...]]: ...
+
+    def node_type(self, kind: str) -> type[Any]: ...
+
+    def compile(self, spec: Spec, services: Services) -> Any: ...
+
+
+class Services:
+    """What a runtime hands to its nodes. One for each runtime.
+
+    A node that waits, or asks what time it is, does so by `clock`: a test sets it. `broker` carries
+    events; by default those of this runtime alone.
+    """
+
+    def __init__(
+        self,
+        namespace: str,
+        settings: Settings,
+        compiler: Compiler,
+        clock: Clock = Clock(),  # noqa: B008 - has no state
+        *,
+        listens: bool = True,
+        broker: Broker | None = None,
+    ) -> None:
+        self.namespace, self.settings, self.compiler = namespace, settings, compiler
+        self.clock = clock
+        self.broker = MemoryBroker() if broker is None else broker
+        self.listens = listens  # whether listeners open sockets
+        # Whether a node of this runtime wants requests as they came (listener.Received). Few do,
+        # and keeping them costs every request something.
+        self.keeps_requests = False
+        self.processes: set[Process] = set()  # every live process without a parent
+        self.operations: dict[str, Callable[..., Any]] = {}  # what `syscall` may call, by opcode
+        self._shared: dict[object, tuple[Any, Callable[[Any], object]]] = {}
+
+    @cached_property
+    def values(self) -> Values:
+        """The values of the namespace. Raises KeyInvalid for what is no key in the settings."""
+        settings = self.settings
+        return Values(self.namespace, settings.environment, Keys(settings.values.key))
+
+    def share(self, key: object, make: Callable[[], T], close: Callable[[T], object]) -> T:
+        """One thing for all nodes of the runtime, made at first use, closed when the runtime
+        stops."""
+        if key not in self._shared:
+            self._shared[key] = (make(), close)
+        shared: T = self._shared[key][0]
+        return shared
+
+    def close(self) -> None:
+        """Close what is shared, last made first, and the broker."""
+        while self._shared:
+            shared, close = self._shared.popitem()[1]
+            close(shared)
+        self.broker.close()

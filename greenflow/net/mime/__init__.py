@@ -1,0 +1,125 @@
+"""Bodies and values: decoding, encoding, negotiation, compression (BEHAVIOUR 10).
+
+Lives here: the way from a body to a value and back. What it needs is beside it: `types`
+(Content-Type, charsets, Accept), `json`, `form` (URL-encoded and multipart), `coding` (gzip and its
+kin). Functions of bytes and values without state or I/O; nothing here knows a socket or a request.
+
+A body that makes no sense is InvalidArgument with the reason as its cause; a value that its format
+cannot hold is EncodeError.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from greenflow.errors import BodyTooLarge, EncodeError, InvalidArgument, UnsupportedCoding
+from greenflow.net.mime.coding import LEAST_BYTES, compress, decompress, negotiate
+from greenflow.net.mime.form import encode_form, encode_multipart, parse_form, parse_multipart
+from greenflow.net.mime.types import MediaType, choose, codec_of, decode_text, media_type, utf8
+from greenflow.payload.json import dumps, loads
+
+__all__ = (
+    "LEAST_BYTES",
+    "BodyTooLarge",
+    "UnsupportedCoding",
+    "choose",
+    "compress",
+    "decode",
+    "decompress",
+    "dumps",
+    "encode",
+    "loads",
+    "media_type",
+    "negotiate",
+    "parse_form",
+)
+
+TEXT = "text/plain; charset=utf-8"
+JSON = "application/json; charset=utf-8"
+BYTES = "application/octet-stream"
+FORM = "application/x-www-form-urlencoded"
+MULTIPART = "multipart/form-data"
+
+# What a value of each kind may be written as, best first (BEHAVIOUR 10.2).
+_TEXT_OFFERS = (TEXT, JSON)
+_MAP_OFFERS = (JSON, FORM, MULTIPART)
+
+
+def decode(content_type: str | None, body: bytes) -> Any:
+    """The value of a body (BEHAVIOUR 10.1). Raises InvalidArgument, with the reason as its
+    cause."""
+    kind = media_type(content_type or "")
+    if kind.is_json:
+        return loads(body)
+    if kind.name == "text/plain":
+        return decode_text(body, kind.parameters.get("charset"))
+    if kind.name == FORM:
+        return parse_form(body)
+    if kind.name.startswith("multipart/"):
+        return parse_multipart(body, kind.parameters.get("boundary"))
+    return body
+
+
+def encode(
+    value: Any, content_type: str | None = None, accept: str | None = None
+) -> tuple[str, bytes, bool]:
+    """The Content-Type of a value's body, the body, and whether Accept had a say (BEHAVIOUR 10.2 to
+    10.5). A Content-Type that is given decides; else the best offer of the value's kind does.
+
+    Raises EncodeError for a value that the format cannot hold.
+    """
+    if content_type is not None:
+        kind = media_type(content_type)
+        if kind.name.startswith("multipart/"):
+            return *_encode_multipart(value, content_type, kind.parameters.get("boundary")), False
+        return content_type, _encode_as(value, kind), False
+    if isinstance(value, str):
+        chosen = choose(accept, _TEXT_OFFERS)
+        return chosen, utf8(value) if chosen == TEXT else dumps(value), True
+    if isinstance(value, bytes):
+        return BYTES, value, False
+    if isinstance(value, dict):
+        return *_encode_map(value, choose(accept, _MAP_OFFERS)), True
+    return JSON, dumps(value), False
+
+
+def _encode_map(value: dict[str, Any], chosen: str) -> tuple[str, bytes]:
+    """A map in the chosen form, or in JSON if it does not fit that: no client's wish makes an
+    answer fail."""
+    try:
+        if chosen == FORM:
+            return FORM, encode_form(value)
+        if chosen == MULTIPART:
+            return _encode_multipart(value, MULTIPART, None)
+    except EncodeError:
+        return JSON, dumps(value)
+    return JSON, dumps(value)
+
+
+def _encode_as(value: Any, kind: MediaType) -> bytes:
+    if kind.is_json:
+        return dumps(value)
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, str):
+        charset = kind.parameters.get("charset")
+        try:
+            return value.encode(codec_of(charset) if charset else "utf-8")
+        except (InvalidArgument, UnicodeError) as error:
+            raise EncodeError(f"text cannot be written as {kind.name}; {charset=}") from error
+    if value is None:
+        return b""
+    if kind.name == FORM:
+        return encode_form(value)
+    if kind.name == "text/plain":
+        return dumps(value)
+    raise EncodeError(
+        f"{type(value).__name__} cannot be written as {kind.name}: give a string or bytes"
+    )
+
+
+def _encode_multipart(value: Any, content_type: str, boundary: str | None) -> tuple[str, bytes]:
+    if isinstance(value, bytes):
+        return content_type, value
+    used, body = encode_multipart(value, boundary)
+    return content_type if boundary else f"{content_type}; boundary={used}", body

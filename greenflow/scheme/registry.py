@@ -1,0 +1,265 @@
+"""The registry of kinds: from a document to a spec, and from a spec to a node.
+
+Lives here: Scheme. Kinds come in through the entry points `greenflow.nodes`, ours like those of
+other packages; a kind is imported when a spec first names it. What a kind does is in nodes/.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import sys
+import typing
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from importlib import resources
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+import msgspec
+
+from greenflow.engine.node import Node, has_output
+from greenflow.engine.services import Services
+from greenflow.errors import CompileFailed, GreenflowError, SpecFault, SpecInvalid
+from greenflow.spec.decoding import decode, read_env
+from greenflow.spec.fields import (
+    COMMON,
+    Field,
+    Spec,
+    as_written,
+    fields,
+    has_format,
+    limits,
+    rename,
+    structs,
+)
+from greenflow.spec.ports import canonical
+from greenflow.spec.template import Deferred, Scope
+from greenflow.values.values import Bindings
+
+GROUP = "greenflow.nodes"  # the entry points that kinds come from
+
+
+class Scheme:
+    """The kinds a runtime knows, by name. `known` maps a kind to a Node class or an entry point."""
+
+    def __init__(self, known: Mapping[str, type[Node[Any]] | EntryPoint]) -> None:
+        self._known = dict(known)
+
+    @classmethod
+    def installed(cls, *, without: Iterable[str] = ()) -> Scheme:
+        """Every kind that an installed package declares, less those named."""
+        left_out = set(without)
+        return cls({e.name: e for e in entry_points(group=GROUP) if e.name not in left_out})
+
+    def register(self, kind: type[Node[Any]], name: str | None = None) -> None:
+        """Add a kind, or put it in the place of the one of that name."""
+        self._known[name or kind.kind] = kind
+
+    def kinds(self) -> list[str]:
+        """The names of all kinds, sorted."""
+        return sorted(self._known)
+
+    def node_type(self, kind: str) -> type[Node[Any]]:
+        """The class of a kind. Raises LookupError for an unknown one, GreenflowError if its
+        package fails to import."""
+        known = self._known.get(kind)
+        if known is None:
+            close = difflib.get_close_matches(kind, self._known, 1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            raise LookupError(f"unknown kind {kind!r}; {hint}known are {', '.join(self.kinds())}")
+        if isinstance(known, EntryPoint):
+            try:
+                known = self._known[kind] = known.load()
+            except ImportError as error:
+                raise GreenflowError(f"kind {kind!r} cannot be imported: {error}") from error
+        return known
+
+    def decode(
+        self,
+        document: Any,
+        namespace: str,
+        path: str = "$",
+        bindings: Bindings | None = None,
+        around: Scope | None = None,
+    ) -> Spec:
+        """The document as the spec of its kind, checked as far as that goes without running it.
+
+        `bindings` say what its placeholders stand for (BEHAVIOUR 16.3), `around` is the scope of
+        the spec it is a part of. Without bindings what placeholders stand for is not known: they
+        stay where a field takes them as they are, and all that depends on them is not checked.
+
+        Raises SpecInvalid; Deferred when it cannot be decoded without what they stand for.
+        """
+        node_type = self._kind_of(document, path)
+        if document.get("namespace") is None:
+            document = {**document, "namespace": namespace}
+        bindings = Bindings() if bindings is None else bindings
+        scope = self._scope(document, path, bindings, around)
+
+        def decode_inner(inner: Any, at: str) -> Spec:
+            return self.decode(inner, namespace, at, bindings, scope)
+
+        spec = decode(node_type.spec_type, document, path, decode_inner, scope)
+        faults = [
+            fault._replace(path=path + as_written(node_type.spec_type, document, fault.path)[1:])
+            for fault in self._check(spec, is_whole=not bindings.deferred)
+        ]
+        if faults:
+            raise SpecInvalid(faults)
+        return spec
+
+    def _scope(
+        self, document: dict[str, Any], path: str, bindings: Bindings, around: Scope | None
+    ) -> Scope | None:
+        """What placeholders in the spec stand for; None if it has no `env` and none is around."""
+        env = read_env(document["env"], f"{path}.env") if document.get("env") else None
+        return bindings.scope(env, f"{path}.env", around) if env else around
+
+    def _kind_of(self, document: Any, path: str) -> type[Node[Any]]:
+        if not isinstance(document, dict):
+            raise SpecInvalid([SpecFault(path, "a spec is a map")])
+        kind = document.get("kind")
+        if not isinstance(kind, str):
+            reason = "missing; every spec says its kind" if kind is None else "a kind is a string"
+            raise SpecInvalid([SpecFault(f"{path}.kind", reason)])
+        try:
+            return self.node_type(kind)
+        except (LookupError, GreenflowError) as error:
+            raise SpecInvalid([SpecFault(f"{path}.kind", str(error.args[0]))]) from None
+
+    def _check(self, spec: Spec, is_whole: bool) -> list[SpecFault]:
+        """What is wrong beyond types; without what placeholders stand for only what cannot depend
+        on it."""
+        node_type = self.node_type(spec.kind)
+        if not is_whole and node_type.ports.__func__ is not Node.ports.__func__:  # type: ignore[attr-defined]
+            return []
+        try:
+            faults = list(node_type.check(spec, self)) if is_whole else []
+            if faults:
+                return faults
+            outputs = self.ports(spec)[1]
+        except SpecInvalid as error:
+            return list(error.faults)
+        seen: dict[str, str] = {}
+        for name in spec.links:
+            path = f"$.links.{name}"
+            try:
+                port = canonical(name)
+            except ValueError as error:
+                faults.append(SpecFault(path, str(error)))
+                continue
+            if port in seen:
+                faults.append(SpecFault(path, f"the same port as {seen[port]!r}"))
+            seen[port] = name
+            if not has_output(outputs, port):
+                allowed = ", ".join((*outputs, "error"))
+                reason = f"kind {spec.kind!r} has no out port {name!r}; it has {allowed}"
+                faults.append(SpecFault(path, reason))
+        return faults
+
+    def validate(self, document: Any, namespace: str) -> dict[str, Any]:
+        """The document as it is to be stored: checked, with its namespace, without aliases.
+
+        Raises SpecInvalid; also for code that does not compile.
+        """
+        with suppress(Deferred):  # the rest is seen when it is loaded
+            self.decode(document, namespace)
+        stored = rename(self.node_type(document["kind"]).spec_type, document)
+        return {**stored, "namespace": document.get("namespace") or namespace}
+
+    def outline(self, document: dict[str, Any], namespace: str) -> Spec:
+        """The fields that every spec has, of a document that `decode` has deferred."""
+        known = rename(Spec, document)
+        common = {key: known[key] for key in known if key in COMMON}
+        return decode(Spec, {**common, "namespace": namespace}, "$", self.decode)
+
+    def ports(self, spec: Spec) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The in and out ports of the node that a spec describes."""
+        return self.node_type(spec.kind).ports(spec, self)
+
+    def class_for(self, spec: Spec) -> type[Node[Any]]:
+        """What the node of a spec is made of: its kind; greenflow.testing has others."""
+        return self.node_type(spec.kind)
+
+    def compile(self, spec: Spec, services: Services) -> Node[Any]:
+        """The node of a spec. Raises CompileFailed, or what else its kind raises."""
+        try:
+            return self.class_for(spec)(spec, services)
+        except GreenflowError:
+            raise
+        except Exception as error:
+            raise CompileFailed(f"{type(error).__name__}: {error}") from error
+
+    def describe(self, kind: str) -> dict[str, Any]:
+        """What a kind declares of itself, for people. Raises LookupError."""
+        node_type = self.node_type(kind)
+        return {
+            "kind": kind,
+            "is": node_type.kind,  # its name, if `kind` is another name of it (BEHAVIOUR 1.6)
+            "doc": inspect.cleandoc(node_type.__doc__ or ""),
+            "inputs": list(node_type.inputs),
+            "outputs": [*node_type.outputs, "error"],
+            "fields": [_described(field) for field in fields(node_type.spec_type)],
+            "example": example(node_type),
+        }
+
+
+def example(node_type: type[Node[Any]]) -> str | None:
+    """How a kind is used: a file of cases, `examples/KIND.flow.yaml`, which lies beside the module
+    that declares the kind; None if there is none."""
+    module = sys.modules.get(node_type.__module__)
+    package = getattr(getattr(module, "__spec__", None), "parent", None)
+    if not package:
+        return None
+    file = resources.files(package) / "examples" / f"{node_type.kind}.flow.yaml"
+    return file.read_text() if file.is_file() else None
+
+
+def _described(field: Field) -> dict[str, Any]:
+    """What a field declares of itself; `fields` are those of the maps in it."""
+    inner = [_described(one) for struct in structs(field.type) for one in fields(struct)]
+    default = None if field.required else msgspec.to_builtins(field.default)
+    return {
+        "name": field.name,
+        "alias": field.alias,
+        "type": type_name(field.type),
+        "limits": limits(field.type),
+        "required": field.required,
+        "default": default,
+        "doc": field.description,
+        **({"fields": inner} if inner else {}),
+    }
+
+
+def type_name(kind: Any) -> str:
+    """A type as a person who writes specs calls it."""
+    if typing.get_origin(kind) is typing.Annotated:
+        bare, *marks = typing.get_args(kind)
+        if has_format(tuple(marks), "duration"):
+            return "duration"
+        return type_name(bare)
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is list:
+        return f"list of {type_name(arguments[0])}"
+    if origin is dict:
+        return f"map of {type_name(arguments[1])}"
+    if origin is typing.Literal:
+        return " | ".join(map(repr, arguments))
+    if arguments:
+        return " | ".join(
+            type_name(argument) for argument in arguments if argument is not type(None)
+        )
+    names = {
+        str: "string",
+        bool: "boolean",
+        int: "integer",
+        float: "number",
+        Any: "any value",
+        bytes: "bytes",
+    }
+    if kind is Spec:
+        return "spec"
+    if isinstance(kind, type) and hasattr(kind, "__struct_fields__"):
+        return "{" + ", ".join(kind.__struct_fields__) + "}"
+    return names.get(kind, getattr(kind, "__name__", str(kind)))

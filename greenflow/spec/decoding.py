@@ -1,0 +1,301 @@
+"""The strict reading of a document into a spec.
+
+Lives here: `decode`, and for each type of a field what reads it. What a spec is made of is
+fields.py's.
+
+A kind's spec is a msgspec.Struct; msgspec checks every leaf with its constraints. This module walks
+the structure around it, because people write specs by hand: a single value where a list is wanted
+is a list of one, a string where a number is wanted is read as one, a duration has units (BEHAVIOUR
+1.5 to 1.7), every fault is reported, and each with its full path.
+
+Placeholders are rendered on the way, in every string of the fields that a kind adds (BEHAVIOUR
+16.3): a field is then read as if its value had been written there. Where the value is not known
+yet, because the spec is only checked, a string stays as it is if its field takes it so, and else
+nothing more can be said of the spec: `decode` raises Deferred.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import json
+import math
+import types
+import typing
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from greenflow.errors import SpecFault, SpecInvalid
+from greenflow.spec.duration import parse_duration
+from greenflow.spec.fields import (
+    COMMON,
+    Env,
+    EnvValue,
+    Spec,
+    both_given,
+    constrained,
+    fields,
+    has_format,
+    unmarked,
+)
+from greenflow.spec.template import Deferred, Scope
+
+D = TypeVar("D")
+
+Nested = Callable[[Any, str], Spec]
+
+
+class Reading(list[SpecFault]):
+    """The faults found so far, what reads a spec inside a spec, given its path, and what
+    placeholders stand for."""
+
+    def __init__(self, nested: Nested, scope: Scope | None) -> None:
+        super().__init__()
+        self.nested, self.scope = nested, scope
+        self.guessed = False  # something has its placeholder in the place of its value
+        self.deferred = False  # something could not be read so
+
+    def rendered(self, read: Read, value: Any, path: str) -> Any:
+        """What is read of a value that may have placeholders. What was inserted has none."""
+        scope, self.scope = self.scope, None
+        assert scope is not None
+        try:
+            return read(scope.render(value), path, self)
+        except LookupError as error:
+            self.append(SpecFault(path, str(error)))
+        except Deferred:
+            trial = Reading(self.nested, None)
+            result = read(value, path, trial)
+            self.guessed = True
+            if not trial:
+                return result
+            # A list or map with placeholders in it is one whatever they stand for.
+            whole = [] if isinstance(value, str) else [one for one in trial if one.path == path]
+            self += whole
+            self.deferred = self.deferred or not whole
+        finally:
+            self.scope = scope
+        return None
+
+
+def decode(
+    spec_type: type[D], document: Any, path: str, nested: Nested, scope: Scope | None = None
+) -> D:
+    """The document as a spec, its placeholders rendered by the scope, if there is one.
+
+    Raises SpecInvalid with every fault and its path, Deferred when that is all that can be said.
+    """
+    faults = Reading(nested, scope)
+    spec = _read_struct(typing.cast(Any, spec_type))(document, path, faults)
+    if faults:
+        raise SpecInvalid(faults)
+    if faults.deferred:
+        raise Deferred
+    return typing.cast(D, spec)
+
+
+def read_env(document: Any, path: str) -> dict[str, EnvValue] | None:
+    """The field `env` of a spec by itself; None if it is none, which `decode` then explains."""
+    faults = Reading(_no_specs, None)
+    env = reader(Env)(document, path, faults)
+    return None if faults else typing.cast(dict[str, EnvValue], env)
+
+
+def _no_specs(document: Any, path: str) -> typing.NoReturn:
+    raise SpecInvalid([SpecFault(path, "no spec is expected here")])
+
+
+# -- readers: for each type a function (value, path, faults) -> value, made once -------------------
+
+Read = Callable[[Any, str, Reading], Any]
+
+
+@functools.cache
+def reader(kind: Any) -> Read:
+    """What reads a value of that type; it appends to the faults instead of raising."""
+    read, is_leaf = _reader(kind)
+
+    def render(value: Any, path: str, faults: Reading) -> Any:
+        if faults.scope is None or not (is_leaf or isinstance(value, str)):
+            return read(value, path, faults)
+        return faults.rendered(read, value, path)
+
+    return render
+
+
+def _reader(kind: Any) -> tuple[Read, bool]:
+    """What reads values that are rendered, and whether it leaves what is in them to nobody."""
+    bare, marks = unmarked(kind)
+    if has_format(marks, "duration"):
+        return _read_duration(kind), True
+    if has_format(marks, "code"):
+        return _read_code(kind), True
+    if has_format(marks, "one"):
+        return _read_one(reader(bare)), False
+    origin, arguments = typing.get_origin(bare), typing.get_args(bare)
+    if origin is list:
+        check = _leaf(constrained(list[Any], marks))
+        return _read_list(reader(arguments[0]), check), False
+    if origin is tuple and arguments[1:] == (...,):
+        items = _read_list(reader(arguments[0]), _leaf(constrained(list[Any], marks)))
+        return (lambda value, path, faults: tuple(items(value, path, faults))), False
+    if origin is dict:
+        return _read_map(reader(arguments[1])), False
+    if origin in (typing.Union, types.UnionType) and type(None) in arguments:
+        others = [argument for argument in arguments if argument is not type(None)]
+        if len(others) == 1:
+            return _read_optional(reader(constrained(others[0], marks))), False
+    if bare is Spec:
+        return _read_nested, False
+    if isinstance(bare, type) and issubclass(bare, Struct):
+        return _read_struct(bare), False
+    return _leaf(kind), True
+
+
+def _leaf(kind: Any) -> Read:
+    bare = unmarked(kind)[0]
+    allowed = ""
+    if typing.get_origin(bare) is typing.Literal:
+        allowed = f"; allowed are {', '.join(map(repr, typing.get_args(bare)))}"
+
+    def read(value: Any, path: str, faults: Reading) -> Any:
+        try:
+            found = msgspec.convert(value, kind, strict=False)
+            if type(found) is float and not math.isfinite(found):
+                faults.append(SpecFault(path, f"{value!r} is no finite number"))
+            return found
+        except msgspec.ValidationError as error:
+            reason, _, below = str(error).partition(" - at `$")
+            reason = reason[:1].lower() + reason[1:] + allowed
+            faults.append(SpecFault(path + below.rstrip("`"), reason))
+            return None
+
+    return read
+
+
+def _read_duration(kind: Any) -> Read:
+    check = _leaf(kind)
+
+    def read(value: Any, path: str, faults: Reading) -> Any:
+        try:
+            return check(parse_duration(value), path, faults)
+        except (TypeError, ValueError) as error:
+            faults.append(SpecFault(path, str(error)))
+            return None
+
+    return read
+
+
+def _read_code(kind: Any) -> Read:
+    check = _leaf(kind)
+
+    def read(value: Any, path: str, faults: Reading) -> Any:
+        text = json.dumps(value) if isinstance(value, bool | int | float) else value
+        return check(text, path, faults)
+
+    return read
+
+
+def _read_one(item: Read) -> Read:
+    def read(value: Any, path: str, faults: Reading) -> Any:
+        if isinstance(value, list):
+            if len(value) != 1:
+                faults.append(SpecFault(path, f"a list of {len(value)} where one is wanted"))
+                return None
+            return item(value[0], f"{path}[0]", faults)
+        return item(value, path, faults)
+
+    return read
+
+
+def _read_list(item: Read, check: Read) -> Read:
+    def read(value: Any, path: str, faults: Reading) -> Any:
+        items = value if isinstance(value, list) else [value]
+        check(items, path, faults)
+        return [item(one, f"{path}[{i}]", faults) for i, one in enumerate(items)]
+
+    return read
+
+
+def _read_map(item: Read) -> Read:
+    def read(value: Any, path: str, faults: Reading) -> Any:
+        if not isinstance(value, dict):
+            faults.append(SpecFault(path, f"expected a map, got {_name(value)}"))
+            return None
+        return {key: item(one, f"{path}.{key}", faults) for key, one in value.items()}
+
+    return read
+
+
+def _read_optional(item: Read) -> Read:
+    def read(value: Any, path: str, faults: Reading) -> Any:
+        return None if value is None else item(value, path, faults)
+
+    return read
+
+
+def _read_nested(value: Any, path: str, faults: Reading) -> Any:
+    try:
+        return faults.nested(value, path)
+    except SpecInvalid as error:
+        faults += error.faults
+    except Deferred:
+        faults.deferred = True
+    return None
+
+
+@functools.cache
+def _read_struct(struct: Any) -> Read:
+    declared = fields(struct)
+    readers = {field.name: reader(field.type) for field in declared}
+    by_name = {field.name: field for field in declared}
+    by_name |= {field.alias: field for field in declared if field.alias}
+    common = COMMON if issubclass(struct, Spec) else ()
+
+    def read(value: Any, path: str, faults: Reading) -> Any:
+        if not isinstance(value, dict):
+            faults.append(SpecFault(path, f"expected a map, got {_name(value)}"))
+            return None
+        before, given, scope = len(faults), {}, faults.scope
+        for key, one in value.items():
+            field = by_name.get(key)
+            if field is None:
+                faults.append(SpecFault(f"{path}.{key}", _unknown(key, by_name)))
+            elif one is None and not field.required and field.default is not None:
+                continue  # null is a field left out
+            elif field.name in given:
+                faults.append(SpecFault(f"{path}.{key}", both_given(field)))
+            else:
+                if scope is not None:
+                    faults.scope = None if field.name in common else scope
+                given[field.name] = readers[field.name](one, f"{path}.{key}", faults)
+        faults.scope = scope
+        for field in declared:
+            if field.required and field.name not in given:
+                faults.append(SpecFault(f"{path}.{field.name}", "missing; this field is required"))
+        if len(faults) > before or faults.deferred:
+            return None
+        try:
+            return struct(**given)
+        except ValueError as error:
+            if faults.guessed:
+                faults.deferred = True
+            else:
+                faults.append(SpecFault(path, str(error)))
+            return None
+
+    return read
+
+
+def _unknown(key: object, known: dict[str, Any]) -> str:
+    close = difflib.get_close_matches(str(key), known, 1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"unknown field; {hint}allowed are {', '.join(sorted(known))}"
+
+
+def _name(value: object) -> str:
+    names = {dict: "a map", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
+    return names.get(type(value), "a number")

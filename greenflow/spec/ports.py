@@ -1,0 +1,37 @@
+"""What ports are called.
+
+Lives here: the grammar of port names, and the port that every kind has. What a port is to a packet
+is engine/port.py's.
+"""
+
+from __future__ import annotations
+
+import re
+
+ERROR = "error"  # the out port that every kind has (BEHAVIOUR 2.5)
+
+# A word, then at most one index without leading zeros, matched whole (BEHAVIOUR 2.2).
+_WORD = r"[A-Za-z_][A-Za-z0-9_]*"
+_INDEX = r"(?:\[(0|[1-9][0-9]{0,5})\])"
+_NAME = re.compile(rf"({_WORD}){_INDEX}?")
+
+#: Port names, and the names of `out[i]` ports, as the patterns of JSON Schema are written.
+PORT = rf"^{_WORD}{_INDEX}?$"
+OUT_PORT = rf"^out{_INDEX}?$"
+
+
+def parse(name: str) -> tuple[str, int]:
+    """The word and the index of a port name; without an index it is 0 (BEHAVIOUR 2.1).
+
+    Raises ValueError for what is no port name.
+    """
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise ValueError(f"{name!r} is no port name; write a word, or a word and an [index]")
+    return match[1], int(match[2] or 0)
+
+
+def canonical(name: str) -> str:
+    """The one spelling under which a port is kept: `out[0]` is `out`. Raises ValueError."""
+    word, index = parse(name)
+    return f"{word}[{index}]" if index else word

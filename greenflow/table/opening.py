@@ -1,0 +1,128 @@
+"""What is done to nodes before they are in use: opened, prepared, told `init`.
+
+Lives here: Opening, a part of a plan: it undoes what was done for nothing. Which nodes they are is
+plan.py's.
+
+`init` is told while the old versions serve, so that one that fails changes nothing. What is
+reachable from it and not in use yet is linked for that beforehand, as it will be after the change.
+A version whose `init` has not answered in time is inactive in this plan, or refused; the answer
+makes another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from greenflow.engine.node import Node
+from greenflow.engine.source import Source
+from greenflow.table.lifecycle import INIT, PATIENCE, Telling
+from greenflow.table.symbol import INITIALISED, Version, key_of
+
+if TYPE_CHECKING:
+    from greenflow.table.plan import Plan
+
+
+class Opening:
+    """The opening of what a plan loads, as often as it is worked out anew."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.early: dict[tuple[Version, str], None] = {}  # ports linked before the swap
+        self._prepared: dict[Version, None] = {}
+        self._retiring: list[Node[Any]] = []
+        self._patient_until = 0.0  # monotonic(); from when the first `init` is told
+
+    def open(self, retiring: Iterable[Version]) -> bool:
+        """Open what is new, prepare the sources, tell `init`; False if one of them fails, its
+        `error` then says how, or has not answered."""
+        for node in self._retiring:
+            node.retiring = False
+        self._retiring = [version.node for version in retiring if version.node is not None]
+        for node in self._retiring:
+            node.retiring = True
+        self._abandon()
+        for version in self.plan.load:
+            try:
+                self._prepare(version)
+            except Exception as error:
+                version.error = error
+                return False
+        return all(map(self._initialise, self.plan.load))
+
+    def _prepare(self, version: Version) -> None:
+        node = version.node
+        assert node is not None
+        if not version.opened:
+            node.open()
+            version.opened = True
+        if isinstance(node, Source) and version not in self._prepared:
+            node.prepare()
+            self._prepared[version] = None
+
+    def _initialise(self, version: Version) -> bool:
+        """Have `init` answered; False if that is an error, or comes too late for this plan."""
+        if version.reached:
+            return True
+        if version.telling is None:
+            parts = version.told(INIT)
+            if not parts:
+                return True
+            self._link(version)
+            version.telling = Telling(parts, INIT, self.plan.table.services.settings.grace)
+            self._patient_until = self._patient_until or monotonic() + PATIENCE
+        if not version.telling.wait(self._patient_until):
+            self.plan.table.await_later(version)
+            return False
+        version.error = version.telling.error
+        if version.error is None:
+            version.reached = INITIALISED
+        return version.error is None
+
+    def _link(self, version: Version) -> None:
+        """Link what the version leads to, of what the plan loads, as it will be linked."""
+        loaded, seen, stack = set(self.plan.load), {version}, [version]
+        while stack:
+            here = stack.pop()
+            assert here.node is not None
+            assert here.spec is not None
+            for port, links in here.spec.links.items():
+                entries, counted = [], []
+                for link in links:
+                    id = self.plan.target(key_of(link))
+                    there = None if id is None else self.plan.view(id)
+                    if there is None or there.node is None:
+                        continue
+                    entry = there.node.input(link.port)
+                    if entry is None:
+                        continue
+                    entries.append(entry)
+                    if there in loaded:  # not in use; a merge that is must not wait for this link
+                        counted.append(entry)
+                        if there not in seen:
+                            seen.add(there)
+                            stack.append(there)
+                here.node.link(port, tuple(entries), tuple(counted))
+                self.early[here, port] = None
+
+    def _abandon(self) -> None:
+        for version in set(self._prepared).difference(self.plan.load):
+            del self._prepared[version]
+            if isinstance(version.node, Source):
+                version.node.abandon()
+
+    def tidy(self) -> None:
+        """The plan is made: let go of what was opened for nothing."""
+        self._abandon()
+        for version in self.plan.refused.values():
+            if version.opened and version.node is not None and version.telling is None:
+                version.node.close()
+                version.opened = False
+        gone = {version.node for version in self.plan.gone}
+        for node in self._retiring:
+            node.retiring = node in gone
+        for version, port in self.early:
+            if self.plan.view(version.id) is not version and version.telling is None:
+                assert version.node is not None
+                version.node.link(port, ())

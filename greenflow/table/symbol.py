@@ -1,0 +1,132 @@
+"""Symbols: a node of the table, its versions, and what their links call their targets.
+
+Lives here: Version, Symbol, and the key of a link. What a change does to them is plan.py's and
+table.py's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from greenflow.log.secret import conceal
+from greenflow.table.lifecycle import Part, Telling, telling_ports, told
+
+if TYPE_CHECKING:
+    from greenflow.engine.node import Node
+    from greenflow.engine.port import InPort
+    from greenflow.spec.fields import Link, Spec
+
+# How far a version was loaded: `init` answered, its source started, `active` answered.
+UNLOADED, INITIALISED, STARTED, LOADED = range(4)
+
+Key = tuple[str, str]  # ("id", ...) or ("name", ...): what a link calls its target
+
+
+class Version:
+    """One document of a symbol, compiled or not; `error` says why it cannot run."""
+
+    __slots__ = (
+        "bound",
+        "document",
+        "ending",
+        "entries",
+        "error",
+        "id",
+        "name",
+        "node",
+        "opened",
+        "reached",
+        "refusal",
+        "revision",
+        "secrets",
+        "spec",
+        "telling",
+        "tells",
+    )
+
+    def __init__(self, document: Mapping[str, Any], revision: int) -> None:
+        self.document, self.revision = document, revision
+        self.id: str = document["id"]
+        self.name: str | None = document.get("name")
+        self.spec: Spec | None = None
+        self.node: Node[Any] | None = None
+        self.opened = False
+        self.entries: dict[str, list[InPort | None]] = {}  # what each link leads to, by out port
+        self.error: Exception | None = None
+        self.reached = UNLOADED
+        self.ending = False  # it is being unloaded
+        self.telling: Telling | None = None  # what it was told last, of `init` and `active`
+        self.tells: frozenset[str] | None = None  # ports of the lifecycle in use, once asked for
+        self.refusal = ""  # why it does not run in the place of the older one
+        self.bound: frozenset[tuple[str, str]] = frozenset()  # the values it was rendered with
+        self.secrets: frozenset[str] = frozenset()  # what was rendered into it, held in secret.py
+
+    def links(self) -> Iterator[tuple[str, Link]]:
+        """Every link, with the out port it leaves by."""
+        if self.spec is not None:
+            for port, links in self.spec.links.items():
+                for link in links:
+                    yield port, link
+
+    @property
+    def waiting(self) -> bool:
+        """Whether its `init` is under way."""
+        return self.reached == UNLOADED and self.telling is not None and not self.telling.answered
+
+    @property
+    def fault(self) -> str:
+        """Why it cannot run, or nothing; without the secrets that may be in the error."""
+        return "" if self.error is None else conceal(str(self.error))
+
+    def told(self, port: str) -> list[Part]:
+        """Who of it is told at a port of the lifecycle: nobody, if nothing is linked there."""
+        if self.node is None or not self.opened:
+            return []
+        if self.tells is None:  # a change asks several times, and most nodes have none
+            self.tells = telling_ports(self.node, self.document)
+        return told(self.node, self.document, port) if port in self.tells else []
+
+    def __repr__(self) -> str:
+        return f"<Version {self.revision} of {self.name or self.id}>"
+
+
+def key_of(link: Link) -> Key:
+    """What the link calls its target; where both are given the id decides (BEHAVIOUR 2.4)."""
+    return ("id", link.id) if link.id else ("name", link.name or "")
+
+
+class Symbol:
+    """A node of the table: the version that runs, whether it is active, and what is wrong.
+
+    `reason` says why the symbol is inactive, or why its newest version does not run.
+    """
+
+    __slots__ = ("active", "pending", "reason", "version")
+
+    def __init__(self, version: Version) -> None:
+        self.version = version
+        self.pending: Version | None = None  # a newer version that was refused
+        self.active = False
+        self.reason = ""
+
+    @property
+    def id(self) -> str:
+        return self.version.id
+
+    @property
+    def name(self) -> str | None:
+        return self.version.name
+
+    @property
+    def revision(self) -> int:
+        """The newest revision that was looked at, running or not."""
+        return (self.pending or self.version).revision
+
+    @property
+    def failed(self) -> bool:
+        """Whether a version of it could not be made to run, so that trying again makes sense."""
+        return self.pending is not None or self.version.error is not None
+
+    def __repr__(self) -> str:
+        return f"<Symbol {self.name or self.id} {'active' if self.active else self.reason}>"

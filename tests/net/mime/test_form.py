@@ -1,0 +1,257 @@
+from __future__ import annotations
+
+import contextlib
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenflow.errors import EncodeError, InvalidArgument
+from greenflow.net.mime.form import (
+    MAX_FIELDS,
+    MAX_HEADER_BYTES,
+    MAX_PARTS,
+    encode_form,
+    encode_multipart,
+    parse_form,
+    parse_multipart,
+)
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+
+
+# URL-encoded
+
+
+@pytest.mark.parametrize(
+    ("text", "fields"),
+    [
+        ("", {}),
+        ("a=1&b=2&a=3", {"a": ["1", "3"], "b": ["2"]}),
+        ("a&b=&=c&&", {"a": [""], "b": [""], "": ["c"]}),
+        ("a+b=%20%2B%26", {"a b": [" +&"]}),
+        ("a=%C3%A4&b=%FF&c=%zz", {"a": ["ä"], "b": ["\ufffd"], "c": ["%zz"]}),
+        ("a=1;b=2", {"a": ["1;b=2"]}),
+    ],
+)
+def test_forms_are_read(text: str, fields: dict[str, list[str]]) -> None:
+    assert parse_form(text) == fields
+    assert parse_form(text.encode()) == fields
+
+
+def test_raw_bytes_in_a_form() -> None:
+    assert parse_form("a=ä".encode()) == {"a": ["ä"]}
+    assert parse_form(b"a=\xff") == {"a": ["\ufffd"]}
+
+
+def test_a_form_has_a_limit_of_fields() -> None:
+    assert len(parse_form("a=1&" * (MAX_FIELDS - 1))["a"]) == MAX_FIELDS - 1
+    with pytest.raises(InvalidArgument):
+        parse_form("a=1&" * MAX_FIELDS)
+
+
+def test_forms_are_written() -> None:
+    value = {
+        "a b": ["1", "ä&"],
+        "number": 1.5,
+        "yes": True,
+        "none": None,
+        "bytes": b"\xff",
+        "time": datetime(2026, 1, 2, tzinfo=UTC),
+        "error": ValueError('"no"'),
+        "empty": [],
+    }
+    assert encode_form(value) == (
+        b"a+b=1&a+b=%C3%A4%26&number=1.5&yes=true&none=&bytes=%FF"
+        b"&time=2026-01-02T00%3A00%3A00Z&error=%22no%22"
+    )
+
+
+@pytest.mark.parametrize("value", [1, ["a"], {"a": {"b": 1}}, {"a": [["b"]]}, {"a": "\ud800"}])
+def test_what_is_no_form(value: Any) -> None:
+    with pytest.raises(EncodeError):
+        encode_form(value)
+
+
+@given(st.dictionaries(TEXTS, st.lists(TEXTS, min_size=1, max_size=3), max_size=5))
+def test_a_form_is_read_back(fields: dict[str, list[str]]) -> None:
+    assert parse_form(encode_form(fields)) == fields
+
+
+# Multipart
+
+BROWSER = (
+    b"preamble\r\n"
+    b"--X \t\r\n"
+    b'Content-Disposition: form-data; name="text"\r\n'
+    b"\r\n"
+    b"one\r\n\r\ntwo\r\n"
+    b"--X\r\n"
+    b'content-disposition: form-data; name="text"\r\n'
+    b"Content-Type: text/plain; charset=latin-1\r\n"
+    b"\r\n"
+    b"\xe4\r\n"
+    b"--X\r\n"
+    b'Content-Disposition: form-data; name="up"; filename="a%22\\\\b\xc3\xa4.bin"\r\n'
+    b"Content-Type:  image/png \r\n"
+    b"x-one: 1\r\n"
+    b"\r\n"
+    b"\x00\xff\r\n"
+    b"--X\r\n"
+    b"\r\n"
+    b"no header\r\n"
+    b"--X--\r\n"
+    b"epilogue --X"
+)
+
+
+def test_multipart_is_read() -> None:
+    assert parse_multipart(BROWSER, "X") == {
+        "values": {"text": ["one\r\n\r\ntwo", "ä"], "": ["no header"]},
+        "files": {
+            "up": [
+                {
+                    "data": b"\x00\xff",
+                    "filename": 'a"\\bä.bin',
+                    "header": {
+                        "Content-Disposition": [
+                            'form-data; name="up"; filename="a%22\\\\bä.bin"',
+                        ],
+                        "Content-Type": ["image/png"],
+                        "X-One": ["1"],
+                    },
+                    "size": 2,
+                }
+            ]
+        },
+    }
+
+
+def test_a_form_without_parts() -> None:
+    assert parse_multipart(b"--X--", "X") == {"values": {}, "files": {}}
+
+
+def one(head: bytes, data: bytes = b"x") -> bytes:
+    return b"--X\r\n" + head + b"\r\n\r\n" + data + b"\r\n--X--\r\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "boundary"),
+    [
+        (BROWSER, None),
+        (BROWSER, ""),
+        (BROWSER, "X "),
+        (BROWSER, "x" * 71),
+        (BROWSER, "\xe4"),
+        (b"", "X"),
+        (BROWSER[: BROWSER.index(b"--X--")], "X"),
+        (BROWSER.replace(b"--X \t", b"--X y"), "X"),
+        (b"--X\r\n--X--", "X"),
+        (b"--X\r\nA: b\r\n--X--", "X"),
+        (one(b"A"), "X"),
+        (one(b" A: b"), "X"),
+        (one(b"A: b\r\n c"), "X"),
+        (one(b"A: \0"), "X"),
+        (one(b"A: b\rc: d"), "X"),
+        (one(b"A: " + b"b" * MAX_HEADER_BYTES), "X"),
+        (one(b'Content-Disposition: form-data; name="a'), "X"),
+        (one(b"Content-Disposition: form-data; name"), "X"),
+        (one(b"Content-Disposition: form-data", b"\xff"), "X"),
+        (one(b"Content-Type: text/plain; charset=klingon"), "X"),
+    ],
+)
+def test_bad_multipart(body: bytes, boundary: str | None) -> None:
+    with pytest.raises(InvalidArgument) as error:
+        parse_multipart(body, boundary)
+    assert error.value.__cause__ is not None
+
+
+def test_multipart_has_a_limit_of_parts_and_of_each_header() -> None:
+    part = b"--X\r\n\r\n\r\n"
+    found = parse_multipart(part * MAX_PARTS + b"--X--" + part * 3, "X")
+    assert len(found["values"][""]) == MAX_PARTS
+    for more in (1, 2, 100):
+        with pytest.raises(InvalidArgument) as error:
+            parse_multipart(part * (MAX_PARTS + more) + b"--X--", "X")
+        assert "more than" in str(error.value.__cause__)
+    header = b"A: " + b"b" * (MAX_HEADER_BYTES - len("\r\nA: "))
+    assert parse_multipart(one(header), "X")["values"] == {"": ["x"]}
+    with pytest.raises(InvalidArgument):
+        parse_multipart(one(header + b"b"), "X")
+
+
+def test_multipart_is_written() -> None:
+    value = {
+        "values": {"a": ["1", 2]},
+        "files": {"f": {"data": "text", "header": {"Content-Type": ["text/plain"], "X": "1"}}},
+    }
+    assert encode_multipart(value, "X") == (
+        "X",
+        b"--X\r\n"
+        b'Content-Disposition: form-data; name="a"\r\n\r\n1\r\n'
+        b"--X\r\n"
+        b'Content-Disposition: form-data; name="a"\r\n\r\n2\r\n'
+        b"--X\r\n"
+        b'Content-Disposition: form-data; name="f"; filename="f"\r\n'
+        b"Content-Type: text/plain\r\n"
+        b"X: 1\r\n\r\ntext\r\n"
+        b"--X--\r\n",
+    )
+
+
+def test_any_map_of_texts_is_multipart() -> None:
+    boundary, body = encode_multipart({"a": "1"})
+    assert parse_multipart(body, boundary) == {"values": {"a": ["1"]}, "files": {}}
+    assert encode_multipart({"a": "1"})[0] != boundary
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        1,
+        {"a": {"b": 1}},
+        {"files": {"f": "text"}},
+        {"files": {"f": {"data": 1}}},
+        {"files": ["f"]},
+        {"files": {"f": {"data": b"", "header": {"A": "b\r\nC: d"}}}},
+        {"files": {"f": {"data": b"", "header": {"A b": "c"}}}},
+        {"files": {"f": {"data": b"", "filename": "\ud800"}}},
+        {"a": "\r\n--X"},
+    ],
+)
+def test_what_is_no_multipart(value: Any) -> None:
+    with pytest.raises(EncodeError):
+        encode_multipart(value, "X")
+
+
+NAMES = TEXTS.filter(lambda text: not {"%", "\0"} & set(text))
+
+
+@given(
+    st.dictionaries(NAMES, st.lists(TEXTS, min_size=1, max_size=2), max_size=3),
+    st.dictionaries(
+        NAMES, st.lists(st.tuples(NAMES.filter(bool), st.binary()), min_size=1), max_size=2
+    ),
+)
+def test_multipart_is_read_back(
+    values: dict[str, list[str]], files: dict[str, list[tuple[str, bytes]]]
+) -> None:
+    written = {
+        name: [{"data": data, "filename": filename} for filename, data in items]
+        for name, items in files.items()
+    }
+    boundary, body = encode_multipart({"values": values, "files": written})
+    got = parse_multipart(body, boundary)
+    assert got["values"] == values
+    assert {
+        name: [(file["filename"], file["data"]) for file in items]
+        for name, items in got["files"].items()
+    } == files
+
+
+@given(st.binary(max_size=60), st.integers(0, len(BROWSER)))
+def test_no_bytes_make_it_fail(noise: bytes, at: int) -> None:
+    with contextlib.suppress(InvalidArgument):
+        parse_multipart(BROWSER[:at] + noise + BROWSER[at:], "X")
