@@ -1,9 +1,10 @@
 """CEL, the language of conditions: https://cel.dev, with the libraries of cel-go.
 
-Lives here: `compile` and the program that it makes. The parts: lexer.py and parser.py make a tree
-of the code; emit.py, arithmetic.py and macros.py make closures of the tree; operators.py and the
-libraries say what they compute; values.py, meter.py and convert.py hold values, the step budget,
-and the way out. Payloads are CEL values as they are, so the way in costs nothing.
+Lives here: `compile` and the program that it makes. The parts: parse.py makes a tree (tree.py) of
+the code, by the grammar of cel-python (grammar.py, builder.py, literals.py); emit.py, scope.py,
+arithmetic.py and macros.py make closures of the tree; operators.py and the libraries say what they
+compute; values.py, meter.py and convert.py hold values, the step budget, and the way out. Payloads
+are CEL values as they are, so the way in costs nothing.
 
 Known limits: there is no type checker, so a wrong overload is an error of the packet, and there are
 no protobuf messages. An unsigned payload beyond int64 compares and passes as itself.
@@ -20,7 +21,6 @@ from greenflow.lang.cel import (  # noqa: F401 - the libraries register themselv
     formatting,
     lists,
     numbers,
-    parser,
     regexes,
     standard,
     texts,
@@ -28,8 +28,9 @@ from greenflow.lang.cel import (  # noqa: F401 - the libraries register themselv
 )
 from greenflow.lang.cel.convert import is_payload, payload
 from greenflow.lang.cel.emit import Emitter
-from greenflow.lang.cel.lexer import Wrong
 from greenflow.lang.cel.meter import FIRST_SLOT, SLICE, SLICES, Frame
+from greenflow.lang.cel.parse import parse
+from greenflow.lang.cel.tree import Wrong
 from greenflow.lang.cel.values import BudgetSpent, CelError
 
 SELF = ("self",)  # the one variable of CEL in a spec (BEHAVIOUR 15.3)
@@ -41,7 +42,7 @@ class Program:
     __slots__ = ("_code", "_frame", "_plain", "_run", "_variables")
 
     def __init__(self, code: str, variables: Sequence[str]) -> None:
-        tree = parser.parse(code)
+        tree = parse(code)
         emitter = Emitter(variables)
         self._run = emitter.emit(tree)
         self._frame: Frame = [SLICE, SLICES] + [None] * (emitter.slots - FIRST_SLOT)

@@ -12,9 +12,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from greenflow.lang.cel import parser
 from greenflow.lang.cel.meter import Frame, charge
 from greenflow.lang.cel.standard import text_of
+from greenflow.lang.cel.tree import (
+    Binary,
+    Call,
+    Condition,
+    Index,
+    ListOf,
+    Literal,
+    Logic,
+    MapOf,
+    Name,
+    Node,
+    Select,
+)
 from greenflow.lang.cel.values import (
     SECOND,
     CelError,
@@ -67,30 +79,30 @@ def payload(value: Any, frame: Frame) -> Any:
     return value
 
 
-def is_payload(node: parser.Node, variables: frozenset[str]) -> bool:
+def is_payload(node: Node, variables: frozenset[str]) -> bool:
     """Whether the value of a node is surely a payload already, given variables that are."""
-    if isinstance(node, parser.Literal):
+    if isinstance(node, Literal):
         return type(node.value) is not UInt
-    if isinstance(node, parser.Name):
+    if isinstance(node, Name):
         return node.name in variables
-    if isinstance(node, parser.Select | parser.Index):
+    if isinstance(node, Select | Index):
         return not node.optional and is_payload(node.operand, variables)
-    if isinstance(node, parser.Condition):
+    if isinstance(node, Condition):
         return is_payload(node.then, variables) and is_payload(node.otherwise, variables)
-    if isinstance(node, parser.ListOf):
+    if isinstance(node, ListOf):
         return not any(node.optional) and all(is_payload(n, variables) for n in node.items)
-    if isinstance(node, parser.MapOf):
-        texts = all(isinstance(n, parser.Literal) and type(n.value) is str for n in node.keys)
+    if isinstance(node, MapOf):
+        texts = all(isinstance(n, Literal) and type(n.value) is str for n in node.keys)
         inner = all(is_payload(n, variables) for n in node.values)
         return texts and inner and not any(node.optional)
-    if isinstance(node, parser.Binary):
+    if isinstance(node, Binary):
         return node.operator in _LOGIC
-    if isinstance(node, parser.Call) and node.target is not None and len(node.arguments) == 2:
+    if isinstance(node, Call) and node.target is not None and len(node.arguments) == 2:
         return _macro(node, variables)
-    return isinstance(node, parser.Logic)
+    return isinstance(node, Logic)
 
 
-def _macro(node: parser.Call, variables: frozenset[str]) -> bool:
+def _macro(node: Call, variables: frozenset[str]) -> bool:
     """Whether a filter or map over payloads makes payloads. Its variable is one of them then; that
     of a macro that is not seen through hides a payload of the same name only further inside."""
     variable, body = node.arguments
@@ -98,6 +110,6 @@ def _macro(node: parser.Call, variables: frozenset[str]) -> bool:
         return False
     if node.name == "filter":
         return True
-    if node.name != "map" or not isinstance(variable, parser.Name):
+    if node.name != "map" or not isinstance(variable, Name):
         return False
     return is_payload(body, variables | {variable.name})

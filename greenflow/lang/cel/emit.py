@@ -1,106 +1,44 @@
 """From a tree to closures.
 
-Lives here: the emitter, names, fields, literals, logic and calls; the operators' closures are in
-arithmetic.py, the macros in macros.py. A closure takes the frame and returns the node's value. It
-treats the common types itself and hands the rest to operators.py. Names become places in the frame
-when the code is compiled.
-
-A name or function that nobody declared is a compile error, save below `&&`, `||` and inside their
-operands: there the language lets the other operand decide, so it is an error when it runs.
+Lives here: the emitter, fields, literals, logic and calls; the operators' closures are in
+arithmetic.py, the macros in macros.py, names and their places in scope.py. A closure takes the
+frame and returns the node's value. It treats the common types itself and hands the rest to
+operators.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from operator import itemgetter
 from typing import Any
 
-from greenflow.lang.cel import arithmetic, operators, parser
+from greenflow.lang.cel import arithmetic, macros, operators, tree
 from greenflow.lang.cel.arithmetic import Closure, positioned
-from greenflow.lang.cel.lexer import Wrong
 from greenflow.lang.cel.library import FUNCTIONS, METHODS, NAMESPACES, VARIADIC, Function
-from greenflow.lang.cel.meter import FIRST_SLOT, Frame
-from greenflow.lang.cel.values import TYPES, CelError, Optional, key, name
+from greenflow.lang.cel.meter import Frame
+from greenflow.lang.cel.scope import Scope
+from greenflow.lang.cel.tree import Wrong
+from greenflow.lang.cel.values import CelError, Optional, key, name
 
 
-class Emitter:
-    """Makes the closures of one expression. `slots` is how many places its frame has."""
+class Emitter(Scope):
+    """Makes the closures of one expression."""
 
-    def __init__(self, variables: Sequence[str]) -> None:
-        self.variables = {variable: FIRST_SLOT + i for i, variable in enumerate(variables)}
-        self.locals: dict[str, int] = {}
-        self.slots = FIRST_SLOT + len(variables)
-        self.steps = 0  # nodes emitted since the innermost loop's body began
-        self.absorbing = 0  # logic operators around
-
-    def emit(self, node: parser.Node) -> Closure:
+    def emit(self, node: tree.Node) -> Closure:
         """The closure of a node. Raises Wrong."""
         self.steps += 1
         return _EMIT[type(node)](self, node)
 
-    def constant(self, node: parser.Literal) -> Closure:
+    def constant(self, node: tree.Literal) -> Closure:
         value = node.value
         return lambda frame: value
 
-    def named(self, node: parser.Name) -> Closure:
+    def named(self, node: tree.Name) -> Closure:
         place = None if node.root else self.locals.get(node.name)
         found = self.known(node.name) if place is None else itemgetter(place)
         return found or self.undeclared(f"{node.name!r} is not declared", node.at)
 
-    def known(self, path: str) -> Closure | None:
-        """The variable or type of a name with or without dots."""
-        if path in self.variables:
-            return itemgetter(self.variables[path])
-        if path in TYPES:
-            kind = TYPES[path]
-            return lambda frame: kind
-        return None
-
-    def undeclared(self, reason: str, at: int) -> Closure:
-        """An error now, or when it runs where something may absorb it."""
-        if not self.absorbing:
-            raise Wrong(reason, at)
-
-        def run(frame: Frame) -> Any:
-            raise CelError(reason, at)
-
-        return run
-
-    def path(self, node: parser.Node) -> str | None:
-        """A chain of names with dots, unless it begins with a local name."""
-        fields = []
-        while isinstance(node, parser.Select) and not node.optional:
-            fields.append(node.field)
-            node = node.operand
-        if not isinstance(node, parser.Name) or (node.name in self.locals and not node.root):
-            return None
-        return ".".join((node.name, *reversed(fields)))
-
-    def place(self, node: parser.Node) -> int | None:
-        """The place in the frame that a name stands for."""
-        if not isinstance(node, parser.Name):
-            return None
-        if not node.root and node.name in self.locals:
-            return self.locals[node.name]
-        return self.variables.get(node.name)
-
-    def bound(self, node: parser.Node) -> tuple[str, int]:
-        """The name that a macro binds, and a place for it."""
-        if not isinstance(node, parser.Name) or node.root:
-            raise Wrong("a macro's variable is a plain name", node.at)
-        self.slots += 1
-        return node.name, self.slots - 1
-
-    def within(self, bound: Sequence[tuple[str, int]], node: parser.Node) -> tuple[Closure, int]:
-        """The closure of a loop's body with names bound, and the steps of one turn."""
-        outer, self.locals = self.locals, {**self.locals, **dict(bound)}
-        steps, self.steps = self.steps, 1
-        try:
-            return self.emit(node), self.steps
-        finally:
-            self.locals, self.steps = outer, steps
-
-    def select(self, node: parser.Select) -> Closure:
+    def select(self, node: tree.Select) -> Closure:
         path = self.path(node)
         found = self.known(path) if path is not None else None
         if found is not None:
@@ -131,8 +69,8 @@ class Emitter:
 
         return run
 
-    def has(self, node: parser.Node) -> Closure:
-        if not isinstance(node, parser.Select):
+    def has(self, node: tree.Node) -> Closure:
+        if not isinstance(node, tree.Select):
             raise Wrong("has() takes the selection of a field, as in has(self.body)", node.at)
         field = node.field
         slow = positioned(operators.has_field, node.at)
@@ -147,7 +85,7 @@ class Emitter:
         operand = self.emit(node.operand)
         return lambda frame: slow(operand(frame), field)
 
-    def index(self, node: parser.Index) -> Closure:
+    def index(self, node: tree.Index) -> Closure:
         operand, index = self.emit(node.operand), self.emit(node.index)
         if node.optional:
             optional = positioned(operators.find_optional, node.at)
@@ -162,7 +100,7 @@ class Emitter:
 
         return run
 
-    def list_of(self, node: parser.ListOf) -> Closure:
+    def list_of(self, node: tree.ListOf) -> Closure:
         items = [self.emit(item) for item in node.items]
         if not any(node.optional):
             return lambda frame: [item(frame) for item in items]
@@ -183,10 +121,10 @@ class Emitter:
 
         return run
 
-    def map_of(self, node: parser.MapOf) -> Closure:
+    def map_of(self, node: tree.MapOf) -> Closure:
         at = node.at
         values = [self.emit(value) for value in node.values]
-        texts = [item.value for item in node.keys if isinstance(item, parser.Literal)]
+        texts = [item.value for item in node.keys if isinstance(item, tree.Literal)]
         if (
             not any(node.optional)
             and len(texts) == len(node.keys) == len(set(texts))
@@ -217,7 +155,7 @@ class Emitter:
         _key = positioned(key, at)
         return run
 
-    def logic(self, node: parser.Logic) -> Closure:
+    def logic(self, node: tree.Logic) -> Closure:
         self.absorbing += 1
         operands = [self.emit(operand) for operand in node.operands]
         self.absorbing -= 1
@@ -241,7 +179,7 @@ class Emitter:
 
         return run
 
-    def condition(self, node: parser.Condition) -> Closure:
+    def condition(self, node: tree.Condition) -> Closure:
         test, then = self.emit(node.test), self.emit(node.then)
         otherwise, at = self.emit(node.otherwise), node.at
 
@@ -255,7 +193,7 @@ class Emitter:
 
         return run
 
-    def unary(self, node: parser.Unary) -> Closure:
+    def unary(self, node: tree.Unary) -> Closure:
         operand, at = self.emit(node.operand), node.at
         if node.operator == "-":
             negate = positioned(operators.negate, at)
@@ -269,15 +207,13 @@ class Emitter:
 
         return run
 
-    def binary(self, node: parser.Binary) -> Closure:
+    def binary(self, node: tree.Binary) -> Closure:
         left, right = self.emit(node.left), self.emit(node.right)
-        if isinstance(node.right, parser.Literal) and node.operator in ("==", "!="):
+        if isinstance(node.right, tree.Literal) and node.operator in ("==", "!="):
             return arithmetic.equals_constant(left, node.right.value, node.operator == "==")
         return arithmetic.binary(node.operator, left, right, node.at)
 
-    def call(self, node: parser.Call) -> Closure:
-        from greenflow.lang.cel import macros
-
+    def call(self, node: tree.Call) -> Closure:
         target, shown, count = node.target, node.name, len(node.arguments)
         if target is None:
             if shown == "has" and count == 1:
@@ -296,14 +232,12 @@ class Emitter:
         found = METHODS.get((shown, count))
         return self.apply(found, shown, [target, *node.arguments], node.at)
 
-    def apply(
-        self, found: Function | None, shown: str, nodes: list[parser.Node], at: int
-    ) -> Closure:
+    def apply(self, found: Function | None, shown: str, nodes: list[tree.Node], at: int) -> Closure:
         arguments = [self.emit(node) for node in nodes]
         if found is None:
             return self.undeclared(f"there is no function {shown!r} with these arguments", at)
         if found.prepare is not None:
-            values = [node.value if isinstance(node, parser.Literal) else None for node in nodes]
+            values = [node.value if isinstance(node, tree.Literal) else None for node in nodes]
             try:
                 found.prepare(values)
             except CelError as error:
@@ -311,16 +245,16 @@ class Emitter:
         return arithmetic.call(found, arguments, at)
 
 
-_EMIT: dict[type[parser.Node], Callable[[Emitter, Any], Closure]] = {
-    parser.Literal: Emitter.constant,
-    parser.Name: Emitter.named,
-    parser.Select: Emitter.select,
-    parser.Index: Emitter.index,
-    parser.Call: Emitter.call,
-    parser.ListOf: Emitter.list_of,
-    parser.MapOf: Emitter.map_of,
-    parser.Unary: Emitter.unary,
-    parser.Binary: Emitter.binary,
-    parser.Logic: Emitter.logic,
-    parser.Condition: Emitter.condition,
+_EMIT: dict[type[tree.Node], Callable[[Emitter, Any], Closure]] = {
+    tree.Literal: Emitter.constant,
+    tree.Name: Emitter.named,
+    tree.Select: Emitter.select,
+    tree.Index: Emitter.index,
+    tree.Call: Emitter.call,
+    tree.ListOf: Emitter.list_of,
+    tree.MapOf: Emitter.map_of,
+    tree.Unary: Emitter.unary,
+    tree.Binary: Emitter.binary,
+    tree.Logic: Emitter.logic,
+    tree.Condition: Emitter.condition,
 }

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from greenflow.lang.cel.arithmetic import Closure, positioned
-from greenflow.lang.cel.emit import Emitter
-from greenflow.lang.cel.lexer import Wrong
+from greenflow.lang.cel.lists import sorted_by
 from greenflow.lang.cel.meter import Frame, charge, refill
-from greenflow.lang.cel.parser import Call, Node
+from greenflow.lang.cel.scope import Scope
+from greenflow.lang.cel.tree import Call, Node, Wrong
 from greenflow.lang.cel.values import NONE, CelError, Optional, key, keys, name, unkey
 
 
@@ -40,12 +40,12 @@ Turns = Callable[[Frame], Iterable[Any]]
 class _Loop:
     """What the loops of one macro share: its source, its variables, its places."""
 
-    def __init__(self, emitter: Emitter, node: Call, variables: int) -> None:
+    def __init__(self, scope: Scope, node: Call, variables: int) -> None:
         if node.target is None:
             raise Wrong(f"{node.name}() is called on a list or map", node.at)
-        self.emitter, self.at = emitter, node.at
-        source = emitter.emit(node.target)
-        self.bound = [emitter.bound(argument) for argument in node.arguments[:variables]]
+        self.scope, self.at = scope, node.at
+        source = scope.emit(node.target)
+        self.bound = [scope.bound(argument) for argument in node.arguments[:variables]]
         if variables == 2 and self.bound[0][0] == self.bound[1][0]:
             raise Wrong("the two variables of a macro have different names", node.at)
         items = positioned(_items if variables == 1 else _pairs, node.at)
@@ -56,7 +56,7 @@ class _Loop:
     def body(self, node: Node) -> Closure:
         """The closure of a part that runs in every turn; with two variables it takes the pair that
         the first place holds apart."""
-        closure, steps = self.emitter.within(self.bound, node)
+        closure, steps = self.scope.within(self.bound, node)
         self.steps += steps
         return closure
 
@@ -79,14 +79,14 @@ def _split(node: Call, variables: int) -> list[Node]:
     return node.arguments[variables:]
 
 
-def _quantifier(variables: int, decisive: bool) -> Callable[[Emitter, Call], Closure]:
+def _quantifier(variables: int, decisive: bool) -> Callable[[Scope, Call], Closure]:
     """`all` (a false decides) and `exists` (a true decides), with absorption."""
 
-    def make(emitter: Emitter, node: Call) -> Closure:
-        loop = _Loop(emitter, node, variables)
-        emitter.absorbing += 1
+    def make(scope: Scope, node: Call) -> Closure:
+        loop = _Loop(scope, node, variables)
+        scope.absorbing += 1
         body = loop.body(*_split(node, variables))
-        emitter.absorbing -= 1
+        scope.absorbing -= 1
         turns, steps, place = loop.each()
         macro, at = node.name, node.at
 
@@ -115,9 +115,9 @@ def _quantifier(variables: int, decisive: bool) -> Callable[[Emitter, Call], Clo
     return make
 
 
-def _exists_one(variables: int) -> Callable[[Emitter, Call], Closure]:
-    def make(emitter: Emitter, node: Call) -> Closure:
-        loop = _Loop(emitter, node, variables)
+def _exists_one(variables: int) -> Callable[[Scope, Call], Closure]:
+    def make(scope: Scope, node: Call) -> Closure:
+        loop = _Loop(scope, node, variables)
         body = loop.body(*_split(node, variables))
         turns, steps, place = loop.each()
         test = _boolean(node)
@@ -148,8 +148,8 @@ def _boolean(node: Call) -> Callable[[Any], bool]:
     return test
 
 
-def _filter(emitter: Emitter, node: Call) -> Closure:
-    loop = _Loop(emitter, node, 1)
+def _filter(scope: Scope, node: Call) -> Closure:
+    loop = _Loop(scope, node, 1)
     body = loop.body(node.arguments[1])
     turns, steps, place = loop.each()
     test = _boolean(node)
@@ -169,11 +169,11 @@ def _filter(emitter: Emitter, node: Call) -> Closure:
     return run
 
 
-def _map(variables: int, conditional: bool) -> Callable[[Emitter, Call], Closure]:
+def _map(variables: int, conditional: bool) -> Callable[[Scope, Call], Closure]:
     """`map` and `transformList`, with and without a condition."""
 
-    def make(emitter: Emitter, node: Call) -> Closure:
-        loop = _Loop(emitter, node, variables)
+    def make(scope: Scope, node: Call) -> Closure:
+        loop = _Loop(scope, node, variables)
         parts = _split(node, variables)
         condition = loop.body(parts[0]) if conditional else None
         body = loop.body(parts[-1])
@@ -199,11 +199,11 @@ def _map(variables: int, conditional: bool) -> Callable[[Emitter, Call], Closure
     return make
 
 
-def _transform(conditional: bool, entries: bool) -> Callable[[Emitter, Call], Closure]:
+def _transform(conditional: bool, entries: bool) -> Callable[[Scope, Call], Closure]:
     """`transformMap`, whose body is a value, and `transformMapEntry`, whose body is a map."""
 
-    def make(emitter: Emitter, node: Call) -> Closure:
-        loop = _Loop(emitter, node, 2)
+    def make(scope: Scope, node: Call) -> Closure:
+        loop = _Loop(scope, node, 2)
         parts = _split(node, 2)
         condition = loop.body(parts[0]) if conditional else None
         body = loop.body(parts[-1])
@@ -237,11 +237,9 @@ def _transform(conditional: bool, entries: bool) -> Callable[[Emitter, Call], Cl
     return make
 
 
-def _sort_by(emitter: Emitter, node: Call) -> Closure:
+def _sort_by(scope: Scope, node: Call) -> Closure:
     """`list.sortBy(item, key)`."""
-    from greenflow.lang.cel.lists import sorted_by
-
-    loop = _Loop(emitter, node, 1)
+    loop = _Loop(scope, node, 1)
     body = loop.body(node.arguments[1])
     turns, steps, place = loop.each()
     by = positioned(sorted_by, node.at)
@@ -258,16 +256,16 @@ def _sort_by(emitter: Emitter, node: Call) -> Closure:
     return run
 
 
-def _optional(flat: bool) -> Callable[[Emitter, Call], Closure]:
+def _optional(flat: bool) -> Callable[[Scope, Call], Closure]:
     """`optMap`, and `optFlatMap` whose body is an optional."""
 
-    def make(emitter: Emitter, node: Call) -> Closure:
+    def make(scope: Scope, node: Call) -> Closure:
         if node.target is None:
             raise Wrong(f"{node.name}() is called on an optional", node.at)
-        target = emitter.emit(node.target)
-        bound = emitter.bound(node.arguments[0])
-        body, steps = emitter.within((bound,), node.arguments[1])
-        emitter.steps += steps
+        target = scope.emit(node.target)
+        bound = scope.bound(node.arguments[0])
+        body, steps = scope.within((bound,), node.arguments[1])
+        scope.steps += steps
         place, at, macro = bound[1], node.at, node.name
 
         def run(frame: Frame) -> Any:
@@ -289,13 +287,13 @@ def _optional(flat: bool) -> Callable[[Emitter, Call], Closure]:
     return make
 
 
-def bind(emitter: Emitter, node: Call) -> Closure:
+def bind(scope: Scope, node: Call) -> Closure:
     """`cel.bind(name, value, body)`: the value is computed once."""
     variable, value, inner = node.arguments
-    bound = emitter.bound(variable)
-    closure = emitter.emit(value)
-    body, steps = emitter.within((bound,), inner)
-    emitter.steps += steps
+    bound = scope.bound(variable)
+    closure = scope.emit(value)
+    body, steps = scope.within((bound,), inner)
+    scope.steps += steps
     place = bound[1]
 
     def run(frame: Frame) -> Any:
@@ -306,7 +304,7 @@ def bind(emitter: Emitter, node: Call) -> Closure:
 
 
 #: By name and number of arguments.
-MACROS: dict[tuple[str, int], Callable[[Emitter, Call], Closure]] = {
+MACROS: dict[tuple[str, int], Callable[[Scope, Call], Closure]] = {
     ("all", 2): _quantifier(1, False),
     ("all", 3): _quantifier(2, False),
     ("exists", 2): _quantifier(1, True),

@@ -5,7 +5,8 @@ slices left, then the variables and the values that macros bind. A loop charges 
 body for each turn; whatever costs more than constant time charges its length. Outside loops an
 expression is bounded by its own size, so nothing else needs to count.
 
-After each slice the hub gets to run, so a long evaluation delays no other greenlet.
+After each slice the hub gets to run, so a long evaluation delays no other greenlet; parsing lets it
+run by the same `breathe`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from __future__ import annotations
 from typing import Any
 
 import gevent
+from gevent._hub_local import get_hub_if_exists
+from greenlet import getcurrent
 
 from greenflow.lang.cel.values import BudgetSpent, CelError
 
@@ -49,7 +52,19 @@ def refill(frame: Frame) -> None:
         raise BudgetSpent
     frame[1] -= needed
     frame[0] += needed * SLICE
-    gevent.sleep(PAUSE)
+    breathe()
+
+
+def has_others() -> bool:
+    """Whether other greenlets of this thread could run: it has a hub, and this is not the hub."""
+    hub = get_hub_if_exists()
+    return hub is not None and getcurrent() is not hub
+
+
+def breathe() -> None:
+    """Let others run, if there are any."""
+    if has_others():
+        gevent.sleep(PAUSE)
 
 
 def bounded(length: int) -> None:
