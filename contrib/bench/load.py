@@ -1,4 +1,5 @@
-"""Loading 10,000 linked specs from SQLite, and changing one of few and of many."""
+"""Loading 10,000 linked specs from SQLite, and changing one of few and of many; loading as many
+with 2,000 different conditions."""
 
 from __future__ import annotations
 
@@ -9,10 +10,12 @@ from typing import Any
 
 import gevent
 
+from contrib.bench.tools import stalls
 from greenflow.runtime import Runtime
 from greenflow.store.base import open_store
 
 CHANGES = 20
+CONDITIONS = 2_000
 
 
 def chain(length: int) -> list[dict[str, Any]]:
@@ -29,6 +32,18 @@ def chain(length: int) -> list[dict[str, Any]]:
                 "links": links,
             }
         )
+    return specs
+
+
+def conditional(length: int) -> list[dict[str, Any]]:
+    """Specs that each have a condition and link to the next."""
+    specs = chain(length)
+    for i, spec in enumerate(specs):
+        del spec["code"]
+        spec["kind"] = "if"
+        spec["when"] = f"has(self.body) && self.body.items.exists(i, i.price > {i % CONDITIONS})"
+        links = spec["links"].pop("out", [])
+        spec["links"] = {"out[0]": links} if links else {}
     return specs
 
 
@@ -62,5 +77,21 @@ def one(folder: Path, size: int) -> dict[str, float]:
     }
 
 
+def conditions(folder: Path, size: int) -> dict[str, float]:
+    """Seconds of loading, and the longest that the hub was held meanwhile."""
+    url = f"sqlite:///{folder}/conditions-{size}.db"
+    with open_store(url) as store:
+        store.specs.apply(conditional(size))
+    runtime = Runtime(url)
+    begin = perf_counter()
+    with stalls() as gaps:
+        runtime.start()
+    loaded = perf_counter() - begin
+    assert all(symbol["active"] for symbol in runtime.status())
+    runtime.stop()
+    return {"load_s": loaded, "longest_stall_ms": max(gaps) * 1e3}
+
+
 def measure(folder: Path) -> dict[str, Any]:
-    return {str(size): one(folder, size) for size in (100, 10_000)}
+    sizes: dict[str, Any] = {str(size): one(folder, size) for size in (100, 10_000)}
+    return {**sizes, "10000_conditional": conditions(folder, 10_000)}

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 HERE = Path(__file__).parent
@@ -140,6 +141,28 @@ def ab(port: int, requests: int, concurrency: int, path: str = "/ping") -> dict[
         "requests_per_second": float(rate[1]),
         "failed": int(failed[1]) + (int(status[1]) if status else 0),
     }
+
+
+@contextmanager
+def stalls() -> Iterator[list[float]]:
+    """How long this thread's hub was held each time, in seconds; measured by waking every ms."""
+    import gevent
+
+    gaps = [0.0]
+
+    def watch() -> None:
+        while True:
+            begin = perf_counter()
+            gevent.sleep(0.001)
+            gaps.append(perf_counter() - begin - 0.001)
+
+    watcher = gevent.spawn(watch)
+    gevent.sleep(0.002)
+    try:
+        yield gaps
+        gevent.sleep(0.002)
+    finally:
+        watcher.kill()
 
 
 def run(*command: str) -> str:

@@ -1,6 +1,6 @@
 """CEL, the language of conditions: https://cel.dev, with the libraries of cel-go.
 
-Lives here: `compile` and the program that it makes. The parts: parse.py makes a tree (tree.py) of
+Lives here: `compile` and the program that it makes. The parts: parsing.py makes a tree (tree.py) of
 the code, by the grammar of cel-python (grammar.py, builder.py, literals.py); emit.py, scope.py,
 arithmetic.py and macros.py make closures of the tree; operators.py and the libraries say what they
 compute; values.py, meter.py and convert.py hold values, the step budget, and the way out. Payloads
@@ -29,7 +29,7 @@ from greenflow.lang.cel import (  # noqa: F401 - the libraries register themselv
 from greenflow.lang.cel.convert import is_payload, payload
 from greenflow.lang.cel.emit import Emitter
 from greenflow.lang.cel.meter import FIRST_SLOT, SLICE, SLICES, Frame
-from greenflow.lang.cel.parse import parse
+from greenflow.lang.cel.parsing import parse
 from greenflow.lang.cel.tree import Wrong
 from greenflow.lang.cel.values import BudgetSpent, CelError
 

@@ -15,10 +15,13 @@ from typing import Any
 from greenflow.lang.cel import arithmetic, macros, operators, tree
 from greenflow.lang.cel.arithmetic import Closure, positioned
 from greenflow.lang.cel.library import FUNCTIONS, METHODS, NAMESPACES, VARIADIC, Function
-from greenflow.lang.cel.meter import Frame
+from greenflow.lang.cel.meter import Frame, breathe
 from greenflow.lang.cel.scope import Scope
 from greenflow.lang.cel.tree import Wrong
 from greenflow.lang.cel.values import CelError, Optional, key, name
+
+#: Nodes that are emitted before others may run: about 3 ms at 3 µs each.
+NODES_A_TURN = 1024
 
 
 class Emitter(Scope):
@@ -27,6 +30,9 @@ class Emitter(Scope):
     def emit(self, node: tree.Node) -> Closure:
         """The closure of a node. Raises Wrong."""
         self.steps += 1
+        self.emitted += 1
+        if self.emitted % NODES_A_TURN == 0:
+            breathe()
         return _EMIT[type(node)](self, node)
 
     def constant(self, node: tree.Literal) -> Closure:

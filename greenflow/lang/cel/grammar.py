@@ -4,7 +4,7 @@ Lives here: where the rules come from and how they become a Lark parser. What CE
 cel-python, in its file cel.lark; grown.lark beside this module adds what CEL has grown since. The
 file is read from the installed package without importing it, which would import all of cel-python.
 
-Importing this module imports Lark, and building takes about 80 ms: parse.py does both when the
+Importing this module imports Lark, and building takes about 80 ms: parsing.py does both when the
 first expression is compiled, and a built parser is kept in the user's cache (cache.py).
 """
 

@@ -28,6 +28,7 @@ class Scope(ABC):
         self.variables = {variable: FIRST_SLOT + i for i, variable in enumerate(variables)}
         self.locals: dict[str, int] = {}
         self.slots = FIRST_SLOT + len(variables)
+        self.emitted = 0  # nodes of the whole expression
         self.steps = 0  # nodes emitted since the innermost loop's body began
         self.absorbing = 0  # logic operators around
 

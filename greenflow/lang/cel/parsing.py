@@ -176,16 +176,22 @@ def _wrong(code: str, refused: Refused) -> Wrong:
         shown = token.value[:_SHOWN].replace("\n", "\\n")
     else:
         shown = repr(token.value[:_SHOWN])
+    if token.type == "IN" and "QUOTED" in wanted:
+        return Wrong("'in' is no field's name, unless in backticks: `in`", at)
     return Wrong(f"unexpected {shown}{_instead(wanted)}", at)
 
 
 def _instead(wanted: frozenset[str]) -> str:
     """What could stand there, by the tokens that could; nothing where much could."""
-    if "LPAR" in wanted and "MINUS" in wanted and "PLUS" not in wanted:
-        return ", a value is wanted"
-    if wanted >= _FIELD and "PLUS" not in wanted:
-        return ", the name of a field is wanted"
-    for kind, closing in (("COLON", ":"), *_CLOSING.items()):
+    if "PLUS" not in wanted:
+        if "LPAR" in wanted:
+            return ", a value is wanted"
+        if "QUOTED" in wanted:
+            return ", the name of a field is wanted"
+        if "IDENT" in wanted:
+            return ", a name is wanted"
+    for kind, closing in _CLOSING.items():
         if kind in wanted:
-            return f", {closing!r} is wanted"
-    return ""
+            comma = "',' or " if "COMMA" in wanted else ""
+            return f", {comma}{closing!r} is wanted"
+    return ", ':' is wanted" if "COLON" in wanted else ""
