@@ -1,16 +1,19 @@
 """CEL: the expressions of the system workflow, a loop over a list, compiles, and bombs.
 
-cel-python's runner is measured beside it where it is installed.
+cel-python's own runner is measured beside it.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from time import perf_counter
 from typing import Any
 
+from contrib.bench.tools import stalls
 from greenflow.errors import CompileFailed, InvalidArgument, SnippetFailed
 from greenflow.lang import cel
 
@@ -33,6 +36,13 @@ BOMBS = {
     "sum_of_20000": "1+" * 20_000 + "1",
     "bad_pattern": '"x".matches("(")',
     "doubled_list": "cel.bind(x, [0], " + "cel.bind(x, [x, x], " * 40 + "x" + ")" * 41,
+}
+
+# Long code that compiles: nearly as much as may be.
+LONG = {
+    "list_of_9000": "[" + "1, " * 9_000 + "]",
+    "conditions_2000": "[" + "true ? 1 : 2, " * 2_000 + "]",
+    "calls_4000": "[" + "size(self), " * 4_000 + "]",
 }
 
 # The first compile in a process that has loaded what every command loads.
@@ -67,12 +77,25 @@ def bomb(code: str) -> float:
     raise RuntimeError("a bomb had a result")
 
 
-def other() -> dict[str, float] | None:
-    """The same expressions by cel-python's runner; None where it is not installed."""
-    try:
-        import celpy
-    except ImportError:
-        return None
+def held(code: str) -> float:
+    """The longest in seconds that compiling holds the hub."""
+    with stalls() as gaps, suppress(CompileFailed):
+        cel.compile.__wrapped__(code)  # whether or not it is remembered
+    return max(gaps)
+
+
+def first(environment: Mapping[str, str]) -> float:
+    """Milliseconds of the first compile of an OS process."""
+    ran = subprocess.run(
+        [sys.executable, "-c", FIRST], check=True, capture_output=True, env=environment
+    )
+    return float(ran.stdout) * 1e3
+
+
+def other() -> dict[str, float]:
+    """The same expressions by cel-python's runner."""
+    import celpy
+
     found = {}
     for name, (code, payload) in EXPRESSIONS.items():
         if isinstance(payload, Exception):
@@ -89,11 +112,12 @@ def measure() -> dict[str, Any]:
     for name, (code, payload) in EXPRESSIONS.items():
         program = cel.compile(code)
         runs[f"{name}_us"] = best(lambda p=program, a=payload: p(a), TIMES) * 1e6
-    first = subprocess.run([sys.executable, "-c", FIRST], check=True, capture_output=True)
     return {
         **runs,
-        "first_compile_ms": float(first.stdout) * 1e3,
+        "first_compile_ms": first(os.environ),
+        "first_compile_without_cache_ms": first({**os.environ, "XDG_CACHE_HOME": os.devnull}),
         "compile_ms": best(lambda: cel.Program(EXPRESSIONS["has_field"][0], cel.SELF), 200) * 1e3,
         "bombs_ms": {name: bomb(code) * 1e3 for name, code in BOMBS.items()},
+        "compile_stall_ms": {name: held(code) * 1e3 for name, code in {**BOMBS, **LONG}.items()},
         "cel_python": other(),
     }

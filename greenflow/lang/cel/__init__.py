@@ -97,6 +97,8 @@ def compile(code: str, variables: tuple[str, ...] = SELF) -> Program:
         raise CompileFailed(error.reason, *place(code, error.at)) from None
     except RecursionError:
         raise CompileFailed("the expression is nested too deep") from None
+    except ImportError as error:
+        raise CompileFailed(str(error)) from error
 
 
 def place(code: str, at: int) -> tuple[int, int]:

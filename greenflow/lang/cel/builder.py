@@ -132,15 +132,15 @@ class Builder:
 
     def member_dot(self, parts: Parts) -> Node:
         operand, dot, field = parts
-        return self._select(operand, dot, field, optional=False)
+        return self._select(operand, dot.start_pos, field, optional=False)
 
     def member_dot_optional(self, parts: Parts) -> Node:
         operand, dot, _, field = parts
-        return self._select(operand, dot, field, optional=True)
+        return self._select(operand, dot.start_pos, field, optional=True)
 
-    def _select(self, operand: Node, dot: Token, field: Token, optional: bool) -> Node:
+    def _select(self, operand: Node, at: int, field: Token, optional: bool) -> Node:
         name = field.value[1:-1] if field.type == "QUOTED" else field.value
-        return _above(Select(operand, str(name), optional, at=dot.start_pos), operand)
+        return _above(Select(operand, str(name), optional, at=at), operand)
 
     def member_dot_arg(self, parts: Parts) -> Node:
         target, dot, name = parts[:3]

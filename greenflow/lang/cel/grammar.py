@@ -74,7 +74,7 @@ def parse(parser: lark.Lark, code: str) -> Node:
     try:
         tree: Any = parser.parse(code)
     except lark.UnexpectedCharacters as error:
-        raise Refused(error.pos_in_stream, None, frozenset()) from None
+        raise Refused(error.pos_in_stream or 0, None, frozenset()) from None
     except lark.UnexpectedToken as error:
         token = error.token
         end = token.type == "$END"
