@@ -129,7 +129,7 @@ def feed(id: str, *targets: str, **fields: Any) -> dict[str, Any]:
 
 def check(bench: Bench, newest: dict[str, dict[str, Any]]) -> None:
     symbols = bench.table.symbols
-    """Everything is as 6.1, 6.2 and 6.6 of BEHAVIOUR say, given the newest documents."""
+    """Everything is as BEHAVIOUR 6.1, 6.2 and 6.6 say, given the newest documents."""
     assert symbols.keys() == newest.keys()
     running = {id: symbol.version for id, symbol in symbols.items()}
     for id, symbol in symbols.items():

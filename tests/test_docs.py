@@ -18,6 +18,7 @@ from greenflow.runtime import Runtime
 from greenflow.spec.document import read
 
 DOCS = Path(__file__).parent.parent / "contrib" / "docs"
+ROOT = DOCS.parent.parent
 EXAMPLES = "kinds.md"  # its blocks are the examples of the kinds: nodes/test_examples.py
 # Read from top to bottom: test_pages.py.
 SESSIONS = {"guide.md", "migrating.md", "testing.md", "values.md", "writing-kinds.md"}
@@ -43,6 +44,27 @@ def test_every_block_is_of_a_kind_that_is_tested() -> None:
         kinds = set(re.findall(r"^```(\w+)", page.read_text(), re.MULTILINE))
         allowed = {"console", "yaml", "python", "toml"} if page.name in SESSIONS else set()
         assert kinds <= (allowed or {"console", "python", "yaml"})
+
+
+def anchor(heading: str) -> str:
+    """What a heading is called in a link, as GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize(
+    "page",
+    [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "contrib").rglob("*.md"))],
+    ids=lambda page: str(page.relative_to(ROOT)),
+)
+def test_a_link_leads_somewhere(page: Path) -> None:
+    prose = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    for target in re.findall(r"\]\((?!\w+:)([^)\s]+)\)", prose):
+        name, _, place = target.partition("#")
+        file = page.parent / name if name else page
+        assert file.exists(), target
+        if place:
+            headings = re.findall(r"^#+ (.*)", file.read_text(), re.MULTILINE)
+            assert place in map(anchor, headings), target
 
 
 def test_the_limits_of_listeners_are_those_of_the_page() -> None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("greenflow.files")
 
-#: Changes of one path this close together are one, in milliseconds (BEHAVIOUR 14, watch). It is
+#: Changes of one path this close together are one, in milliseconds (BEHAVIOUR 14.watch). It is
 #: also how long a closed Watcher takes to notice.
 QUIET_MS = 50
 

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 UNIX = "unix:"
 
 # Connections that may wait to be accepted: with 128, gevent's default, 10,000 took 45 s to get in
-# instead of 3 (FACTS). The kernel's net.core.somaxconn caps it.
+# instead of 3 (measured by contrib/bench/connections.py). The kernel's net.core.somaxconn caps it.
 BACKLOG = 4096
 
 # Connections accepted in one go before others run: a few milliseconds.

@@ -1,4 +1,4 @@
-"""`cache`: answers that are kept for payloads that come again (BEHAVIOUR 13).
+"""`cache`: answers that are kept for payloads that come again (BEHAVIOUR 13.cache).
 
 Payloads are equal if they are so in depth and by type: 1, 1.0 and true are three, text is not
 bytes, and maps are equal whatever the order of their keys. What is kept of a payload is a digest.

@@ -1,4 +1,4 @@
-"""`python`: calls a function of the user's own code, unchanged (DESIGN 1, place 3).
+"""`python`: calls a function of the user's own code, unchanged (BEHAVIOUR 14.python).
 
 Lives here: the node, and what the three isolations are to a process of a workflow. How a function
 is found and bound, and the workers, are `greenflow.python`'s.

@@ -1,5 +1,5 @@
 """`session`: values kept as long as a process lives, and reached from every other (BEHAVIOUR
-13)."""
+13.session)."""
 
 from __future__ import annotations
 

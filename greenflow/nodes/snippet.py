@@ -1,4 +1,4 @@
-"""`snippet`: a piece of code in one of the installed languages (BEHAVIOUR 13, 15)."""
+"""`snippet`: a piece of code in one of the installed languages (BEHAVIOUR 13.snippet, 15)."""
 
 from __future__ import annotations
 

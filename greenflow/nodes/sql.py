@@ -1,4 +1,4 @@
-"""`sql`: statements in a transaction of the process (BEHAVIOUR 14, 14.1, 14.3).
+"""`sql`: statements in a transaction of the process (BEHAVIOUR 14.sql, 14.1, 14.3).
 
 Lives here: the kind, and how its nodes share databases and transactions. What a statement is, and
 how it is run without blocking anybody, is greenflow.sql's.

@@ -1,4 +1,4 @@
-"""`syscall`: calls a function that the runtime offers to workflows (BEHAVIOUR 14, 14.2).
+"""`syscall`: calls a function that the runtime offers to workflows (BEHAVIOUR 14.syscall, 14.2).
 
 The functions are in `Services.operations`: those on the stored specs, and those that an embedding
 program registers with `Runtime.register`. They change no argument, and return payloads; the runtime

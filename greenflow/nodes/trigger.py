@@ -1,4 +1,5 @@
-"""`trigger`: publishes events on a topic, and starts a process for each event (BEHAVIOUR 14).
+"""`trigger`: publishes events on a topic, and starts a process for each event (BEHAVIOUR
+14.trigger).
 
 How events travel is the broker's (greenflow.broker). An event is done when its workflow has
 answered and settled and the children have ended; if it failed, the broker may deliver it again.

@@ -1,4 +1,4 @@
-"""`watch`: a process for each change below a file or folder (BEHAVIOUR 14)."""
+"""`watch`: a process for each change below a file or folder (BEHAVIOUR 14.watch)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""`wsgi`: HTTP payloads answered by an existing WSGI application, such as a Flask or Django one.
+"""`wsgi`: HTTP payloads answered by an existing WSGI application, such as a Flask or Django one
+(BEHAVIOUR 14.wsgi).
 
 Lives here: the kind, and what a payload is as an environ. Calling an application is net/wsgi's.
 

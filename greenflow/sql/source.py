@@ -1,7 +1,7 @@
 """`driver` and `source` of a spec: which database, and how it is spelled by whom.
 
-Lives here: `parse`, which takes a URL of SQLAlchemy's as well as what Go's drivers take (BEHAVIOUR:
-the YAML of uniflow is accepted unchanged), and what it makes of them. Nothing is opened here.
+Lives here: `parse`, which takes a URL of SQLAlchemy's as well as what Go's drivers take (BEHAVIOUR
+1.10: the YAML of uniflow is accepted unchanged), and what it makes of them. Nothing is opened here.
 
     sqlite:///relative.db   sqlite:////absolute.db   sqlite://   file:users.db?mode=ro   users.db
     postgresql://user:password@host/name   host=... user=... dbname=...

@@ -1,4 +1,4 @@
-"""cache (BEHAVIOUR 13)."""
+"""cache (BEHAVIOUR 13.cache)."""
 
 from __future__ import annotations
 

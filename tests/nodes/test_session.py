@@ -1,4 +1,4 @@
-"""session (BEHAVIOUR 13)."""
+"""session (BEHAVIOUR 13.session)."""
 
 from __future__ import annotations
 

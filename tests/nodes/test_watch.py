@@ -1,4 +1,4 @@
-"""watch (BEHAVIOUR 14)."""
+"""watch (BEHAVIOUR 14.watch)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`schedule`: a process at each due time (BEHAVIOUR 14).
+"""`schedule`: a process at each due time (BEHAVIOUR 14.schedule).
 
 Lives here: Schedule, and what becomes of due times that were missed. When something is due is
 timetable.py's.
