@@ -2,7 +2,7 @@
 
 Lives here: the public names. The contract is base.py's; memory.py carries events inside a runtime.
 remote.py holds the rules that are the same with every server: acknowledging, delivering again, dead
-letters. How a server is spoken to is in a module of its own (redis.py, sqs.py), found through the
+letters. How a server is spoken to is in a module of its own (redis.py, sqs/), found through the
 entry points `greenflow.brokers` and imported when `broker.url` asks for it.
 """
 

@@ -117,7 +117,7 @@ def _import(code: Code, node: Node) -> bool:
     if token(node, "type") is not None:
         code.erase(node, ";")
         return False
-    return True  # module.py refuses it
+    return True  # javascript/module.py refuses it
 
 
 def _specifier(code: Code, node: Node) -> bool:

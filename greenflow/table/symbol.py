@@ -60,7 +60,8 @@ class Version:
         self.tells: frozenset[str] | None = None  # ports of the lifecycle in use, once asked for
         self.refusal = ""  # why it does not run in the place of the older one
         self.bound: frozenset[tuple[str, str]] = frozenset()  # the values it was rendered with
-        self.secrets: frozenset[str] = frozenset()  # what was rendered into it, held in secret.py
+        # What was rendered into it, held in log/secret.py.
+        self.secrets: frozenset[str] = frozenset()
 
     def links(self) -> Iterator[tuple[str, Link]]:
         """Every link, with the out port it leaves by."""

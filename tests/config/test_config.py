@@ -65,7 +65,7 @@ def test_every_setting_is_reached_from_a_flag_a_variable_and_the_file() -> None:
     }
     for field in fields():
         if field.name.startswith("environment"):
-            continue  # a map; and what is read at once, see test_environment.py
+            continue  # a map; and what is read at once, see values/test_environment.py
         given, wanted = samples.get(field.name, ("some", "some"))
         group, _, last = field.name.rpartition(".")
         file = write((f"[{group}]\n" if group else "") + f'{last} = "{given}"\n', "one.toml")

@@ -1,4 +1,4 @@
-"""The contract of base.py on every store: find, delete, revisions, feeds, the store itself."""
+"""The contract of store/base.py on every store: find, delete, revisions, feeds, the store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contract of base.py on every store: insert, apply, update."""
+"""The contract of store/base.py on every store: insert, apply, update."""
 
 from __future__ import annotations
 

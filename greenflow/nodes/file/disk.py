@@ -1,7 +1,7 @@
 """Files that a workflow reads and writes while everybody else goes on (BEHAVIOUR 14.3).
 
 Lives here: Disk, which a runtime has one of, OpenFile and StandardOutput. Which process has which
-file open is nodes/file.py's.
+file open is __init__.py's.
 
 A file on a disk is read and written in native threads, for there is no other way to wait for a
 disk. They are threads of our own: disks that hang should not keep those of gevent busy, which look

@@ -1,5 +1,5 @@
 """When something is due (greenflow.nodes.schedule.timetable); the policies of schedules are in
-nodes/test_schedule.py."""
+test_schedule.py."""
 
 from __future__ import annotations
 
