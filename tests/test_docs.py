@@ -105,3 +105,20 @@ def test_specs_can_be_applied(specs: str, tmp_path: Path, monkeypatch: pytest.Mo
     documents = [document.data for document in read(specs, "test")]
     with Runtime("memory://") as flow:
         flow.operations.apply(documents)
+
+
+PUBLIC = {"greenflow", "greenflow.errors", "greenflow.testing", "greenflow.wsgi"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ROOT / "README.md",
+        *sorted(path for path in DOCS.glob("*.md") if path.name != "architecture.md"),
+        *sorted((ROOT / "contrib" / "examples").rglob("*.py")),
+    ],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_users_are_shown_public_names_only(path: Path) -> None:
+    imports = re.findall(r"^\s*(?:from|import) (greenflow[\w.]*)", path.read_text(), re.MULTILINE)
+    assert set(imports) <= PUBLIC

@@ -38,6 +38,10 @@ NAMES = (
 
 
 def main(names: list[str]) -> None:
+    if {"-h", "--help"} & set(names):
+        print("python -m contrib.bench [NAME...]: measures all of these, or those that are named\n")
+        print(*(f"  {name}" for name in NAMES), sep="\n")
+        return
     unknown = [name for name in names if name not in NAMES]
     if unknown:
         raise SystemExit(f"no benchmark {unknown[0]!r}; there are {', '.join(NAMES)}")

@@ -15,11 +15,7 @@ from typing import Any
 
 import gevent
 
-from greenflow.engine.node import Node, node
-from greenflow.payload.stream import Stream
-from greenflow.runtime import Runtime
-from greenflow.scheme.registry import Scheme
-from greenflow.spec.fields import Spec
+from greenflow import Node, Runtime, Scheme, Spec, Stream, node
 
 SIZE = 100 * 2**20  # bytes of a body
 PIECE = b"x" * 2**16  # what a download is made of: as much as the server asks of one recv

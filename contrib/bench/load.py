@@ -11,7 +11,7 @@ from typing import Any
 import gevent
 
 from contrib.bench.tools import stalls
-from greenflow.runtime import Runtime
+from greenflow import Runtime
 from greenflow.store.base import open_store
 
 CHANGES = 20

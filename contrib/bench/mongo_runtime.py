@@ -19,10 +19,7 @@ from typing import Any
 
 import gevent
 
-from greenflow.engine.node import Node, node
-from greenflow.runtime import Runtime
-from greenflow.scheme.registry import Scheme
-from greenflow.spec.fields import Spec
+from greenflow import Node, Runtime, Scheme, Spec, node
 
 TICK = 0.01  # seconds between the ticks of a greenlet that wants nothing but to run
 

@@ -21,8 +21,8 @@ from gevent.server import StreamServer  # noqa: E402
 
 from contrib.bench import python_functions  # noqa: E402
 from contrib.bench.core import chain, per_request, source  # noqa: E402
+from greenflow import Runtime  # noqa: E402
 from greenflow.errors import WorkerDied  # noqa: E402
-from greenflow.runtime import Runtime  # noqa: E402
 
 STEPS = 500_000  # of a computing call: some 30 ms
 CALLS = 4  # computing calls in a burst

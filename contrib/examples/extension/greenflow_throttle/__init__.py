@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from msgspec import Meta
 
-from greenflow.engine.node import Context, Node, node
-from greenflow.hub.clock import Clock
-from greenflow.spec.fields import Spec
+from greenflow import Context, Node, Spec, node
 
 
 @node("upper")
@@ -20,14 +19,14 @@ def upper(ctx: Context, text: str) -> str:
 class Bucket:
     """A second's worth of tokens, filled again as time passes."""
 
-    def __init__(self, rate: float, clock: Clock) -> None:
-        self.rate, self.clock = rate, clock
+    def __init__(self, rate: float, seconds: Callable[[], float]) -> None:
+        self.rate, self.seconds = rate, seconds
         self.size = max(rate, 1.0)
-        self.tokens, self.filled = self.size, clock.monotonic()
+        self.tokens, self.filled = self.size, seconds()
 
     def take(self) -> bool:
         """Take a token, if there is one."""
-        now = self.clock.monotonic()
+        now = self.seconds()
         self.tokens = min(self.size, self.tokens + (now - self.filled) * self.rate)
         self.filled = now
         if self.tokens < 1:
@@ -45,7 +44,7 @@ class Throttle(Node[ThrottleSpec]):
     """Lets at most `rate` packets a second through; the others leave by `rejected`."""
 
     def open(self) -> None:
-        self.bucket = Bucket(self.spec.rate, self.services.clock)
+        self.bucket = Bucket(self.spec.rate, self.services.clock.monotonic)
 
     def handle(self, ctx: Context, payload: Any) -> Any:
         return payload if self.bucket.take() else ctx.to("rejected", payload)

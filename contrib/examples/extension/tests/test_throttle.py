@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from greenflow.spec.batch import Faulty
+from greenflow import GreenflowError
 from greenflow.testing import ManualClock, flow
 
 SPECS = """
@@ -31,7 +31,7 @@ def test_after_a_long_silence_it_is_a_seconds_worth() -> None:
 
 
 def test_the_rate_is_more_than_nothing() -> None:
-    with pytest.raises(Faulty, match=r"2:32: \$\.rate"), flow(SPECS.replace("2,", "0,", 1)):
+    with pytest.raises(GreenflowError, match=r"2:32: \$\.rate"), flow(SPECS.replace("2,", "0,", 1)):
         pass
 
 
