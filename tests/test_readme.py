@@ -1,7 +1,8 @@
-"""The README's commands and code blocks, run as they stand."""
+"""The README's code blocks, run as they stand; what it and the changelog name is there."""
 
 from __future__ import annotations
 
+import configparser
 import json
 import os
 import re
@@ -11,14 +12,18 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from time import monotonic
 from urllib.request import urlopen
 
 import pytest
 
+import greenflow
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+CHANGELOG = (ROOT / "CHANGELOG.md").read_text()
 GREENFLOW = [sys.executable, "-m", "greenflow"]
 SECONDS = 60.0  # until something that was waited for has failed
 
@@ -139,3 +144,39 @@ def test_the_two_commands_are_what_ci_and_a_reader_run() -> None:
     assert "-m venv .venv" in block("run")
     assert block("test").strip().endswith(".venv/bin/pytest")
     assert "<!-- test -->" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_what_it_stands_on_is_what_is_installed() -> None:
+    """Each library that everybody gets is told, and nothing that nobody gets."""
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    wanted = re.findall(r"(?m)^([\w.-]+)", settings["options"]["install_requires"].strip())
+    part = README.partition("## What it stands on")[2].partition("\n## ")[0]
+    told = re.findall(r"(?m)^\| \[?([\w.-]+)", part)
+    # The page tells of it already; this line goes when nothing imports PyYAML.
+    wanted = ["ruamel.yaml" if name == "PyYAML" else name for name in wanted]
+    assert set(told) - {"library"} == {
+        re.sub(r"^tree-sitter-.*", "tree-sitter", name) for name in wanted
+    }
+    extras = set(re.findall(r"\(`(\w+)`\)", part))
+    assert extras == set(settings["options.extras_require"]) - {"bench", "test", "lint", "types"}
+
+
+def test_pages_are_all_in_the_list() -> None:
+    pages = {path.name for path in (ROOT / "contrib" / "docs").glob("*.md")}
+    assert pages == set(re.findall(r"\(contrib/docs/([\w-]+\.md)\)", README))
+
+
+def test_where_the_changelog_says_that_names_are_they_are() -> None:
+    """Old module to new, and the public names of both."""
+    rows = re.findall(r"(?m)^  \| `greenflow\.[^|]*\|([^|]*)\|([^|]*)\|$", CHANGELOG)
+    assert rows
+    for modules, names in rows:
+        loaded = [import_module(module) for module in re.findall(r"`([\w.]+)`", modules)]
+        for name in re.findall(r"`(\w+)`", names):
+            assert getattr(greenflow, name) in [getattr(module, name, None) for module in loaded]
+
+
+def test_the_changelog_has_every_public_name() -> None:
+    told = CHANGELOG.partition("### Names and places")[2].partition("\n- Every module")[0]
+    assert set(greenflow.__all__) <= set(re.findall(r"\w+", told))
