@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from greenflow import Scheme
+
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "contrib" / "docs" / "behaviour.md").read_text()
 
@@ -122,6 +124,19 @@ def test_every_built_in_kind_has_a_rule() -> None:
     aliases = {"wait"}  # BEHAVIOUR 1.6
     told = {kind for kind in kinds if re.search(rf"(?m)^- \*\*\d+\.1\*\*.*`{kind}`", PAGE)}
     assert kinds - rows - told - aliases == set()
+
+
+def test_the_fields_of_a_kind_are_those_that_it_declares() -> None:
+    scheme = Scheme.installed()
+    common = {field["name"] for field in scheme.describe("nop")["fields"]}
+    rows = re.findall(r"(?m)^\| ([a-z]+(?:, [a-z]+)*) \|([^|]*)\|", PAGE)
+    for kinds, fields in rows:
+        for kind in kinds.split(", "):
+            if kind == "kind":
+                continue  # the head of the table
+            told = re.sub(r"\{.*?\}|\[.*?\]|\(.*?\)|\bor\b", " ", fields)
+            declared = {field["name"] for field in scheme.describe(kind)["fields"]}
+            assert set(re.findall(r"\w+", told)) == declared - common, kind
 
 
 def test_nothing_is_referred_to_that_is_not_in_the_repository() -> None:
