@@ -7,12 +7,13 @@ InvalidResponse before the first byte is sent (RFC 9110 5.5, RFC 9112 11.1).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
 
+from greenflow.net.fields import FRAMING, HOP_BY_HOP
+from greenflow.net.grammar import elements, has_control, is_token
 from greenflow.net.message import InvalidResponse, Request, Response
 
 # Header names and status lines remembered; see CANONICAL_NAMES in greenflow.net.message.
@@ -25,22 +26,8 @@ HEADER_SECTIONS = 256
 # Seconds until a client that met the connection limit may try again (RFC 9110 10.2.3).
 RETRY_AFTER_SECONDS = 1
 
-TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-
-# Fields between two neighbours (RFC 9110 7.6.1) and the length: the server writes those it needs.
-_OWNED = frozenset(
-    (
-        "connection",
-        "content-length",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    )
-)
+# The server writes those that it needs.
+_OWNED = HOP_BY_HOP | FRAMING
 
 # Reason phrases that RFC 9110 15 changed after Python's table of them was written.
 _PHRASES = {413: "Content Too Large", 414: "URI Too Long", 422: "Unprocessable Content"}
@@ -70,7 +57,7 @@ def status_text(status: int) -> str:
 
 @lru_cache(maxsize=FIELD_NAMES)
 def _kind(name: str) -> int:
-    if TOKEN.fullmatch(name) is None:
+    if not is_token(name):
         raise InvalidResponse(f"header name {name!r} is no token (RFC 9110 5.1)")
     lower = name.lower()
     if lower == "connection":
@@ -140,12 +127,12 @@ def _start(status: int, headers: Iterable[tuple[str, str]]) -> tuple[str, bool, 
     for name, value in headers:
         kind = _kind(name)
         if kind == _CONNECTION:
-            close = close or "close" in (option.strip().lower() for option in value.split(","))
+            close = close or "close" in elements(value)
             continue
         if kind == _DROPPED:
             continue
-        # Most values are printable, and that question is the cheaper one.
-        if not value.isprintable() and _CONTROL.search(value) is not None:
+        # Most values are printable; asked here, that costs no call for each.
+        if not value.isprintable() and has_control(value):
             raise InvalidResponse(f"control character in the value of header {name}")
         if kind == _DATE:
             dated = True
@@ -160,7 +147,7 @@ def fields(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     for name, value in headers:
         if _kind(name) in (_DROPPED, _CONNECTION):
             continue
-        if not value.isprintable() and _CONTROL.search(value) is not None:
+        if has_control(value):
             raise InvalidResponse(f"control character in the value of header {name}")
         kept.append((name, value))
     return kept

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import re
 
+from greenflow.net.fields import CREDENTIALS, FRAMING, HOP_BY_HOP, ROUTING
+from greenflow.net.grammar import FIELD_VALUE, QUOTED, TOKEN
 from greenflow.net.limits import Limits
 from greenflow.net.refusal import Refused
 
@@ -21,26 +23,16 @@ SIZE_DIGITS = 15
 # limited by Limits.header_size. Extensions are unused in practice, trailer fields are short.
 LINE_BYTES = 8 * 1024
 
-_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
-_QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*+"'
-
 # RFC 9112 7.1 and 7.1.1; the blanks are the grammar's BWS.
-_SIZE_LINE = re.compile(
-    rb"([0-9A-Fa-f]{1,%d})((?:[ \t]*+;[ \t]*+%s(?:[ \t]*+=[ \t]*+(?:%s|%s))?)*+)"
-    % (SIZE_DIGITS, _TOKEN, _TOKEN, _QUOTED)
-)
-_FIELD_LINE = re.compile(rb"(%s):[\t \x21-\x7e\x80-\xff]*+" % _TOKEN)
+_EXTENSION = rf"[ \t]*+;[ \t]*+{TOKEN}(?:[ \t]*+=[ \t]*+(?:{TOKEN}|{QUOTED}))?"
+_SIZE_LINE = re.compile(rf"([0-9A-Fa-f]{{1,{SIZE_DIGITS}}})((?:{_EXTENSION})*+)".encode())
+_FIELD_LINE = re.compile(f"({TOKEN}):{FIELD_VALUE}".encode())
 
 # Fields that may not be trailers (RFC 9110 6.5.1), and that somebody sends to be read in two ways:
 # they frame the message, concern one hop, route it, modify the request, say who asks, or how the
 # body is coded. What else may not be one, such as Content-Type, is sent by mistake.
 _FORBIDDEN = frozenset(
-    (
-        *(b"content-length", b"transfer-encoding", b"connection", b"keep-alive", b"te", b"trailer"),
-        *(b"upgrade", b"proxy-connection", b"host", b"expect", b"max-forwards", b"range"),
-        *(b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"if-range"),
-        *(b"authorization", b"proxy-authorization", b"cookie", b"content-encoding"),
-    )
+    name.encode() for name in HOP_BY_HOP | FRAMING | ROUTING | CREDENTIALS | {"content-encoding"}
 )
 
 _SIZE, _DATA, _DATA_END, _TRAILER, _DONE = range(5)

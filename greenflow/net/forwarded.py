@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import NamedTuple
 
+from greenflow.net.grammar import QUOTED_TEXT, TOKEN, unquoted
 from greenflow.net.message import Address, Request
 from greenflow.net.refusal import Refused
 
@@ -43,9 +44,7 @@ FIELDS = (
     "X-Real-Ip",
 )
 
-_PAIR = re.compile(
-    r"\s*([!#$%&'*+.^_`|~0-9A-Za-z-]++)=(?:\"((?:[^\"\\]|\\.)*+)\"|([^\s;,\"]*+))\s*(;|,|$)"
-)
+_PAIR = re.compile(rf'\s*({TOKEN})=(?:"({QUOTED_TEXT})"|([^\s;,"]*+))\s*(;|,|$)')
 _HOST = re.compile(r"[A-Za-z0-9._~%!$&'()*+=:\[\]-]+")
 
 
@@ -106,7 +105,7 @@ def _last_element(field: str) -> dict[str, str]:
         if match is None:
             return {}
         name, quoted, token, end = match.groups()
-        found[name.lower()] = token if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
+        found[name.lower()] = token if quoted is None else unquoted(quoted)
         at = match.end()
         if end == "," and at < len(field):
             found = {}

@@ -23,6 +23,7 @@ from httptools import (
     HttpRequestParser,
 )
 
+from greenflow.net.grammar import BLANKS, TOKEN, TOKEN_CHARACTERS, elements
 from greenflow.net.limits import Limits
 from greenflow.net.message import Request
 from greenflow.net.refusal import Refused
@@ -34,17 +35,15 @@ FIELD_NAMES = 1024
 # overflow being tried.
 LENGTH_DIGITS = 18
 
-_TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-
 # RFC 9112 3: three words, one space between. The target is visible ASCII; browsers send some of it
 # that RFC 3986 does not have, such as | and ", and mean no harm.
-_REQUEST_LINE = re.compile(rf"({_TOKEN}) ([\x21-\x7e]+) HTTP/(1\.[01])\r\n")
-_ANY_VERSION = re.compile(rf"{_TOKEN} [\x21-\x7e]+ HTTP/[0-9]\.[0-9]\r\n")
+_REQUEST_LINE = re.compile(rf"({TOKEN}) ([\x21-\x7e]+) HTTP/(1\.[01])\r\n")
+_ANY_VERSION = re.compile(rf"{TOKEN} [\x21-\x7e]+ HTTP/[0-9]\.[0-9]\r\n")
 
 # A line feed without its carriage return (RFC 9112 2.2 lets a server refuse it), and what can begin
 # no request: found in a header section that is not whole yet, they end the wait.
 _BARE_LF = re.compile(rb"(?<!\r)\n")
-_NOT_A_START = re.compile(rb"\r[^\n]|[^!#$%&'*+\-.^_`|~0-9A-Za-z\r]")
+_NOT_A_START = re.compile(rf"\r[^\n]|[^{TOKEN_CHARACTERS}\r]".encode())
 
 # RFC 9112 3.2 and RFC 3986 3.2.2: uri-host [ ":" port ]; an empty one is allowed.
 _HOST = re.compile(
@@ -162,7 +161,7 @@ def _fields(lines: str) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     if lines:
         for line in lines.split("\r\n"):
             name, _, value = line.partition(":")
-            value = value.strip(" \t")
+            value = value.strip(BLANKS)
             headers.append((name, value))
             kind = _framing(name)
             if kind:
@@ -229,7 +228,7 @@ def _judge(
     elif length is not None:
         request.content_length = _judge_length(length)
     if connection:
-        options = {option.strip(" \t").lower() for option in connection.split(",")}
+        options = elements(connection)
         request.keep_alive = "close" not in options and (
             version == "1.1" or "keep-alive" in options
         )
@@ -266,7 +265,7 @@ def _judge_codings(codings: str, length: str | None, version: str) -> None:
         raise Refused(400, "Transfer-Encoding in HTTP/1.0 (RFC 9112 6.1)")
     if length is not None:
         raise Refused(400, "Transfer-Encoding and Content-Length together (RFC 9112 6.3)")
-    names = [name.strip(" \t").lower() for name in codings[1:].split(",")]
+    names = elements(codings[1:])
     if names[-1] != "chunked" or names.count("chunked") > 1:
         raise Refused(400, "chunked is not the last and only the last coding (RFC 9112 6.3)")
     if len(names) > 1:

@@ -20,6 +20,8 @@ from typing import Any
 
 from gevent import sleep
 
+from greenflow.net.grammar import BLANKS, FIELD_VALUE, TOKEN, elements
+
 # Interim answers (1xx) before an answer. One is usual (103), more than a few are an attack.
 INTERIM_ANSWERS = 10
 
@@ -37,9 +39,9 @@ LINE_BYTES = 8 * 1024
 CHUNKS_A_TURN = 256
 
 # RFC 9112 4. The reason is often left out, and the blank before it too.
-_STATUS_LINE = re.compile(rb"HTTP/1\.([0-9]) ([1-9][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?")
-_FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)")
-_FOLDED = re.compile(rb"[ \t]+([\t\x20-\x7e\x80-\xff]*)")
+_STATUS_LINE = re.compile(rf"HTTP/1\.([0-9]) ([1-9][0-9]{{2}})(?: {FIELD_VALUE})?".encode())
+_FIELD = re.compile(f"({TOKEN}):({FIELD_VALUE})".encode())
+_FOLDED = re.compile(rf"[ \t]+({FIELD_VALUE})".encode())
 _LENGTH = re.compile(r"[0-9]{1,18}")
 
 # RFC 9112 7.1, up to the extensions; 15 digits are 60 bits.
@@ -131,12 +133,12 @@ class StrictResponse(HTTPResponse):
             left -= len(line)
             if fields and (folded := _FOLDED.fullmatch(line)):
                 name, value = fields[-1]
-                fields[-1] = name, f"{value} {folded[1].decode('latin-1').rstrip(' 	')}"
+                fields[-1] = name, f"{value} {folded[1].decode('latin-1').rstrip(BLANKS)}"
                 continue
             match = _FIELD.fullmatch(line)
             if match is None:
                 raise HTTPException("a header of the answer is against the grammar (RFC 9112 5)")
-            fields.append((match[1].decode(), match[2].decode("latin-1").strip(" \t")))
+            fields.append((match[1].decode(), match[2].decode("latin-1").strip(BLANKS)))
             if len(fields) > HEAD_FIELDS:
                 raise HTTPException(f"more than {HEAD_FIELDS} headers in the answer")
         return fields
@@ -157,9 +159,7 @@ class StrictResponse(HTTPResponse):
             return [value for sent, value in fields if sent.lower() == name]
 
         codings, lengths = values("transfer-encoding"), set(values("content-length"))
-        options = [
-            word.strip().lower() for text in values("connection") for word in text.split(",")
-        ]
+        options = elements(",".join(values("connection")))
         self.chunked, self.chunk_left, self.length = False, None, None
         self.will_close = "close" in options or (
             self.version == 10 and ("keep-alive" not in options or bool(codings))

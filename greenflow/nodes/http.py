@@ -7,7 +7,6 @@ urllib3 costs 90 ms. Bodies are mime's.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -30,6 +29,8 @@ from greenflow.errors import (
 )
 from greenflow.net import mime
 from greenflow.net.address import Allowed
+from greenflow.net.fields import FRAMING, HOP_BY_HOP
+from greenflow.net.grammar import BLANKS, has_control, is_token
 from greenflow.net.message import canonical_name
 from greenflow.net.mime.coding import known_codings
 from greenflow.net.mime.form import encode_form
@@ -66,21 +67,17 @@ _REQUEST_KEYS = frozenset(
 # Headers that are not sent as they are, in lower case: those that concern one hop or frame a
 # message (RFC 9110 7.6.1), and Host (BEHAVIOUR 11.3); Expect, for the body is sent at once; and
 # those that say what is done to the bodies.
-_NOT_SENT = frozenset(
-    (
-        *("connection", "keep-alive", "proxy-connection", "proxy-authorization", "te", "trailer"),
-        *("transfer-encoding", "upgrade", "http2-settings", "content-length", "host", "expect"),
-        *("content-type", "content-encoding", "accept-encoding"),
-    )
+_NOT_SENT = (
+    HOP_BY_HOP
+    | FRAMING
+    | {"proxy-authorization", "host", "expect"}
+    | {"content-type", "content-encoding", "accept-encoding"}
 )
 
 # Headers of an answer that say how its body was sent, which is not true of it any more (BEHAVIOUR
 # 11.4); a stream is still encoded.
-_FRAMING = ("Content-Length", "Transfer-Encoding")
-_UNDONE = ("Content-Encoding", *_FRAMING)
-
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_FRAMED = tuple(map(canonical_name, FRAMING))
+_UNDONE = ("Content-Encoding", *_FRAMED)
 
 
 class TlsSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -229,7 +226,7 @@ def to_request(url: Url, payload: Any, stream: bool = False) -> ClientRequest:
     if coding is not None and body is not None:
         headers["Content-Encoding"] = coding
     method = fields.get("method") or ("GET" if body is None else "POST")
-    if type(method) is not str or _TOKEN.fullmatch(method) is None or method.upper() == "CONNECT":
+    if type(method) is not str or not is_token(method) or method.upper() == "CONNECT":
         raise InvalidArgument("the method of a request is a word such as GET, and not CONNECT")
     if url.user is not None:
         headers.setdefault("Authorization", basic(url.user))
@@ -299,7 +296,7 @@ def _headers(header: Any, stream: bool) -> tuple[dict[str, str], str | None, str
         elif texts:
             sent[canonical_name(name)] = joined
     for option in special.get("connection", "").split(","):  # named there, of this hop only
-        sent.pop(canonical_name(option.strip(" \t")), None)
+        sent.pop(canonical_name(option.strip(BLANKS)), None)
     if "accept-encoding" in special:
         asked = special["accept-encoding"]
         sent["Accept-Encoding"] = asked if stream else _decodable(asked)
@@ -318,8 +315,8 @@ def _text(name: str, value: Any) -> str:
     """A value of a header. Raises InvalidArgument for what would not be one line of RFC 9110 5."""
     if not isinstance(value, str | int | float) or isinstance(value, bool):
         raise InvalidArgument(f"the header {name!r} is no string")
-    text = str(value).strip(" \t")
-    if _TOKEN.fullmatch(name) is None or _CONTROL.search(text):
+    text = str(value).strip(BLANKS)
+    if not is_token(name) or has_control(text):
         raise InvalidArgument(f"the header {name!r} has characters that no header has")
     if not text.isascii() and max(text) > "\xff":
         raise InvalidArgument(f"the header {name!r} is not ISO-8859-1 (RFC 9110 5.5)")
@@ -328,9 +325,9 @@ def _text(name: str, value: Any) -> str:
 
 def _decodable(accept_encoding: str) -> str:
     """An Accept-Encoding less what could not be decoded here, whoever wrote it."""
-    elements = [element.strip(" \t") for element in accept_encoding.split(",")]
+    elements = [element.strip(BLANKS) for element in accept_encoding.split(",")]
     codings = known_codings()
-    known = [one for one in elements if one.partition(";")[0].strip(" \t").lower() in codings]
+    known = [one for one in elements if one.partition(";")[0].strip(BLANKS).lower() in codings]
     return ", ".join(known) or "identity"
 
 
@@ -340,7 +337,7 @@ def _begun(response: ClientResponse) -> Iterator[dict[str, Any]]:
     given up with the process."""
     body = response.body or None
     try:
-        yield {"status": response.status, "header": _header(response, _FRAMING), "body": body}
+        yield {"status": response.status, "header": _header(response, _FRAMED), "body": body}
     finally:
         if isinstance(body, Stream):
             body.close()

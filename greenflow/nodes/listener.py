@@ -22,9 +22,10 @@ from greenflow.engine.services import Compiler, Services
 from greenflow.engine.source import Run, Source, conclude, log_unhandled
 from greenflow.errors import Interrupt, InvalidArgument, SpecFault
 from greenflow.net import mime
-from greenflow.net.answer import TOKEN, has_no_body
+from greenflow.net.answer import has_no_body
 from greenflow.net.cors import METHODS, ORIGIN, Cors
 from greenflow.net.forwarded import Proxies
+from greenflow.net.grammar import is_token
 from greenflow.net.limits import Limits
 from greenflow.net.message import ClientDisconnected, Request, Respond
 from greenflow.net.pool import Ending, Lease, Servers
@@ -433,7 +434,7 @@ def _cors_faults(cors: CorsSpec) -> Iterator[SpecFault]:
         yield SpecFault("$.cors.credentials", "browsers want origins by name with it, not *")
     for field in ("methods", "headers", "expose"):
         for i, name in enumerate(getattr(cors, field)):
-            if TOKEN.fullmatch(name) is None:
+            if not is_token(name):
                 yield SpecFault(f"$.cors.{field}[{i}]", f"{name!r} is no token (RFC 9110 5.6.2)")
 
 

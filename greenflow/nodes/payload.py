@@ -13,6 +13,7 @@ from typing import Any
 
 from greenflow.engine.packet import NOTHING
 from greenflow.net import mime
+from greenflow.net.fields import FRAMING, HOP_BY_HOP, REQUEST_ONLY
 from greenflow.net.forwarded import FIELDS, Proxies, origin
 from greenflow.net.message import Request, Response, canonical_name
 from greenflow.payload.stream import Stream, Verbatim
@@ -28,16 +29,7 @@ _RESPONSE_KEYS = frozenset(
 
 # Headers of an answer that are not the workflow's to set, in lower case (BEHAVIOUR 8.5): those
 # that frame a message or concern one hop (RFC 9110 7.6.1), and those of requests only.
-_IGNORED = frozenset(
-    (
-        *("connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding"),
-        *("upgrade", "content-length", "http2-settings", "proxy-authenticate"),
-        *("host", "user-agent", "accept", "accept-charset", "accept-encoding", "accept-language"),
-        *("cookie", "origin", "authorization", "proxy-authorization", "expect", "from"),
-        *("max-forwards", "range", "referer"),
-        *("if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range"),
-    )
-)
+_IGNORED = HOP_BY_HOP | FRAMING | REQUEST_ONLY | {"proxy-authenticate"}
 
 _PROTOCOLS = {"1.0": "HTTP/1.0", "1.1": "HTTP/1.1"}
 

@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from greenflow.errors import BodyTooLarge, EncodeError, InvalidArgument, UnsupportedCoding
+from greenflow.net.grammar import BLANKS, elements
 from greenflow.net.mime.types import media_type
 
 # Bytes under which a body is left alone: a header says more than it saves (BEHAVIOUR 10.4).
@@ -186,7 +187,7 @@ _OLD_NAMES = {"x-gzip": "gzip"}
 
 def _names(header: str) -> list[str]:
     """The codings of a Content-Encoding, in the order they were applied; identity is none."""
-    names = [name.strip(" \t").lower() for name in header.split(",")]
+    names = elements(header)
     return [_OLD_NAMES.get(name, name) for name in names if name not in ("", "identity")]
 
 
@@ -246,7 +247,7 @@ def _choose(accept_encoding: str | None) -> str | None:
     weights: dict[str, float] = {}
     for element in accept_encoding.split(","):
         name, _, parameter = element.partition(";")
-        name = name.strip(" \t").lower()
+        name = name.strip(BLANKS).lower()
         weight = _WEIGHT.fullmatch(parameter)
         if name and weight is not None:
             weights.setdefault(_OLD_NAMES.get(name, name), float(weight[1] or 1))

@@ -15,16 +15,16 @@ from functools import lru_cache
 from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from greenflow.errors import EncodeError, InvalidArgument
+from greenflow.net.grammar import QUOTED_TEXT, TOKEN, unquoted
 
 # Parsed headers that are remembered, and how long one may be for that: browsers send a handful of
 # different ones, of less than 200 characters.
 REMEMBERED = 512
 REMEMBERED_LENGTH = 512
 
-_TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_TYPE = re.compile(rf"[ \t]*({_TOKEN})/({_TOKEN})[ \t]*(?=;|\Z)")
+_TYPE = re.compile(rf"[ \t]*({TOKEN})/({TOKEN})[ \t]*(?=;|\Z)")
 _PARAMETER = re.compile(
-    rf'[ \t]*;[ \t]*(?:({_TOKEN})=(?:({_TOKEN})|"((?:[^"\\]|\\.)*+)"))?[ \t]*(?=;|\Z)'
+    rf'[ \t]*;[ \t]*(?:({TOKEN})=(?:({TOKEN})|"({QUOTED_TEXT})"))?[ \t]*(?=;|\Z)'
 )
 _QUALITY = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
 
@@ -83,7 +83,7 @@ def media_type(text: str) -> MediaType:
             return MediaType("", {})
         name, token, quoted = found.groups()
         if name is not None:
-            value = re.sub(r"\\(.)", r"\1", quoted) if token is None else token
+            value = unquoted(quoted) if token is None else token
             parameters.setdefault(name.lower(), value)
         position = found.end()
     return MediaType(f"{match[1]}/{match[2]}".lower(), parameters)

@@ -30,7 +30,7 @@ from wsproto.utilities import RemoteProtocolError
 
 from greenflow.errors import InvalidArgument, RequestFailed, RequestTimedOut
 from greenflow.net.address import Place
-from greenflow.net.answer import TOKEN
+from greenflow.net.grammar import BLANKS, FIELD_VALUE, is_token
 from greenflow.net.tls import TlsSocket
 from greenflow.net.url import Url
 from greenflow.net.websocket.channel import Channel, Options
@@ -49,7 +49,7 @@ SWEEP_SECONDS = 0.25
 HEAD_BYTES = 64 * 1024
 
 # One line of RFC 9110 5.5, as text.
-_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_VALUE = re.compile(FIELD_VALUE)
 
 _STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})[ \r]")
 
@@ -142,10 +142,10 @@ class Clients:
 def _opening(handshake: H11Handshake, asked: Asked, deflate: Deflate | None) -> bytes:
     """The request. Raises InvalidArgument."""
     for name, value in asked.headers:
-        if TOKEN.fullmatch(name) is None or _VALUE.fullmatch(value) is None:
+        if not is_token(name) or _VALUE.fullmatch(value) is None:
             raise InvalidArgument(f"the header {name!r} has characters that no header has")
     for name in asked.subprotocols:
-        if TOKEN.fullmatch(name) is None:
+        if not is_token(name):
             raise InvalidArgument(f"the subprotocol {name!r} is no token (RFC 9110 5.6.2)")
     return handshake.send(
         Opening(
@@ -153,7 +153,7 @@ def _opening(handshake: H11Handshake, asked: Asked, deflate: Deflate | None) -> 
             target=asked.url.target,
             extensions=[] if deflate is None else [deflate],
             extra_headers=[
-                (name.encode(), value.strip(" \t").encode("latin-1"))
+                (name.encode(), value.strip(BLANKS).encode("latin-1"))
                 for name, value in asked.headers
             ],
             subprotocols=list(asked.subprotocols),

@@ -15,6 +15,8 @@ from typing import Any
 from wsproto.extensions import Extension
 from wsproto.frame_protocol import CloseReason, Opcode, RsvBits
 
+from greenflow.net.grammar import TOKEN
+
 NAME = "permessage-deflate"
 
 # The window that our side compresses with, as a power of two, and zlib's level of memory: 32 KiB
@@ -33,9 +35,8 @@ LEAST_BYTES = 64
 _TAIL = b"\x00\x00\xff\xff"
 
 # RFC 6455 9.1; a quoted value has to be a token, too.
-_TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_EXTENSION = re.compile(rf"[ \t,]*({_TOKEN})")
-_PARAMETER = re.compile(rf'[ \t]*;[ \t]*({_TOKEN})(?:[ \t]*=[ \t]*(?:({_TOKEN})|"({_TOKEN})"))?')
+_EXTENSION = re.compile(rf"[ \t,]*({TOKEN})")
+_PARAMETER = re.compile(rf'[ \t]*;[ \t]*({TOKEN})(?:[ \t]*=[ \t]*(?:({TOKEN})|"({TOKEN})"))?')
 _END = re.compile(r"[ \t]*(?:,[ \t,]*|\Z)")
 
 _BITS = re.compile(r"[89]|1[0-5]")

@@ -11,7 +11,7 @@ from base64 import b64encode
 from hashlib import sha1
 from typing import NamedTuple
 
-from greenflow.net.answer import TOKEN
+from greenflow.net.grammar import BLANKS, is_token
 from greenflow.net.message import Request
 from greenflow.net.websocket.deflate import Deflate
 
@@ -106,7 +106,7 @@ def _choose(header: str | None, ours: tuple[str, ...]) -> str | None:
     (RFC 6455 4.2.2). Raises HandshakeRefused."""
     if header is None:
         return None
-    theirs = [name.strip(" \t") for name in header.split(",")]
-    if not all(map(TOKEN.fullmatch, theirs)):
+    theirs = [name.strip(BLANKS) for name in header.split(",")]
+    if not all(map(is_token, theirs)):
         raise HandshakeRefused(400, "Sec-WebSocket-Protocol is no list of tokens")
     return next((name for name in ours if name in theirs), None)

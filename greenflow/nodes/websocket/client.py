@@ -24,6 +24,8 @@ from greenflow.engine.process import Process
 from greenflow.engine.services import Compiler, Services
 from greenflow.errors import CompileFailed, GreenflowError, InvalidArgument, SpecFault
 from greenflow.net.address import Allowed, Place, look_up, look_up_public
+from greenflow.net.fields import FRAMING, HOP_BY_HOP
+from greenflow.net.grammar import BLANKS
 from greenflow.net.message import canonical_name
 from greenflow.net.mime.form import encode_form
 from greenflow.net.outgoing import basic
@@ -36,14 +38,12 @@ from greenflow.spec.fields import Duration
 
 # Headers of a payload that are not sent on, in lower case: those of one hop, of a body, and of the
 # handshake, which is our own (RFC 9110 7.6.1, RFC 6455 4.1).
-_NOT_SENT = frozenset(
-    (
-        *("connection", "keep-alive", "proxy-connection", "proxy-authorization", "te", "trailer"),
-        *("transfer-encoding", "upgrade", "http2-settings", "host", "expect"),
-        *("content-length", "content-type", "content-encoding"),
-        *("sec-websocket-key", "sec-websocket-version", "sec-websocket-accept"),
-        *("sec-websocket-extensions", "sec-websocket-protocol"),
-    )
+_NOT_SENT = (
+    HOP_BY_HOP
+    | FRAMING
+    | {"proxy-authorization", "host", "expect", "content-type", "content-encoding"}
+    | {"sec-websocket-key", "sec-websocket-version", "sec-websocket-accept"}
+    | {"sec-websocket-extensions", "sec-websocket-protocol"}
 )
 
 # The schemes of WebSocket and of the handshake (RFC 6455 3); the first of them is the default.
@@ -244,9 +244,9 @@ def _headers(header: Any) -> tuple[list[tuple[str, str]], tuple[str, ...]]:
             raise InvalidArgument(f"the header {name!r} is no string")
         found.setdefault(canonical_name(name), []).extend(map(str, texts))
     offered = ",".join(found.get("Sec-Websocket-Protocol", ()))
-    subprotocols = tuple(name.strip(" \t") for name in offered.split(",") if name.strip(" \t"))
+    subprotocols = tuple(name.strip(BLANKS) for name in offered.split(",") if name.strip(BLANKS))
     for option in ",".join(found.get("Connection", ())).split(","):  # named there, of that hop
-        found.pop(canonical_name(option.strip(" \t")), None)
+        found.pop(canonical_name(option.strip(BLANKS)), None)
     if "Cookie" in found:  # RFC 6265 5.4: there is one
         found["Cookie"] = ["; ".join(found["Cookie"])]
     sent = [

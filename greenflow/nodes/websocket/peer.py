@@ -33,7 +33,7 @@ from greenflow.engine.services import Compiler, Services
 from greenflow.engine.source import Run, Source, log_unhandled
 from greenflow.errors import Interrupt, InvalidArgument, NotConnected, SpecFault
 from greenflow.hub.clock import Clock
-from greenflow.net.answer import TOKEN
+from greenflow.net.grammar import is_token
 from greenflow.net.websocket.channel import INTERNAL_ERROR, Channel, Options
 from greenflow.net.websocket.frames import (
     BINARY,
@@ -188,7 +188,7 @@ class Peer(Source[C]):
         return [
             SpecFault(f"$.subprotocols[{i}]", f"{name!r} is no token (RFC 9110 5.6.2)")
             for i, name in enumerate(spec.subprotocols)
-            if TOKEN.fullmatch(name) is None
+            if not is_token(name)
         ]
 
     def handler(self, port: str) -> Handler:
