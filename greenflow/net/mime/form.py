@@ -2,18 +2,27 @@
 
 A URL-encoded form is a map of name to list of texts (BEHAVIOUR 10.1); multipart/form-data (RFC
 7578, RFC 2046 5.1) is `{values: {name: [text..]}, files: {name: [{data, filename, header,
-size}]}}`, where a part with a file name is a file, any other a text. A multipart body is read
-strictly and whole: one that is cut off is an error, and never half a form.
+size}]}}`, where a part with a file name is a file. Any other is a value: a text, or bytes if its
+Content-Type says that it is none. A multipart body is read strictly and whole: one that is cut off
+is an error, and never half a form.
+
+Where a part begins and ends is the package multipart's to find; its limits and what a part is
+called are ours: browsers, and all who came before them, write names in more ways than it reads.
 """
 
 from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Iterator
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, unquote_to_bytes, urlencode
+
+from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser
 
 from greenflow.errors import EncodeError, InvalidArgument
+from greenflow.net.grammar import BLANKS, TOKEN
+from greenflow.net.message import canonical_name
 from greenflow.net.mime.types import decode_text, media_type, utf8
 from greenflow.payload.json import dumps
 
@@ -25,20 +34,26 @@ MAX_FIELDS = 10_000
 MAX_PARTS = 1_000
 MAX_HEADER_BYTES = 8 * 1024
 
+# Lines of one: a form has two, mail a dozen.
+MAX_HEADER_LINES = 100
+
 # Bytes of randomness in a boundary: enough that it stands in no body by accident.
 BOUNDARY_BYTES = 16
 
-_TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-
 # RFC 2046 5.1.1: 1 to 70 of these, not ending in a blank.
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]")
-_FIELD = re.compile(rf"({_TOKEN}):([^\r\n\0]*)")
+_FIELD = re.compile(rf"({TOKEN}):([^\r\n\0]*)")
 
-# Browsers write names as they are, and in quotes; a backslash is one unless it stands before a
-# quote or another.
-_PARAMETER = re.compile(rf';[ \t]*({_TOKEN})=(?:"((?:[^"\\]|\\.)*+)"|({_TOKEN}))[ \t]*')
-_ESCAPED = re.compile(r'\\(["\\])')
+# A disposition, and its parameters where no quote is escaped (see `_masked`).
+_DISPOSITION = re.compile(rf"{TOKEN}[ \t]*(?=;|\Z)")
+_PARAMETER = re.compile(rf';[ \t]*({TOKEN})=(?:"([^"]*+)"|({TOKEN}))[ \t]*')
 _ESCAPES = (("\\", "\\\\"), ('"', "%22"), ("\r", "%0D"), ("\n", "%0A"))
+
+# RFC 8187 3.2.1: charset, language and the text, percent-encoded.
+_EXTENDED = re.compile(r"([^']+)'[^']*'((?:[A-Za-z0-9!#$&+.^_`|~-]|%[0-9A-Fa-f]{2})*+)")
+
+# What is text although its type is not text/*: the rest of BEHAVIOUR 10.1's, and XML.
+_TEXTS = frozenset(("", "application/x-www-form-urlencoded", "application/xml"))
 
 
 # URL-encoded
@@ -91,71 +106,142 @@ def _field_text(name: str, item: Any) -> bytes:
 # Multipart
 
 
+class _Parser(PushMultipartParser):  # type: ignore[misc]
+    """Takes parts without a Content-Disposition, or with another than that of a form."""
+
+    def _create_segment(self, headerlist: list[tuple[str, str]]) -> MultipartSegment:
+        """Called by the parser, which means it to be overridden, at the end of a header section."""
+        segment = MultipartSegment([])  # `_disposition` reads what is in them
+        segment.headerlist = headerlist
+        return segment
+
+
 def parse_multipart(body: bytes, boundary: str | None) -> dict[str, Any]:
     """The value of a body. Raises InvalidArgument."""
     if boundary is None or _BOUNDARY.fullmatch(boundary) is None:
         raise InvalidArgument("multipart without a valid boundary (RFC 2046 5.1.1)")
-    delimiter = b"\r\n--" + boundary.encode("ascii")
-    preamble, *blocks = body.split(delimiter, MAX_PARTS + 1)
-    if preamble.startswith(delimiter[2:]):  # there is none, and so no line end before the first
-        blocks.insert(0, preamble[len(delimiter) - 2 :])
-    values: dict[str, list[str]] = {}
+    values: dict[str, list[str | bytes]] = {}
     files: dict[str, list[dict[str, Any]]] = {}
-    for number, block in enumerate(blocks):
-        if block.startswith(b"--"):
-            return {"values": values, "files": files}
-        if number == MAX_PARTS:
-            raise InvalidArgument(f"more than {MAX_PARTS} parts")
-        header, data = _part(block)
+    parts = 0
+    for header, data in _parts(_unpadded(body, boundary), boundary):
+        parts += 1
+        if data.startswith(f"--{boundary}".encode()):
+            raise InvalidArgument("a boundary where the data of a part begins")
         name, filename = _disposition(header)
         if filename is None:
-            kind = media_type(header.get("Content-Type", [""])[0])
-            text = decode_text(data, kind.parameters.get("charset"))
-            values.setdefault(name, []).append(text)
+            values.setdefault(name, []).append(_value(header, data))
         else:
             file = {"data": data, "filename": filename, "header": header, "size": len(data)}
             files.setdefault(name, []).append(file)
-    raise InvalidArgument("multipart without its last boundary: the body was cut off")
+    if not parts and not body.lstrip(b"\r\n").startswith(f"--{boundary}--".encode()):
+        raise InvalidArgument("multipart whose first boundary is its last one: no part is in it")
+    return {"values": values, "files": files}
 
 
-def _part(block: bytes) -> tuple[dict[str, list[str]], bytes]:
-    """Header and data of what stands between two delimiters."""
-    padding, line_end, rest = block.partition(b"\r\n")
-    if not line_end or padding.strip(b" \t"):
-        raise InvalidArgument("text behind a multipart boundary")
-    head, end, data = (b"\r\n" + rest).partition(b"\r\n\r\n")
-    if not end or len(head) > MAX_HEADER_BYTES:
-        raise InvalidArgument("a part without an end of its header section, or a long one")
+def _parts(body: bytes, boundary: str) -> Iterator[tuple[dict[str, list[str]], bytes]]:
+    """Header and data of each part."""
+    parser = _Parser(
+        boundary,
+        strict=True,
+        max_segment_count=MAX_PARTS,
+        max_header_size=MAX_HEADER_BYTES,
+        max_header_count=MAX_HEADER_LINES,
+        header_charset="latin-1",  # any bytes; `_header` reads them as UTF-8
+    )
     header: dict[str, list[str]] = {}
-    for line in head.decode("utf-8", "replace").split("\r\n")[1:]:
-        match = _FIELD.fullmatch(line)
+    data = b""
+    count = 0
+    try:
+        with parser:
+            for event in parser.parse(body):
+                if isinstance(event, MultipartSegment):
+                    count += 1
+                    header, data = _header(event.headerlist), b""
+                elif event is None:
+                    yield header, data
+                else:
+                    data = event  # all of it: the body is fed whole
+    except MultipartError as error:
+        if count == MAX_PARTS and isinstance(error, ParserLimitReached):
+            raise InvalidArgument() from ValueError(f"more than {MAX_PARTS} parts")
+        raise InvalidArgument() from ValueError(f"multipart: {error}")
+
+
+def _unpadded(body: bytes, boundary: str) -> bytes:
+    """The body without blanks behind its boundaries, which RFC 2046 5.1.1 allows and the parser
+    does not know."""
+    delimiter = b"--" + boundary.encode("ascii")
+    if delimiter + b" " in body or delimiter + b"\t" in body:
+        return re.sub(rb"((?:\A|\r\n)%s)[ \t]++(?=\r\n)" % re.escape(delimiter), rb"\1", body)
+    return body
+
+
+def _header(fields: list[tuple[str, str]]) -> dict[str, list[str]]:
+    """The header section of a part: names in canonical case, and the values of each."""
+    header: dict[str, list[str]] = {}
+    size = 0
+    for name, value in fields:
+        match = _FIELD.fullmatch(f"{name}:{value}")
         if match is None:
             raise InvalidArgument("a line in the header section of a part is no header")
-        name = "-".join(word.capitalize() for word in match[1].split("-"))
-        header.setdefault(name, []).append(match[2].strip(" \t"))
-    return header, data
+        size += len(match[0]) + len(" \r\n")
+        if size > MAX_HEADER_BYTES:
+            raise InvalidArgument(f"a part with more than {MAX_HEADER_BYTES} bytes of header")
+        text = value.encode("latin-1").decode("utf-8", "replace").strip(BLANKS)
+        header.setdefault(canonical_name(name), []).append(text)
+    return header
+
+
+def _value(header: dict[str, list[str]], data: bytes) -> str | bytes:
+    """What a part that is no file holds: text in its charset, or bytes if it is none."""
+    kind = media_type(header.get("Content-Type", [""])[0])
+    is_text = kind.name.startswith("text/") or kind.is_json or kind.name.endswith("+xml")
+    if is_text or kind.name in _TEXTS:
+        return decode_text(data, kind.parameters.get("charset"))
+    return data
 
 
 def _disposition(header: dict[str, list[str]]) -> tuple[str, str | None]:
     """Name and file name of a part (RFC 7578 4.2); the name is empty if there is none."""
     text = header.get("Content-Disposition", ["form-data"])[0]
+    masked = _masked(text)
+    match = _DISPOSITION.match(masked)
     parameters: dict[str, str] = {}
-    position = text.find(";")
-    while 0 <= position < len(text):
-        match = _PARAMETER.match(text, position)
-        if match is None:
-            raise InvalidArgument("a Content-Disposition against its grammar (RFC 7578)")
-        name, quoted, token = match.groups()
-        value = token if quoted is None else _unquoted(quoted)
-        parameters.setdefault(name.lower(), value)
-        position = match.end()
-    return parameters.get("name", ""), parameters.get("filename")
+    while match is not None and match.end() < len(text):
+        match = _PARAMETER.match(masked, match.end())
+        if match is not None:
+            quoted, (start, end) = match[2] is not None, match.span(3 if match[2] is None else 2)
+            value = text[start:end]
+            parameters.setdefault(match[1].lower(), _unquoted(value) if quoted else value)
+    if match is None:
+        raise InvalidArgument("a Content-Disposition against its grammar (RFC 7578)")
+    filename = parameters.get("filename")
+    if "filename*" in parameters:  # which forms should not have (RFC 7578 4.2), and some do
+        filename = _extended(parameters["filename*"])
+    return parameters.get("name", ""), filename
+
+
+def _masked(text: str) -> str:
+    """The text with nothing in place of what is escaped: then each quote begins or ends something,
+    and none of 8 MiB of escapes is looked at by itself. A backslash is one unless it stands before
+    a quote or another, as browsers write."""
+    return text.replace("\\\\", "\0\0").replace('\\"', "\0\0")
 
 
 def _unquoted(text: str) -> str:
+    """What browsers write in quotes."""
     for character, escape in _ESCAPES[1:]:
         text = text.replace(escape, character)
-    return _ESCAPED.sub(r"\1", text)
+    # No line of a header holds a zero byte.
+    return text.replace("\\\\", "\0").replace('\\"', '"').replace("\0", "\\")
+
+
+def _extended(text: str) -> str:
+    """The meaning of a parameter whose name ends in `*` (RFC 8187)."""
+    match = _EXTENDED.fullmatch(text)
+    if match is None:
+        raise InvalidArgument("a filename* against its grammar (RFC 8187)")
+    return decode_text(unquote_to_bytes(match[2]), match[1])
 
 
 def encode_multipart(value: Any, boundary: str | None = None) -> tuple[str, bytes]:

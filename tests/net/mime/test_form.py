@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -180,6 +181,142 @@ def test_multipart_has_a_limit_of_parts_and_of_each_header() -> None:
     assert parse_multipart(one(header), "X")["values"] == {"": ["x"]}
     with pytest.raises(InvalidArgument):
         parse_multipart(one(header + b"b"), "X")
+
+
+def part(headers: str, data: bytes) -> bytes:
+    return one(headers.encode(), data)
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "value"),
+    [
+        ("image/jpeg", b"\xff\xd8\xff\xe0", b"\xff\xd8\xff\xe0"),
+        ("application/octet-stream", b"text", b"text"),
+        ("application/json", b'{"a": 1}', '{"a": 1}'),
+        ("application/ld+json; charset=latin-1", b"\xe4", "\xe4"),
+        ("image/svg+xml", b"<svg/>", "<svg/>"),
+        ("application/xml", b"<a/>", "<a/>"),
+        ("text/csv", b"a,b", "a,b"),
+        ("TEXT/html; charset=iso-8859-1", b"\xe4", "\xe4"),
+        ("", b"a", "a"),
+        ("no type", b"a", "a"),
+    ],
+)
+def test_a_part_that_is_no_text_is_bytes(kind: str, data: bytes, value: str | bytes) -> None:
+    body = part(f'Content-Disposition: form-data; name="a"\r\nContent-Type: {kind}', data)
+    assert parse_multipart(body, "X") == {"values": {"a": [value]}, "files": {}}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "filename"),
+    [
+        ("; filename*=UTF-8''a.txt", "a.txt"),
+        ("; filename*=utf-8'de'%C3%A4%20b.txt", "\xe4 b.txt"),
+        ("; FILENAME*=iso-8859-1''%E4.txt", "\xe4.txt"),
+        ("; filename=\"a.txt\"; filename*=UTF-8''%C3%A4.txt", "\xe4.txt"),
+        ("; filename*=\"UTF-8''a.txt\"", "a.txt"),
+        ('; filename=""', ""),
+        ('; filename="a; b=c.txt"', "a; b=c.txt"),
+        ('; filename="a\\"; b.txt"', 'a"; b.txt'),
+        ('; filename="C:\\dir\\a.txt"', "C:\\dir\\a.txt"),
+        ('; filename="a\\\\"', "a\\"),
+        ("; filename=a.txt", "a.txt"),
+    ],
+)
+def test_a_part_with_a_file_name_is_a_file(parameters: str, filename: str) -> None:
+    body = part(f'Content-Disposition: form-data; name="a"{parameters}', b"\xff")
+    found = parse_multipart(body, "X")
+    assert found["values"] == {}
+    [file] = found["files"]["a"]
+    assert (file["filename"], file["data"]) == (filename, b"\xff")
+
+
+@pytest.mark.parametrize(
+    "disposition",
+    [
+        'form-data name="a"',
+        '; name="a"',
+        'form-data; name="a" b',
+        'form-data; name="a\\"',
+        'form-data; name="a"; filename*=a.txt',
+        "form-data; name=\"a\"; filename*=UTF-8''%zz",
+        "form-data; name=\"a\"; filename*=klingon''a",
+        "form-data; name=\"a\"; filename*=UTF-8''%FF",
+    ],
+)
+def test_a_disposition_against_its_grammar(disposition: str) -> None:
+    with pytest.raises(InvalidArgument) as error:
+        parse_multipart(part(f"Content-Disposition: {disposition}", b"x"), "X")
+    assert error.value.__cause__ is not None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        # The delimiter lines are those of another boundary, but for the last.
+        b'--Y\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--X--\r\n',
+        b"a preamble\r\n--X--\r\n",
+        b"--Xy\r\n\r\n\r\n--X--\r\n",
+        b"--X\r\n\r\n1\r\n--Xy\r\n\r\n2\r\n--X--\r\n",
+        b"--X\n\n1\n--X--\n",
+        b"--X\r\n\r\n--X\r\n\r\n1\r\n--X--\r\n",
+        b"--X\r\n\r\n--X \r\n--X--",
+        one(b"A: b\nC: d"),
+        one(b'Content-Disposition: form-data; name="a"\r\nContent-Length: 2'),
+    ],
+)
+def test_a_body_that_was_not_meant_so(body: bytes) -> None:
+    with pytest.raises(InvalidArgument) as error:
+        parse_multipart(body, "X")
+    assert error.value.__cause__ is not None
+
+
+@pytest.mark.parametrize(
+    ("body", "values"),
+    [
+        (b"--X\t\r\n\r\n1\r\n--X  \t\r\n\r\n2\r\n--X-- \r\n", ["1", "2"]),
+        (b"--X\r\n\r\n\r\n --X \r\n\r\n--X--", ["\r\n --X \r\n"]),
+        (b"--X\r\n\r\n\r\n--X--", [""]),
+        (b"--X\r\n\r\n\r\n\r\n--X--", ["\r\n"]),
+    ],
+)
+def test_boundaries_may_have_blanks_behind_them(body: bytes, values: list[str]) -> None:
+    assert parse_multipart(body, "X")["values"] == {"": values}
+
+
+def test_an_empty_form_may_begin_with_a_line_end() -> None:
+    assert parse_multipart(b"\r\n--X--\r\n", "X") == {"values": {}, "files": {}}
+
+
+def test_names_in_another_charset_are_marked() -> None:
+    body = part('Content-Disposition: form-data; name="a"', b"x").replace(b'"a"', b'"\xe4"')
+    assert parse_multipart(body, "X")["values"] == {"\ufffd": ["x"]}
+
+
+def test_escapes_are_not_looked_at_one_by_one() -> None:
+    """What is counted is calls and lines of Python, which no slow machine makes more."""
+    escapes = MAX_HEADER_BYTES // 2 - 40
+    lines = 0
+
+    def count(frame: Any, event: str, argument: Any) -> Any:
+        nonlocal lines
+        lines += 1
+        return count
+
+    def cost(name: bytes) -> int:
+        nonlocal lines
+        lines = 0
+        body = one(b'Content-Disposition: form-data; name="' + name + b'"')
+        before = sys.gettrace()
+        sys.settrace(count)
+        try:
+            values = parse_multipart(body, "X")["values"]
+        finally:
+            sys.settrace(before)
+        assert values == {'"' * (len(name) // 2): ["x"]}
+        return lines
+
+    assert cost(rb"\"" * escapes) == cost(rb"\"")
 
 
 def test_multipart_is_written() -> None:
