@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from http.client import HTTPException, IncompleteRead
 from typing import Any, NamedTuple
 
@@ -30,7 +31,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import Url as ProxyUrl
 
 from greenflow.errors import RequestFailed, RequestTimedOut
-from greenflow.net.address import Allowed, Place, look_up, look_up_public
+from greenflow.net.address import Allowed, look_up, look_up_public
 from greenflow.net.outgoing import REDIRECTS, ClientRequest, ClientResponse, basic, redirected
 from greenflow.net.transport import Pool, TlsPool, system_context, tls_context
 from greenflow.net.url import Url
@@ -197,22 +198,22 @@ class Client:
         options: dict[str, Any] = {"timeout": Timeout(), "maxsize": KEPT_CONNECTIONS}
         proxy = self._proxy
         host, port = url.host, url.port
-        if proxy is not None:
+        if proxy is None:
+            options["reach"] = (
+                partial(look_up, host, port)
+                if vouched
+                else partial(look_up_public, host, port, self._allowed)
+            )
+        else:
+            options["reach"] = partial(look_up, proxy.host, proxy.port)
             options["_proxy"] = ProxyUrl(proxy.scheme, None, proxy.host, proxy.port)
             if proxy.user is not None:
                 options["_proxy_headers"] = {"Proxy-Authorization": basic(proxy.user)}
             if url.scheme == "http":
                 host, port = proxy.host, proxy.port
-        pool: Pool
         if url.scheme == "https":
-            pool = TlsPool(host, port, ssl_context=self._context(certified), **options)
-        else:
-            pool = Pool(host, port, **options)
-        pool.reach = look_up if vouched or proxy is not None else self._reach_public
-        return pool
-
-    def _reach_public(self, host: str, port: int) -> list[Place]:
-        return look_up_public(host, port, self._allowed)
+            return TlsPool(host, port, ssl_context=self._context(certified), **options)
+        return Pool(host, port, **options)
 
     def _context(self, certified: bool) -> Any:
         if self._tls == Tls():

@@ -3,8 +3,12 @@
 Lives here: what stands in the place of urllib3's own. What is asked, and where, is client.py's.
 Importing this imports urllib3, which takes 90 ms: whoever needs it does so late.
 
+Of urllib3 it takes what is public, and three names that are not: `_new_conn` of a connection, where
+its socket comes from, and `_proxy` and `_proxy_headers` of a pool. So setup.cfg says which versions
+are known to have them, and tests/net/test_transport.py fails where they moved.
+
 The sockets are gevent's whether or not the program is monkey-patched, and so is TLS. A connection
-asks its pool's `reach` for the addresses and connects to these and no others; the name of the host
+asks its `reach` for the addresses and connects to these and no others; the name of the host
 is only what TLS verifies. What leaves a connection by an exception that is none of urllib3's, an
 Interrupt say, closes its socket: urllib3 does that for a request, and here it is done for
 connecting and for the TLS handshake.
@@ -18,6 +22,7 @@ import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from queue import LifoQueue
 from time import monotonic
 from typing import Any
 
@@ -41,9 +46,8 @@ CONNECT_SECONDS = 10.0
 # closed in the very moment it is used again is an error, for nothing is sent twice.
 IDLE_SECONDS = 4.0
 
-Reach = Callable[[str, int], list[Place]]
-"""From host and port to the addresses to connect to, best first. Raises OSError, and
-AddressForbidden."""
+Reach = Callable[[], list[Place]]
+"""The addresses to connect to, best first. Raises OSError, and AddressForbidden."""
 
 # gevent's, which stands in its place in a patched program, lets others run first, for whole turns
 # of the hub: 0.1 ms or more for a look of 1 us.
@@ -58,8 +62,11 @@ class Unreached(HTTPError):
 class _Cooperative(HTTPConnection):
     """A connection by a gevent socket."""
 
-    reach: Reach
     idle_since = 0.0
+
+    def __init__(self, *arguments: Any, reach: Reach, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._reach = reach
 
     def response_class(  # type: ignore[override]
         self, sock: Any, *, method: str | None = None
@@ -82,10 +89,9 @@ class _Cooperative(HTTPConnection):
         return now - self.idle_since > IDLE_SECONDS
 
     def _new_conn(self) -> Any:
-        assert self.port is not None
         failure = OSError("the host has no address")
         try:
-            for place in self.reach(self._dns_host, self.port):
+            for place in self._reach():
                 try:
                     return _connect(place)
                 except OSError as error:
@@ -97,6 +103,16 @@ class _Cooperative(HTTPConnection):
 
 class _CooperativeTls(_Cooperative, HTTPSConnection):
     """A TLS connection by a gevent socket; its context has to be a `_Context`."""
+
+    @property
+    def is_verified(self) -> bool:
+        """For urllib3, which would warn of a server whose certificate is not checked: the author
+        of the spec said so."""
+        return True
+
+    @is_verified.setter
+    def is_verified(self, verified: bool) -> None:
+        """Set by urllib3 when it has connected."""
 
 
 def _connect(place: Place) -> Any:
@@ -113,43 +129,43 @@ def _connect(place: Place) -> Any:
     return sock
 
 
-class Pool(HTTPConnectionPool):
-    """The connections to one origin, or to a proxy."""
+class _Kept(LifoQueue[Any]):
+    """The idle connections of a pool, and None for each that may still be made."""
 
-    ConnectionCls = _Cooperative
-    reach: Reach
-
-    def _new_conn(self) -> Any:
-        connection: Any = super()._new_conn()
-        connection.reach = self.reach
-        return connection
-
-    def _put_conn(self, conn: Any) -> None:
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
         # More at one time than are kept is no reason for the warning that urllib3 would log.
-        if conn is not None and self.pool is not None and self.pool.full():
-            conn.close()
+        if self.full():
+            if item is not None:
+                item.close()
             return
-        if conn is not None:
-            conn.idle_since = monotonic()
-        super()._put_conn(conn)
+        if item is not None:
+            item.idle_since = monotonic()
+        super().put(item, block, timeout)
 
     def close_old(self) -> None:
         """Close the connections that were idle for too long. Does not switch greenlets."""
         now = monotonic()
-        for connection in [] if self.pool is None else self.pool.queue:
+        for connection in self.queue:
             if connection is not None and connection.is_old(now):
                 connection.close()
+
+
+class Pool(HTTPConnectionPool):
+    """The connections to one origin, or to a proxy. Takes `reach` beside what urllib3 takes."""
+
+    ConnectionCls = _Cooperative
+    QueueCls = _Kept
+
+    def close_old(self) -> None:
+        """Close the connections that were idle for too long. Does not switch greenlets."""
+        if isinstance(self.pool, _Kept):
+            self.pool.close_old()
 
 
 class TlsPool(Pool, HTTPSConnectionPool):
     """The connections to one origin by TLS."""
 
     ConnectionCls = _CooperativeTls
-
-    def _validate_conn(self, conn: Any) -> None:
-        # Without the warning of urllib3 that nothing is verified: the author of the spec said so.
-        if conn.is_closed:
-            conn.connect()
 
 
 class _Context(gevent.ssl.SSLContext):
