@@ -1,7 +1,7 @@
 """AMQP 0-9-1 as a broker: an exchange for each namespace, a quorum queue for each subscriber.
 
-Lives here: AmqpTransport. It speaks through kombu's AMQP transport, and is made for RabbitMQ from
-3.10 on.
+Lives here: AmqpTransport, and what its URLs say. It speaks through py-amqp, and is made for
+RabbitMQ from 3.10 on.
 
 The exchange is direct, and a topic is a routing key. Messages are persistent and confirmed by the
 server; what is not acknowledged goes back to its queue when its connection ends. Quorum queues
@@ -14,15 +14,14 @@ was made. A connection is used by one worker, and every wait in it has an end.
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Set
 from time import monotonic
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import amqp
 from amqp.exceptions import AMQPError, NotFound, RecoverableConnectionError
-from kombu.connection import Connection as Url
-from kombu.exceptions import KombuError
-from kombu.transport import pyamqp
 
 from greenflow.broker.transport import (
     ANSWER_SECONDS,
@@ -43,6 +42,9 @@ from greenflow.log import redact
 if TYPE_CHECKING:
     from greenflow.config import BrokerSettings
 
+# IANA's for AMQP, and for AMQP by TLS.
+PORTS = {"amqp": 5672, "amqps": 5671}
+
 HEARTBEAT_SECONDS = 10  # silence of twice that means that the other side is gone
 
 # We limit deliveries ourselves. From RabbitMQ 4.0 on the server would drop a message after 20.
@@ -59,21 +61,54 @@ MOMENT = 0.0005
 _epochs = itertools.count(1)
 
 
-class PatientConnection(pyamqp.Connection):  # type: ignore[misc]
+class PatientConnection(amqp.Connection):  # type: ignore[misc]
     """Without notes from the server that it takes no messages for now: for these the library looks
     before each message that is published, as it must not (see MOMENT). Nor does it confirm any."""
 
     negotiate_capabilities: ClassVar[dict[str, bool]] = {
-        **pyamqp.Connection.negotiate_capabilities,
+        **amqp.Connection.negotiate_capabilities,
         "connection.blocked": False,
     }
+
+
+class Place(NamedTuple):
+    """A server, and as whom to speak to it; `options` are py-amqp's."""
+
+    host: str
+    options: dict[str, Any]
+
+    @classmethod
+    def parse(cls, url: str) -> Place:
+        """What a URL says, or leaves to the defaults of RabbitMQ. Raises ValueError."""
+        parts = urlsplit(url)
+        if parts.scheme not in PORTS:
+            raise ValueError("each of several servers is a whole URL, amqp:// or amqps://")
+        options: dict[str, Any] = {
+            "userid": unquote(parts.username or "") or "guest",
+            "password": unquote(parts.password or "") or "guest",
+            "virtual_host": unquote(parts.path[1:]) or "/",
+            "login_method": "PLAIN",
+            "heartbeat": HEARTBEAT_SECONDS,
+        }
+        name = unquote(parts.hostname or "") or "localhost"
+        if parts.scheme == "amqps":
+            options["ssl"] = {"server_hostname": name}  # it must be the one on the certificate
+        for option, value in parse_qsl(parts.query, keep_blank_values=True):
+            if option == "heartbeat":
+                options[option] = float(value)
+            elif option == "login_method":
+                options[option] = value
+            else:
+                raise ValueError(f"unknown option {option}; known are heartbeat and login_method")
+        address = f"[{name}]" if ":" in name else name
+        return cls(f"{address}:{parts.port or PORTS[parts.scheme]}", options)
 
 
 class AmqpTransport(Transport):
     """The server of a URL: `amqp://USER:PASSWORD@HOST:PORT/VHOST`, or `amqps://` for TLS; several,
     separated by semicolons, are tried in turn."""
 
-    errors = (AMQPError, KombuError, OSError)
+    errors = (AMQPError, OSError)
     keeps_hand = False
 
     def __init__(self, url: str, namespace: str, settings: BrokerSettings) -> None:
@@ -81,19 +116,19 @@ class AmqpTransport(Transport):
         self.settings = settings
         self.exchange = f"greenflow.{short(namespace)}"
         try:
-            self._url = Url(url, connect_timeout=CONNECT_SECONDS, heartbeat=HEARTBEAT_SECONDS)
-            self._url.as_uri()
-        except (KombuError, ValueError, TypeError, KeyError) as error:
+            self._places = deque(Place.parse(each) for each in url.split(";"))
+        except ValueError as error:
             raise BrokerMisconfigured(f"{self.name}: {redact(str(error))}") from None
 
     def connect(self) -> Any:
         """A connection of its own."""
-        transport = self._url.clone().transport
-        transport.Connection = PatientConnection
+        host, options = self._places[0]
+        connection = PatientConnection(host, connect_timeout=CONNECT_SECONDS, **options)
         try:
-            connection = transport.establish_connection()
+            connection.connect()
         except self.errors:
-            self._url.maybe_switch_next()
+            if self._places[0].host == host:  # another worker may have turned to the next already
+                self._places.rotate(-1)
             raise
         # Without it the library waits for ever for what a server does not say.
         connection.transport.sock.settimeout(ANSWER_SECONDS)

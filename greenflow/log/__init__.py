@@ -40,7 +40,7 @@ FIELDS = {"namespace": "namespace", "node": "node", "process_id": "process"}
 
 # Libraries that log what they send at the level debug, and secrets with it: the path and the query
 # of requests, commands to a database with their documents, messages of a broker.
-_TALKATIVE = ("urllib3", "pymongo", "sqlalchemy", "kombu", "amqp", "redis", "botocore")
+_TALKATIVE = ("urllib3", "pymongo", "sqlalchemy", "amqp", "redis", "botocore")
 
 # Every pattern below takes each character once (possessive repeats, nothing that fails after a long
 # run): logs repeat what strangers sent, and a long hostile text must not stop the program.
