@@ -73,15 +73,14 @@ class Sql(Node[SqlSpec]):
     @classmethod
     def check(cls, spec: SqlSpec, compiler: Compiler) -> list[SpecFault]:
         faults = []
-        if not any("{{" in text for text in (spec.driver, spec.source, str(spec.isolation))):
-            for path, look in (
-                ("$.source", partial(parse, spec.driver, spec.source)),
-                ("$.isolation", partial(isolation_of, spec.isolation)),
-            ):
-                try:
-                    look()
-                except ValueError as error:
-                    faults.append(SpecFault(path, str(error)))
+        for path, look in (
+            ("$.source", partial(parse, spec.driver, spec.source)),
+            ("$.isolation", partial(isolation_of, spec.isolation)),
+        ):
+            try:
+                look()
+            except ValueError as error:
+                faults.append(SpecFault(path, str(error)))
         return faults
 
     def __init__(self, spec: SqlSpec, services: Services) -> None:
