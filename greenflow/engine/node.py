@@ -64,11 +64,9 @@ class Edge(Reply):
     __slots__ = ("hops", "node", "process")
 
     def __init__(self, node: Node[Any], packet: Packet) -> None:
-        above, place = packet.take()
-        super().__init__(1, above, place)
+        super().__init__(1)
         self.node, self.process, self.hops = node, packet.process, packet.hops
-        packet.reply, packet.place = self, 0
-        packet.process.open.add(packet)
+        packet.interpose(self)
 
     def passes(self, answer: Any) -> bool:
         node = self.node

@@ -122,6 +122,15 @@ class Packet:
         self.process.open.remove(self)
         return reply, self.place
 
+    def interpose(self, reply: Reply) -> None:
+        """Put a Reply of one place, which was made without one above, between the packet and who
+        waits for it: the answer passes by there."""
+        above = self.reply
+        if above is None:
+            raise RuntimeError("a packet is answered once")
+        reply.up, reply.place = above, self.place
+        self.reply, self.place = reply, 0
+
     def answer(self, value: Any) -> None:
         """Fill the place, and every place above that is full by it."""
         reply, place = self.reply, self.place  # as `take` does

@@ -65,13 +65,11 @@ class Flight(Reply):
     __slots__ = ("cache", "hops", "key", "process", "waiting")
 
     def __init__(self, cache: Cache, key: bytes, packet: Packet) -> None:
-        above, place = packet.take()
-        super().__init__(1, above, place)
+        super().__init__(1)
         self.cache, self.key, self.process = cache, key, packet.process
         self.hops = packet.hops
         self.waiting: list[Packet] = []
-        packet.reply, packet.place = self, 0
-        packet.process.open.add(packet)
+        packet.interpose(self)
 
     def may_lead_to(self, packet: Packet) -> bool:
         """Whether the packet may descend from the one that was sent on."""

@@ -1,7 +1,7 @@
 """`listener`: HTTP requests become processes, answers become responses (BEHAVIOUR 8).
 
 Lives here: the kind, and how a process is seen through for a request. What a request is as a
-payload, and an answer as a response, is payload.py's; HTTP itself is net/'s.
+payload, and an answer as a response, is request.py's; HTTP itself is net/'s.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from greenflow.net.message import ClientDisconnected, Request, Respond
 from greenflow.net.pool import Ending, Lease, Servers
 from greenflow.net.server import UNIX
 from greenflow.net.upgrade import Upgrade
-from greenflow.nodes.payload import believe, plain, to_payload, to_response
+from greenflow.nodes.request import believe, plain, to_payload, to_response
 from greenflow.payload.stream import Stream
 from greenflow.spec.fields import Duration, Spec
 
