@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from greenflow.broker.base import Broker
 from greenflow.broker.memory import MemoryBroker
 from greenflow.errors import BrokerMisconfigured
+from greenflow.extras import reason
 from greenflow.log import redact
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def open_broker(settings: BrokerSettings, namespace: str, clock: Clock) -> Broke
         kind = installed[scheme].load()
     except ImportError as error:
         raise BrokerMisconfigured(
-            f"{redact(settings.url)}: the broker {scheme}:// cannot be imported ({error}); "
-            "pip install 'greenflow[broker]'"
+            f"{redact(settings.url)}: the broker {scheme}:// cannot be imported: "
+            f"{reason(error, 'broker')}"
         ) from error
     return RemoteBroker(kind(settings.url, namespace, settings), namespace, settings, clock)

@@ -14,6 +14,7 @@ from importlib.metadata import entry_points
 from typing import Any, Protocol
 
 from greenflow.errors import CompileFailed
+from greenflow.extras import reason
 from greenflow.spec.syntax import Part, SyntaxFault
 
 
@@ -51,7 +52,7 @@ def _language(name: str) -> Callable[[str], Program]:
         try:
             loaded: Callable[[str], Program] = entry.load()
         except ImportError as error:
-            raise CompileFailed(f"language {name!r} cannot be imported: {error}") from error
+            raise CompileFailed(f"language {name!r} cannot be imported: {reason(error)}") from error
         return loaded
     raise CompileFailed(f"unknown language {name!r}; installed are {', '.join(languages())}")
 

@@ -21,6 +21,7 @@ import msgspec
 from greenflow.engine.node import Node, has_output
 from greenflow.engine.services import Services
 from greenflow.errors import CompileFailed, GreenflowError, SpecFault, SpecInvalid
+from greenflow.extras import reason
 from greenflow.spec.decoding import decode, read_env
 from greenflow.spec.fields import (
     COMMON,
@@ -72,7 +73,8 @@ class Scheme:
             try:
                 known = self._known[kind] = known.load()
             except ImportError as error:
-                raise GreenflowError(f"kind {kind!r} cannot be imported: {error}") from error
+                message = f"kind {kind!r} cannot be imported: {reason(error)}"
+                raise GreenflowError(message) from error
         return known
 
     def decode(

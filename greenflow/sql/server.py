@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from gevent.monkey import is_module_patched
 
 from greenflow.errors import CompileFailed, SqlFailed, SqlUnavailable
+from greenflow.extras import install
 from greenflow.sql.faults import told
 from greenflow.sql.lane import GreenletLane, Job, Lane, Pool, ThreadLane
 from greenflow.sql.source import ServerSource
@@ -80,7 +81,7 @@ class ServerDatabase:
             from sqlalchemy.pool import NullPool
         except ImportError:
             raise CompileFailed(
-                f"a {self._source.dialect} database needs SQLAlchemy: pip install 'greenflow[sql]'"
+                f"a {self._source.dialect} database needs SQLAlchemy: {install('sql')}"
             ) from None
         source = self._source
         name = f"{source.dialect}+{source.driver}" if source.driver else source.dialect

@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Any, ClassVar, NamedTuple, Self
 
 from greenflow.errors import StoreMisconfigured
+from greenflow.extras import reason
 
 # The group of entry points through which packages offer stores: scheme = class that takes the URL.
 ENTRY_POINTS = "greenflow.stores"
@@ -191,7 +192,7 @@ def open_store(url: str) -> Store:
         kind = installed[scheme].load()
     except ImportError as error:
         raise StoreMisconfigured(
-            f"{redact(url)}: the store {scheme}:// cannot be imported ({error}); install its extra"
+            f"{redact(url)}: the store {scheme}:// cannot be imported: {reason(error)}"
         ) from error
     store: Store = kind(url)
     return store

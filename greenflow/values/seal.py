@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from greenflow.errors import GreenflowError
+from greenflow.extras import install
 
 if TYPE_CHECKING:
     from cryptography.fernet import Fernet
@@ -75,7 +76,7 @@ def _fernet(key: str, at: int) -> Fernet:
         from cryptography.fernet import Fernet
     except ImportError as error:
         raise KeyInvalid(
-            "values.key: the package cryptography is missing: pip install 'greenflow[secrets]'"
+            f"values.key: the package cryptography is missing: {install('secrets')}"
         ) from error
     try:
         # Both alphabets of base64 (RFC 4648) are taken: tools write either.

@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from greenflow.errors import BodyTooLarge, EncodeError, InvalidArgument, UnsupportedCoding
+from greenflow.extras import install
 from greenflow.net.grammar import BLANKS, elements
 from greenflow.net.mime.types import media_type
 
@@ -181,6 +182,9 @@ def _unbrotli(brotli: Any, body: bytes, limit: int) -> bytes:
     return content.whole()
 
 
+# Those whose libraries need not be there.
+_OPTIONAL = frozenset(("br", "zstd"))
+
 # RFC 9110 8.4.1.3: the old name of gzip.
 _OLD_NAMES = {"x-gzip": "gzip"}
 
@@ -189,6 +193,12 @@ def _names(header: str) -> list[str]:
     """The codings of a Content-Encoding, in the order they were applied; identity is none."""
     names = elements(header)
     return [_OLD_NAMES.get(name, name) for name in names if name not in ("", "identity")]
+
+
+def _unknown(name: str) -> str:
+    """What to say of a coding that is not known, or not installed."""
+    message = f"the content coding {name!r} is not one of {', '.join(known_codings())}"
+    return f"{message}; {install('compression')}" if name in _OPTIONAL else message
 
 
 def decompress(body: bytes, content_encoding: str, limit: int) -> bytes:
@@ -200,8 +210,7 @@ def decompress(body: bytes, content_encoding: str, limit: int) -> bytes:
     names, codings = _names(content_encoding), known_codings()
     for name in names:
         if name not in codings:
-            known = ", ".join(codings)
-            raise UnsupportedCoding(f"the content coding {name!r} is not one of {known}")
+            raise UnsupportedCoding(_unknown(name))
     if len(names) > MAX_CODINGS:
         raise UnsupportedCoding(f"more than {MAX_CODINGS} content codings on top of each other")
     for name in reversed(names):
@@ -219,7 +228,7 @@ def compress(body: bytes, content_encoding: str) -> tuple[bytes, str | None]:
     names, codings = _names(content_encoding), known_codings()
     for name in names:
         if name not in codings:
-            raise EncodeError(f"the content coding {name!r} is not one of {', '.join(codings)}")
+            raise EncodeError(_unknown(name))
         body = codings[name].compress(body)
     return body, ", ".join(names) or None
 
