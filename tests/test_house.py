@@ -29,7 +29,6 @@ LONG = {
     "greenflow/net/websocket/channel.py": "one WebSocket, from its first frame to its closing one",
     "greenflow/nodes/listener.py": "the kind, and one request from its head to its answer",
     "greenflow/runtime.py": "Runtime, the one object that a program embeds",
-    "greenflow/table/plan.py": "what a change does to the table",
 }
 
 NAMED = re.compile(r"(?<![\w/.*-])((?:[\w-]+/)*\w+\.py)\b")

@@ -91,8 +91,8 @@ def _cells(record: Record, *keys: str) -> tuple[object, ...]:
 
 def _faults(store: Store, namespace: str | None) -> dict[str, str]:
     """Why specs would be inactive in a runtime, by id."""
-    from greenflow.cli.activation import inactive
     from greenflow.scheme.registry import Scheme
+    from greenflow.table.stored import inactive
 
     scheme = Scheme.installed()
     by_namespace: dict[str, list[dict[str, Any]]] = {}

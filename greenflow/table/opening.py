@@ -1,7 +1,7 @@
 """What is done to nodes before they are in use: opened, prepared, told `init`.
 
-Lives here: Opening, a part of a plan: it undoes what was done for nothing. Which nodes they are is
-plan.py's.
+Lives here: Opening, which does so for a change as often as its plan is worked out anew, and undoes
+what was done for nothing. Which nodes they are, a plan says.
 
 `init` is told while the old versions serve, so that one that fails changes nothing. What is
 reachable from it and not in use yet is linked for that beforehand, as it will be after the change.
@@ -11,45 +11,48 @@ makes another one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from greenflow.engine.node import Node
 from greenflow.engine.source import Source
+from greenflow.hub.breathing import unhurried
+from greenflow.table.activity import key_of
 from greenflow.table.lifecycle import INIT, PATIENCE, Telling
-from greenflow.table.symbol import INITIALISED, Version, key_of
-
-if TYPE_CHECKING:
-    from greenflow.table.plan import Plan
+from greenflow.table.plan import Plan
+from greenflow.table.symbol import INITIALISED, Version
 
 
 class Opening:
-    """The opening of what a plan loads, as often as it is worked out anew."""
+    """The opening of what a change loads, for the last of its plans. `grace` is the seconds that
+    `init` may take; `later` is called with a version that has not answered it in time."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
+    def __init__(self, grace: float, later: Callable[[Version], object]) -> None:
+        self._grace, self._later = grace, later
         self.early: dict[tuple[Version, str], None] = {}  # ports linked before the swap
         self._prepared: dict[Version, None] = {}
         self._retiring: list[Node[Any]] = []
         self._patient_until = 0.0  # monotonic(); from when the first `init` is told
 
-    def open(self, retiring: Iterable[Version]) -> bool:
+    def open(self, plan: Plan) -> bool:
         """Open what is new, prepare the sources, tell `init`; False if one of them fails, its
         `error` then says how, or has not answered."""
+        self._plan = plan
         for node in self._retiring:
             node.retiring = False
+        retiring = (*plan.replaced(), *plan.unload)
         self._retiring = [version.node for version in retiring if version.node is not None]
         for node in self._retiring:
             node.retiring = True
         self._abandon()
-        for version in self.plan.load:
+        for version in unhurried(plan.load):
             try:
                 self._prepare(version)
             except Exception as error:
                 version.error = error
                 return False
-        return all(map(self._initialise, self.plan.load))
+        return all(map(self._initialise, plan.load))
 
     def _prepare(self, version: Version) -> None:
         node = version.node
@@ -70,10 +73,10 @@ class Opening:
             if not parts:
                 return True
             self._link(version)
-            version.telling = Telling(parts, INIT, self.plan.table.services.settings.grace)
+            version.telling = Telling(parts, INIT, self._grace)
             self._patient_until = self._patient_until or monotonic() + PATIENCE
         if not version.telling.wait(self._patient_until):
-            self.plan.table.await_later(version)
+            self._later(version)
             return False
         version.error = version.telling.error
         if version.error is None:
@@ -82,7 +85,7 @@ class Opening:
 
     def _link(self, version: Version) -> None:
         """Link what the version leads to, of what the plan loads, as it will be linked."""
-        loaded, seen, stack = set(self.plan.load), {version}, [version]
+        loaded, seen, stack = set(self._plan.load), {version}, [version]
         while stack:
             here = stack.pop()
             assert here.node is not None
@@ -90,8 +93,8 @@ class Opening:
             for port, links in here.spec.links.items():
                 entries, counted = [], []
                 for link in links:
-                    id = self.plan.target(key_of(link))
-                    there = None if id is None else self.plan.view(id)
+                    id = self._plan.led_to(key_of(link))
+                    there = None if id is None else self._plan.version(id)
                     if there is None or there.node is None:
                         continue
                     entry = there.node.input(link.port)
@@ -107,22 +110,22 @@ class Opening:
                 self.early[here, port] = None
 
     def _abandon(self) -> None:
-        for version in set(self._prepared).difference(self.plan.load):
+        for version in set(self._prepared).difference(self._plan.load):
             del self._prepared[version]
             if isinstance(version.node, Source):
                 version.node.abandon()
 
     def tidy(self) -> None:
-        """The plan is made: let go of what was opened for nothing."""
+        """No other plan will be made: let go of what was opened for nothing."""
         self._abandon()
-        for version in self.plan.refused.values():
+        for version in self._plan.refused.values():
             if version.opened and version.node is not None and version.telling is None:
                 version.node.close()
                 version.opened = False
-        gone = {version.node for version in self.plan.gone}
+        gone = {version.node for version in self._plan.replaced()}
         for node in self._retiring:
             node.retiring = node in gone
         for version, port in self.early:
-            if self.plan.view(version.id) is not version and version.telling is None:
+            if self._plan.version(version.id) is not version and version.telling is None:
                 assert version.node is not None
                 version.node.link(port, ())

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 # How far a version was loaded: `init` answered, its source started, `active` answered.
 UNLOADED, INITIALISED, STARTED, LOADED = range(4)
 
-Key = tuple[str, str]  # ("id", ...) or ("name", ...): what a link calls its target
-
 
 class Version:
     """One document of a symbol, compiled or not; `error` says why it cannot run."""
@@ -90,11 +88,6 @@ class Version:
 
     def __repr__(self) -> str:
         return f"<Version {self.revision} of {self.name or self.id}>"
-
-
-def key_of(link: Link) -> Key:
-    """What the link calls its target; where both are given the id decides (BEHAVIOUR 2.4)."""
-    return ("id", link.id) if link.id else ("name", link.name or "")
 
 
 class Symbol:

@@ -1,10 +1,11 @@
 """The symbol table: the compiled nodes of one namespace, linked, and how a change reaches them.
 
-Lives here: Table: what is linked to what, the swap, the hooks. What a change would do is worked out
-in plan.py, before anything is touched; old nodes drain in draining.py. No store is known here.
+Lives here: Table: what is linked to what, the swap, the hooks. A change goes one way: compiling.py
+makes versions of its documents, plan.py works out what it would do, opening.py opens what is new,
+and this module alone writes the table. Old nodes drain in draining.py. No store is known here.
 
-A change is compiled and planned while the old nodes serve; the swap itself is one stretch in which
-no other greenlet runs. Then the load hooks run inner to outer, the unload hooks of what was
+All that comes before the swap happens while the old nodes serve; the swap itself is one stretch in
+which no other greenlet runs. Then the load hooks run inner to outer, the unload hooks of what was
 replaced outer to inner, and the old nodes drain and close. One change at a time.
 
 Workflows at the ports of the lifecycle are waited for, but only for a moment: what takes longer is
@@ -27,20 +28,18 @@ from greenflow.engine.port import InPort
 from greenflow.engine.services import Services
 from greenflow.engine.source import Run, Source
 from greenflow.errors import Inactive
+from greenflow.hub import collector
+from greenflow.hub.breathing import unhurried
 from greenflow.log import secret
+from greenflow.table.activity import Key, key_of
+from greenflow.table.compiling import compile_change
 from greenflow.table.draining import Draining
 from greenflow.table.lifecycle import ACTIVE, DEACTIVE, DEINIT, INIT, PATIENCE, Telling
-from greenflow.table.plan import Plan
-from greenflow.table.symbol import (
-    INITIALISED,
-    LOADED,
-    STARTED,
-    UNLOADED,
-    Key,
-    Symbol,
-    Version,
-    key_of,
-)
+from greenflow.table.linking import link_new, relink, unlink
+from greenflow.table.opening import Opening
+from greenflow.table.plan import Plan, work_out_plan
+from greenflow.table.symbol import INITIALISED, LOADED, STARTED, UNLOADED, Symbol, Version
+from greenflow.table.view import Change
 
 if TYPE_CHECKING:
     from greenflow.spec.fields import Link
@@ -109,7 +108,7 @@ class Table:
         changed; what is rendered as before stays as it is.
         """
         with self._lock:
-            self._carry_out(Plan(self, documents, retry, values=values))
+            self._carry_out(Change(documents, retry, values))
 
     def settle(self) -> None:
         """Wait until every `init` and `active` has been answered."""
@@ -122,15 +121,53 @@ class Table:
         gevent.joinall([*self._unloading, *(telling.greenlet for telling in self._awaited)])
         self.draining.join()
 
-    def _carry_out(self, plan: Plan) -> None:
-        if plan.make():
-            self._swap(plan)
-            self._run_hooks(plan)
+    def _carry_out(self, change: Change) -> None:
+        candidates = compile_change(self, change)
+        if not candidates:
+            return
+        opening = Opening(self.services.settings.grace, self.await_later)
+        plan = work_out_plan(self, change, candidates)
+        while not opening.open(plan):
+            plan = work_out_plan(self, change, candidates)
+        opening.tidy()
+        gone = plan.replaced()
+        # Those that never ran, and were told `init`.
+        dropped = [version for version in plan.outdated() if version.telling is not None]
+        relinked = self._link_ahead(plan, opening)
+        self._swap(plan, gone, dropped, relinked)
+        self._run_hooks(plan, gone, dropped)
 
-    def _swap(self, plan: Plan) -> None:
+    def _link_ahead(self, plan: Plan, opening: Opening) -> dict[tuple[Version, str], None]:
+        """Do before the swap what changes nothing of what runs, so that the swap is short: note who
+        links to whom, and link the ports of new nodes that lead to new nodes only. The ports that
+        are left to the swap. Lets others run."""
+        relinked = plan.relinked()
+        for version, port in opening.early:
+            if plan.version(version.id) is version:
+                relinked[version, port] = None
+        for version in unhurried(plan.referring):
+            self.refer(version)
+        link_new(plan, relinked)
+        return relinked
+
+    def _swap(
+        self,
+        plan: Plan,
+        gone: list[Version],
+        dropped: list[Version],
+        relinked: dict[tuple[Version, str], None],
+    ) -> None:
         """Make the plan true. No other greenlet runs in here."""
-        self.draining.add(plan.gone)
-        for version in plan.gone:
+        for version in plan.outdated():
+            self.forget(version)
+        for id, (document, revision) in plan.rewritten.items():
+            symbol = self.symbols[id]
+            symbol.version.document, symbol.version.revision = document, revision
+            symbol.pending = None
+        for version, refusal in plan.refusals.items():
+            version.refusal = refusal
+        self.draining.add(gone)
+        for version in gone:
             if version.name is not None and self.names.get(version.name) == version.id:
                 del self.names[version.name]
         for id in plan.removed:
@@ -139,16 +176,14 @@ class Table:
             for key in version.bound:
                 self._bound.setdefault(key, {})[version] = None
         for version in plan.accepted.values():
-            symbol = self.symbols.get(version.id)
-            if symbol is None:
-                symbol = self.symbols[version.id] = Symbol(version)
+            symbol = self.symbols.setdefault(version.id, Symbol(version))
             symbol.version, symbol.pending = version, None
             if version.name is not None:
                 self.names[version.name] = version.id
         for id, version in (*plan.refused.items(), *plan.failed.items()):
             self.symbols[id].pending = version
-        self.draining.take_back(plan.back.values())
-        self.draining.add(plan.dropped)
+        self.draining.take_back(plan.change.back.values())
+        self.draining.add(dropped)
         for id, (active, reason) in plan.outcome.items():
             symbol = self.symbols[id]
             if reason and reason != symbol.reason:
@@ -157,8 +192,8 @@ class Table:
             newest = symbol.pending or symbol.version
             if newest.opened and newest.error is not None:
                 self.failed_to_load[newest] = None
-        for version, port in plan.relink:
-            self.relink(version, port)
+        for version, port in relinked:
+            relink(self, version, port, drains=version in self.draining)
 
     def _say(self, symbol: Symbol, active: bool, reason: str) -> None:
         what = "a change was refused and the old version runs on" if active else "inactive"
@@ -168,27 +203,6 @@ class Table:
     def target(self, link: Link) -> Symbol | None:
         """The symbol that a link leads to."""
         return self.symbols.get(link.id if link.id else self.names.get(link.name or "", ""))
-
-    def relink(self, version: Version, port: str) -> None:
-        """Link one out port of a version to the nodes that run now.
-
-        A version that is still draining keeps a node that was removed: what is under way in it is
-        finished by the old nodes (BEHAVIOUR 6.7).
-        """
-        if version.node is None or version.spec is None:
-            return
-        links = version.spec.links[port]
-        entries = version.entries.setdefault(port, [None] * len(links))
-        for place, link in enumerate(links):
-            symbol = self.target(link)
-            node = None if symbol is None else symbol.version.node
-            entry = None if node is None else node.input(link.port)
-            if entry is not None or version not in self.draining:
-                entries[place] = entry
-        found = tuple(entry for entry in entries if entry is not None)
-        symbol = self.symbols.get(version.id)
-        runs = version in self.draining or (symbol is not None and symbol.version is version)
-        version.node.link(port, found, None if runs else ())
 
     def refer(self, version: Version) -> None:
         """Keep in mind what the version links to."""
@@ -219,24 +233,24 @@ class Table:
 
     # -- hooks ---------------------------------------------------------------------------------
 
-    def _run_hooks(self, plan: Plan) -> None:
+    def _run_hooks(self, plan: Plan, gone: list[Version], dropped: list[Version]) -> None:
         until, failed = monotonic() + PATIENCE, {}
-        for version in plan.load:
+        for version in unhurried(plan.load):
             try:
                 self._load(version, until)
             except Exception as error:
                 version.error = error
                 failed[version.id] = version
-        unload, gone = plan.unload, [*plan.gone, *plan.dropped]
+        unload, gone = plan.unload, [*gone, *dropped]
         if failed:
             # What could not start takes its upstream down, or makes way for the old version, which
             # was not unloaded yet; nothing is compiled again.
             back = {v.id: v for v in unload if v.id in failed and self._may_return(v)}
-            self._carry_out(Plan(self, {}, dirty=failed, back=back))
+            self._carry_out(Change(dirty=failed, back=back))
             runs = {self.symbols[id].version for id in back}
             gone = [version for version in gone if version not in runs]
             unload = [v for v in unload if v not in runs or not self.symbols[v.id].active]
-        self._unload_all([*unload, *plan.dropped], gone)
+        self._unload_all([*unload, *dropped], gone)
 
     def _may_return(self, version: Version) -> bool:
         """Whether an old version, replaced a moment ago, could run again."""
@@ -287,7 +301,7 @@ class Table:
             else:
                 if version.error is None:
                     version.reached = INITIALISED
-                self._carry_out(Plan(self, {}, dirty=[version.id]))
+                self._carry_out(Change(dirty=[version.id]))
 
     def _unload_all(self, versions: list[Version], gone: list[Version]) -> None:
         """Run the unload hooks in this order, then let those that are gone drain."""
@@ -305,7 +319,7 @@ class Table:
             self._unload_each(versions, gone, limit)
 
     def _unload_each(self, versions: list[Version], gone: list[Version], limit: float) -> None:
-        for version in versions:
+        for version in unhurried(versions):
             self._unload(version, limit)
         if gone:
             self.draining.begin(gone)
@@ -314,7 +328,7 @@ class Table:
         if me in self._unloading:  # no change waits for it, and they may load again
             with self._lock:
                 self._unloading.discard(me)
-                self._carry_out(Plan(self, {}, dirty=[version.id for version in versions]))
+                self._carry_out(Change(dirty=[version.id for version in versions]))
 
     def _cancel(self, version: Version) -> None:
         """What the version still waits for, nobody wants to know any more."""
@@ -360,14 +374,10 @@ class Table:
         if node is None:
             return
         node.watch_emptied(None)
-        self._unlink(version)
+        unlink(version)
+        collector.drop(1)
         if version.opened:
             try:
                 node.close()
             except Exception as error:
                 _log.error("close failed: %s", error, exc_info=error, extra=describe(node))
-
-    def _unlink(self, version: Version) -> None:
-        if version.node is not None and version.spec is not None:
-            for port in version.spec.links:
-                version.node.link(port, ())

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from greenflow.cli.activation import inactive
 from greenflow.runtime import Runtime
 from greenflow.scheme.registry import Scheme
 from greenflow.spec.document import read
+from greenflow.table.stored import inactive
 
 CASES = {
     "all is there": "- {kind: call, id: a, links: {out: [{id: b}]}}\n- {kind: nop, id: b}",
