@@ -18,6 +18,7 @@ NAMES = (
     "core",
     "embed",
     "cel",
+    "yaml_text",
     "javascript",
     "python_node",
     "system",

@@ -7,10 +7,11 @@ Lives here: Span, and the spans of JSON and YAML texts. A text must have been re
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from greenflow.spec.syntax.json import TOKEN
+from greenflow.spec.syntax.yaml.events import from_events
 
 
 class Span:
@@ -100,12 +101,15 @@ def spans_of_json(text: str) -> list[Span]:
 
 def spans_of_yaml(text: str) -> list[Span]:
     """The spans of the lists and maps that are the documents of a YAML text."""
-    from yaml import CSafeLoader, events
+    return from_events(text, _spans)
 
-    parser, building = CSafeLoader(text), _Building()
+
+def _spans(stream: Iterable[Any]) -> list[Span]:
+    from ruamel.yaml import events
+
+    building = _Building()
     anchors: dict[str, Span] = {}
-    while parser.check_event():
-        event: Any = parser.get_event()
+    for event in stream:
         kind = type(event)
         if kind is events.DocumentStartEvent:
             anchors.clear()
