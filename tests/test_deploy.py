@@ -9,17 +9,17 @@ from typing import Any
 
 import click
 import pytest
-import yaml
 
 from greenflow.cli import commands as group
 from greenflow.config import fields
+from greenflow.spec.syntax.yaml import parts_of_yaml
 
 DEPLOY = Path(__file__).parent.parent / "contrib" / "deploy"
 VARIABLES = {"GREENFLOW_" + field.name.upper().replace(".", "_") for field in fields()}
 
 
 def documents(name: str) -> list[Any]:
-    return list(yaml.safe_load_all((DEPLOY / name).read_text()))
+    return [part.value for part in parts_of_yaml((DEPLOY / name).read_text())]
 
 
 def services() -> dict[str, Any]:

@@ -153,8 +153,6 @@ def test_what_it_stands_on_is_what_is_installed() -> None:
     wanted = re.findall(r"(?m)^([\w.-]+)", settings["options"]["install_requires"].strip())
     part = README.partition("## What it stands on")[2].partition("\n## ")[0]
     told = re.findall(r"(?m)^\| \[?([\w.-]+)", part)
-    # The page tells of it already; this line goes when nothing imports PyYAML.
-    wanted = ["ruamel.yaml" if name == "PyYAML" else name for name in wanted]
     assert set(told) - {"library"} == {
         re.sub(r"^tree-sitter-.*", "tree-sitter", name) for name in wanted
     }

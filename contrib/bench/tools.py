@@ -21,7 +21,16 @@ from typing import Any
 
 HERE = Path(__file__).parent
 LIBRARIES = (
-    *("greenflow", "gevent", "greenlet", "httptools", "msgspec", "PyYAML", "urllib3", "watchfiles"),
+    *(
+        "greenflow",
+        "gevent",
+        "greenlet",
+        "httptools",
+        "msgspec",
+        "ruamel.yaml",
+        "urllib3",
+        "watchfiles",
+    ),
 )
 START_SECONDS = 20.0  # a server that has not opened its port by then has failed
 

@@ -1,7 +1,7 @@
 """YAML: 500 specs from text to values with places, by the fast way and by the judge; and written.
 
-PyYAML's C loader, the yardstick, reads the same text beside them. Without PyYAML (extra `bench`) the
-ratios are left out.
+PyYAML's C loader, the yardstick, reads the same text beside them. Without PyYAML (extra `bench`)
+the ratios are left out.
 """
 
 from __future__ import annotations

@@ -20,15 +20,9 @@ import msgspec
 from gevent.monkey import get_original
 
 from greenflow.errors import InvalidArgument, StoreUnavailable
+from greenflow.spec.syntax import MAX_DEPTH, MAX_INTEGER, MIN_INTEGER
 
 T = TypeVar("T")
-
-# Lists and maps inside each other: deeper than any document a person writes, and shallow enough
-# for the recursion of every encoder (CPython stops at 1,000 frames). The same as for payloads.
-MAX_DEPTH = 200
-
-# BEHAVIOUR 3.7: integers have 64 bits, signed, or unsigned as JSON and CEL have them.
-MIN_INTEGER, MAX_INTEGER = -(2**63), 2**64 - 1
 
 # Seconds of work on documents after which the hub is let in. A tenth of the 20 ms for which the hub
 # may be blocked at most, as several greenlets may be at it in turn.
@@ -113,7 +107,7 @@ def _adopt(value: Any, path: str, depth: int) -> Any:
     if isinstance(value, int):
         if MIN_INTEGER <= value <= MAX_INTEGER:
             return int(value)
-        raise InvalidArgument(f"{path}: an integer must fit 64 bits")
+        raise InvalidArgument(f"{path}: an integer must fit 64 bits with its sign")
     if isinstance(value, float):
         if math.isfinite(value):
             return float(value)

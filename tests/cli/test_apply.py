@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from greenflow.spec.document import read
+from greenflow.spec.syntax import MAX_DEPTH
 from tests.cli.conftest import Command, Start, service
 
 
@@ -45,6 +48,20 @@ def test_it_takes_files_folders_and_standard_input(greenflow: Command, tmp_path:
     result = greenflow("apply", "specs", *arguments, stdin="[{kind: nop, name: e}]")
     assert result.code == 0
     assert names(greenflow) == ["a", "b", "c", "d", "e"]
+
+
+@pytest.mark.parametrize("form", ["json", "yaml"])
+def test_what_get_shows_can_be_applied_again(greenflow: Command, tmp_path: Path, form: str) -> None:
+    deep: Any = [2**63 - 1, -(2**63), 1e300, "yes", "a\nb\n", "\u2028", None]
+    for _ in range(MAX_DEPTH - 3):
+        deep = [deep]
+    spec = {"kind": "nop", "name": "deep", "annotations": {"deep": deep}}
+    (tmp_path / "a.json").write_text(json.dumps(spec))
+    assert greenflow("apply", "-f", "a.json").rows[0][0] == "created"
+    shown = greenflow("get", "-o", form).out
+    (tmp_path / f"b.{form}").write_text(shown)
+    result = greenflow("apply", "-f", f"b.{form}")
+    assert (result.code, [row[0] for row in result.rows]) == (0, ["unchanged"])
 
 
 def test_every_faulty_spec_is_reported_with_its_place_and_nothing_is_applied(

@@ -22,7 +22,8 @@ def test_it_prints_the_version(greenflow: Command, word: str) -> None:
 def test_it_pays_for_no_heavy_import(word: str) -> None:
     program = (
         "import sys; from greenflow.__main__ import main; sys.argv[1:] = sys.argv[1:2]; main();"
-        "heavy = {'gevent', 'msgspec', 'rich', 'yaml', 'watchfiles', 'sqlite3', 'asyncio'};"
+        "heavy = {'gevent', 'msgspec', 'rich', 'yaml', 'ruamel.yaml', 'watchfiles',"
+        " 'sqlite3', 'asyncio'};"
         "print('heavy:', heavy & set(sys.modules) if sys.argv[1] == 'version' else"
         " heavy & set(sys.modules) - {'msgspec'})"
     )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
 import msgspec
 import pytest
-import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from greenflow.scheme.migration import NotMigrated, migrate
 from greenflow.scheme.registry import Scheme
@@ -118,14 +119,13 @@ def files(draw: st.DrawFn) -> tuple[str, str, int]:
     parts = []
     style = draw(st.sampled_from([None, False, True]))
     for spec in specs:
-        text = yaml.safe_dump(
-            [spec],
-            default_flow_style=style,
-            allow_unicode=draw(st.booleans()),
-            sort_keys=draw(st.booleans()),
-            width=draw(st.sampled_from([40, 1000])),
-        )
-        parts.append(f"# for {len(parts)}: ports\n{text}")
+        yaml, out = YAML(typ="safe", pure=True), io.StringIO()
+        yaml.default_flow_style = style
+        yaml.allow_unicode = draw(st.booleans())
+        yaml.sort_base_mapping_type_on_output = draw(st.booleans())
+        yaml.width = draw(st.sampled_from([40, 1000]))
+        yaml.dump([spec], out)
+        parts.append(f"# for {len(parts)}: ports\n{out.getvalue()}")
     # Lists in flow style are documents of their own.
     between = draw(
         st.sampled_from(["---\n", "---\n# matches\n"] if style else ["", "\n# matches\n"])

@@ -9,6 +9,7 @@ import gevent
 import pytest
 
 from greenflow.errors import DuplicateSpec, InvalidArgument, UnknownSpec
+from greenflow.spec.syntax import MAX_DEPTH
 from greenflow.store import Collection
 from tests.store.tools import DEADLINE, documents, everything, ids, next_batch, reason, spec
 
@@ -22,10 +23,23 @@ def same(document: dict[str, Any]) -> dict[str, Any]:
 
 def test_inserted_documents_are_found_as_they_were(specs: Collection) -> None:
     first = spec("b", "one", kind="router", routes=[], env={}, rate=1.5, on=True, off=None)
-    second = spec("a", note="naïve \U0001f40d \u2028", big=2**63, nested={"x": [{"y": -(2**63)}]})
+    second = spec(
+        "a", note="naïve \U0001f40d \u2028", big=2**63 - 1, nested={"x": [{"y": -(2**63)}]}
+    )
     stored = specs.insert([first, second])
     assert documents(stored) == [first, second]
     assert everything(specs) == [stored[1], stored[0]]
+
+
+def test_a_document_is_as_deep_as_one_of_a_file_may_be(specs: Collection) -> None:
+    deep: Any = []
+    for _ in range(MAX_DEPTH - 2):
+        deep = [deep]
+    (stored,) = specs.insert([spec("a", deep=deep)])
+    assert documents([stored]) == documents(everything(specs)) == [spec("a", deep=deep)]
+    with pytest.raises(InvalidArgument, match="invalid argument") as failure:
+        specs.insert([spec("b", deep=[deep])])
+    assert f"nested deeper than {MAX_DEPTH}" in str(failure.value.__cause__)
 
 
 def test_the_order_of_fields_is_kept(specs: Collection) -> None:
@@ -100,6 +114,8 @@ def test_a_batch_may_not_collide_with_itself(
         ({"namespace": "n", "x": {"y": [1, b"z"]}}, r"$[1].x.y[1]: a value of type bytes"),
         ({"namespace": "n", "x": float("nan")}, r"$[1].x: nan cannot be stored"),
         ({"namespace": "n", "x": 2**64}, r"$[1].x: an integer must fit 64 bits"),
+        ({"namespace": "n", "x": 2**63}, r"$[1].x: an integer must fit 64 bits with its sign"),
+        ({"namespace": "n", "x": [-(2**63) - 1]}, r"$[1].x[0]: an integer must fit 64 bits"),
         ({"namespace": "n", "x": {1: 2}}, r"$[1].x: the keys of a map are strings"),
         ({"namespace": "n", "x": "\ud800"}, r"$[1]: holds text that is not valid Unicode"),
         ("text", r"$[1]: a document is a map"),

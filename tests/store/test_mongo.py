@@ -146,7 +146,6 @@ def test_documents_are_stored_as_themselves(url: str) -> None:
 @pytest.mark.parametrize(
     "odd",
     [
-        {"big": 2**64 - 1},
         {"dot.ted": 1},
         {"$where": 1},
         {"nul\0": 1},
@@ -161,6 +160,14 @@ def test_what_bson_does_not_hold_is_kept_all_the_same(url: str, odd: dict[str, A
         assert documents(store.specs.find({"name": "n"})) == [spec("a", "n", **odd)]
         store.specs.update([spec("a", more=1)], same)
         assert documents(store.specs.find(None)) == [spec("a", "n", **odd, more=1)]
+
+
+def test_integers_that_an_older_release_took_are_read(url: str) -> None:
+    text = '{"id": "a", "namespace": "default", "name": "n", "big": 18446744073709551615}'
+    with open_store(url) as store, database(url) as other:
+        store.specs.insert([spec("a", "n")])
+        other.specs.update_one({"_id": "a"}, {"$set": {"_text": text}, "$inc": {"_revision": 1}})
+        assert documents(store.specs.find(None)) == [spec("a", "n", big=2**64 - 1)]
 
 
 def test_deep_documents(url: str) -> None:

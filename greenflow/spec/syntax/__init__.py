@@ -15,14 +15,17 @@ from bisect import bisect_right
 from collections.abc import Callable
 from typing import Any
 
-#: How deep lists and maps may be in each other. Python's own recursion limit is 1000, and encoders
-#: of what is read here recurse.
-MAX_DEPTH = 256
+#: How deep lists and maps may be in each other, in files as in stores and payloads: deeper than any
+#: document a person writes, and shallow enough for the recursion of every encoder (CPython stops at
+#: 1,000 frames). The list around the specs of a file is not counted, so what `get` shows of the
+#: deepest spec can be applied.
+MAX_DEPTH = 200
 
 #: Line and column (from 1) of a value, or of its key in a map, and the places of what is in it.
 Place = tuple[int, int, "dict[str, Place] | list[Place] | None"]
 
-_MIN_INTEGER, _MAX_INTEGER = -(2**63), 2**63 - 1
+#: The integers of a spec, in files as in stores: all that MongoDB and every reader of JSON hold.
+MIN_INTEGER, MAX_INTEGER = -(2**63), 2**63 - 1
 
 #: No integer of 64 bit has more digits, in any base from eight on. Python takes more than linear
 #: time for very long ones.
@@ -68,8 +71,8 @@ class Lines:
 def integer(digits: str, base: int, line: int, column: int) -> int:
     """The integer that is written at a place. Raises SyntaxFault for more than 64 bit."""
     short = digits.lstrip("+-").lstrip("0")
-    value = int(digits, base) if len(short) <= _MAX_DIGITS else _MAX_INTEGER + 1
-    if not _MIN_INTEGER <= value <= _MAX_INTEGER:
+    value = int(digits, base) if len(short) <= _MAX_DIGITS else MAX_INTEGER + 1
+    if not MIN_INTEGER <= value <= MAX_INTEGER:
         reason = "the integer has more than 64 bit: put it in quotes"
         raise SyntaxFault(line, column, reason, is_final=True)
     return value
@@ -86,6 +89,11 @@ def floating(digits: str, line: int, column: int) -> float:
 def not_finite(text: str, line: int, column: int) -> SyntaxFault:
     """Infinity and NaN: they could not be written as JSON again (BEHAVIOUR 10.6)."""
     return SyntaxFault(line, column, f"{text} is no finite number", is_final=True)
+
+
+def depth_of(root: object, entry: object) -> int:
+    """The depth that a text may have in `entry`, which is directly in `root`."""
+    return MAX_DEPTH + (type(root) is list and type(entry) is dict)
 
 
 def too_deep(line: int, column: int) -> SyntaxFault:

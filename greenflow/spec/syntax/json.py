@@ -18,6 +18,7 @@ from greenflow.spec.syntax import (
     Part,
     Place,
     SyntaxFault,
+    depth_of,
     floating,
     integer,
     too_deep,
@@ -86,18 +87,25 @@ def _refuse(constant: str) -> None:
 
 
 def _check_depth(value: Any) -> None:
-    level = [value]
-    for _ in range(MAX_DEPTH):
+    for entry in value if isinstance(value, list) else ():
+        _check_levels(entry, depth_of(value, entry) - 1)
+    if isinstance(value, dict):
+        _check_levels(value, MAX_DEPTH)
+
+
+def _check_levels(value: Any, levels: int) -> None:
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(levels):
+        if not level:
+            return
         level = [
             item
             for one in level
-            if isinstance(one, dict | list)
             for item in (one.values() if isinstance(one, dict) else one)
             if isinstance(item, dict | list)
         ]
-        if not level:
-            return
-    raise _Refused
+    if level:
+        raise _Refused
 
 
 class _JSONPlaces:
@@ -147,7 +155,8 @@ class _JSONPlaces:
             else:
                 above.append((line, column, inside))
             if inside is not None:
-                if len(stack) > MAX_DEPTH:
+                entry = stack[2] if len(stack) > 2 else inside
+                if len(stack) > depth_of(stack[1] if len(stack) > 1 else None, entry):
                     raise too_deep(line, column)
                 stack.append(inside)
         return roots

@@ -101,10 +101,11 @@ def spans_of_json(text: str) -> list[Span]:
 
 def spans_of_yaml(text: str) -> list[Span]:
     """The spans of the lists and maps that are the documents of a YAML text."""
-    return from_events(text, _spans)
+    return from_events(text, spans_of_events)
 
 
-def _spans(stream: Iterable[Any]) -> list[Span]:
+def spans_of_events(stream: Iterable[Any]) -> list[Span]:
+    """The same, of the events of a YAML text."""
     from ruamel.yaml import events
 
     building = _Building()

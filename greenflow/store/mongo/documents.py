@@ -2,9 +2,8 @@
 
 Lives here: the stored form of a document, and what its revision is. A document is stored as itself,
 so that any tool of MongoDB can read and change it: `_id` is its id, `_revision` a number that every
-write of ours raises, and all other fields are its own. One that BSON cannot hold as it is (integers
-beyond 64 bits with sign, null characters and MongoDB's operators in keys, deep nesting) is kept as
-JSON text in `_text` instead.
+write of ours raises, and all other fields are its own. One that MongoDB cannot hold as it is (null
+characters and its operators in keys, nesting beyond 90) is kept as JSON text in `_text` instead.
 
 A revision is that number with a checksum of the document behind it. So a change by a tool that
 knows nothing of `_revision` makes another revision, too.
@@ -43,8 +42,6 @@ _MAX_BYTES = (16 << 20) - (16 << 10)
 # Characters of JSON up to which a document is within that, whatever is in it: an item of a list
 # takes 2 of them at least, and 16 bytes at most of what is not text.
 _SURELY_FITS = _MAX_BYTES // 8
-
-_MAX_INTEGER = 2**63 - 1
 
 _log = logging.getLogger("greenflow.store")
 
@@ -118,7 +115,7 @@ def _fits(value: Any, depth: int) -> bool:
         )
     if isinstance(value, list):
         return depth > 0 and all(_fits(item, depth - 1) for item in value)
-    return not isinstance(value, int) or value <= _MAX_INTEGER
+    return True
 
 
 def _is_plain(key: str) -> bool:

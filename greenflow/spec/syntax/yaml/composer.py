@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
-from greenflow.spec.syntax import MAX_DEPTH, Part, Place, SyntaxFault, too_deep, twice
+from greenflow.spec.syntax import Part, Place, SyntaxFault, depth_of, too_deep, twice
 from greenflow.spec.syntax.yaml.scalars import TAG, plain, tagged
 
 #: How many values aliases may repeat in one text. 306 bytes of them can stand for millions of
@@ -139,7 +139,7 @@ class _Composer:
             above = self.stack[-1]
             if above.key is None and type(above.value) is dict:
                 self.take_key(above, level.value, level.line, level.column)
-        if len(self.stack) >= MAX_DEPTH:
+        if len(self.stack) >= self.deepest(level.value):
             raise too_deep(level.line, level.column)
         self.stack.append(level)
 
@@ -163,24 +163,29 @@ class _Composer:
         if name not in self.anchors:
             raise SyntaxFault(line, column, f"the alias *{name} has no anchor &{name} before it")
         value, place = self.anchors[name]
-        value = self.copy(value, len(self.stack), line, column)
+        value = self.copy(value, self.deepest(value) - len(self.stack), line, column)
         level = self.stack[-1] if self.stack else None
         if level is not None and level.key is None and type(level.value) is dict:
             self.take_key(level, value, line, column)
         else:
             self.put(value, (line, column, place[2]))
 
+    def deepest(self, value: Any) -> int:
+        """The depth of the text at which the value that is next may be, at most."""
+        root = self.stack[0].value if self.stack else None
+        return depth_of(root, self.stack[1].value if len(self.stack) > 1 else value)
+
     def copy(self, value: Any, depth: int, line: int, column: int) -> Any:
         self.repeated += 1
         if self.repeated > MAX_REPEATED:
             reason = f"aliases repeat more than {MAX_REPEATED} values"
             raise SyntaxFault(line, column, reason)
-        if depth >= MAX_DEPTH and isinstance(value, dict | list):
+        if depth <= 0 and isinstance(value, dict | list):
             raise too_deep(line, column)
         if isinstance(value, dict):
-            return {key: self.copy(item, depth + 1, line, column) for key, item in value.items()}
+            return {key: self.copy(item, depth - 1, line, column) for key, item in value.items()}
         if isinstance(value, list):
-            return [self.copy(item, depth + 1, line, column) for item in value]
+            return [self.copy(item, depth - 1, line, column) for item in value]
         return value
 
     def merge(self, level: _Level, value: Any, place: Place) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any, TypeVar
 
 from greenflow.spec.syntax import SyntaxFault
@@ -30,8 +31,8 @@ _MISREAD = re.compile("[\x85\u2028\u2029\ufeff]|[&*][-0-9A-Za-z_]+[?:%@`]")
 _MISREAD_IN_FLOW = re.compile(r"\?|\s:\S")
 
 
-class _Doubt(Exception):
-    """The fast way may have misread something."""
+class Doubt(Exception):
+    """The fast way is not there, or may have misread something."""
 
 
 def from_events(text: str, build: Callable[[Iterator[Any]], T]) -> T:
@@ -40,14 +41,9 @@ def from_events(text: str, build: Callable[[Iterator[Any]], T]) -> T:
     from ruamel.yaml.error import YAMLError
 
     try:
-        from ruamel.yaml.cyaml import CParser
-    except ImportError:
-        CParser = None
-    if CParser is not None and _MISREAD.search(text) is None:
-        try:
-            return build(_fast(CParser(text), text))
-        except (YAMLError, SyntaxFault, _Doubt):
-            pass
+        return build(fast(text))
+    except (YAMLError, SyntaxFault, Doubt):
+        pass
     from greenflow.spec.syntax.yaml.scanner import events
 
     try:
@@ -56,24 +52,43 @@ def from_events(text: str, build: Callable[[Iterator[Any]], T]) -> T:
         raise fault_of(error, text) from None
 
 
-def _fast(parser: Any, text: str) -> Iterator[Any]:
-    """The events of libyaml. Raises _Doubt after what may have been misread, also a text below `|`
-    or `>` in which nothing is: what is not indented enough for it may be text in YAML 1.2."""
+def fast(text: str) -> Iterator[Any]:
+    """The events of libyaml. Raises YAMLError, and Doubt before or after what may be misread, also
+    for a text below `|` or `>` in which nothing is: what is not indented enough for it may be text
+    in YAML 1.2."""
     from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent, ScalarEvent
 
+    parser = libyaml()
+    if parser is None or _MISREAD.search(text) is not None:
+        raise Doubt
     is_odd = _MISREAD_IN_FLOW.search(text) is not None
-    start, depth = 0, 0  # of the outermost list or map in brackets, and in it
-    for event in iter(parser.get_event, None):
+    # How deep in brackets, and up to where their content, without quotes, has been looked through.
+    depth, seen = 0, 0
+    for event in iter(parser(text).get_event, None):
         if isinstance(event, ScalarEvent):
             if event.style in ("|", ">") and not event.value.strip("\n"):
-                raise _Doubt
+                raise Doubt
+            if depth and event.style in ("'", '"'):
+                if _MISREAD_IN_FLOW.search(text, seen, event.start_mark.index + 1):
+                    raise Doubt
+                seen = event.end_mark.index
         elif is_odd:
             if isinstance(event, CollectionStartEvent):
                 if depth or event.flow_style:
-                    start = start if depth else event.start_mark.index
+                    seen = seen if depth else event.start_mark.index
                     depth += 1
             elif depth and isinstance(event, CollectionEndEvent):
                 depth -= 1
-                if not depth and _MISREAD_IN_FLOW.search(text, start, event.end_mark.index):
-                    raise _Doubt
+                if not depth and _MISREAD_IN_FLOW.search(text, seen, event.end_mark.index):
+                    raise Doubt
         yield event
+
+
+@cache
+def libyaml() -> Any:
+    """The parser of `ruamel.yaml.clib`; None where that is not installed."""
+    try:
+        from ruamel.yaml.cyaml import CParser
+    except ImportError:
+        return None
+    return CParser

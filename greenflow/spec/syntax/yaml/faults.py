@@ -25,7 +25,11 @@ class _Fault:
     def __init__(self, error: Any, text: str) -> None:
         mark = error.problem_mark or error.context_mark
         self.line, self.column = (mark.line, mark.column) if mark is not None else (0, 0)
-        if mark is not None and mark.index == len(text) > 0 == self.column and text[-1] not in "\r\n":
+        if (
+            mark is not None
+            and mark.index == len(text) > 0 == self.column
+            and text[-1] not in "\r\n"
+        ):
             # libyaml's end of a text is in the next line, and so is ruamel's here.
             before = max(text.rfind("\n"), text.rfind("\r")) + 1
             self.line, self.column = self.line - 1, len(text) - before
@@ -105,7 +109,7 @@ def _blanks(number: int) -> str:
 
 def _sign(problem: str) -> str:
     """The token that ruamel has found, as a person writes it."""
-    if "'" not in problem or "found" not in problem and "got" not in problem:
+    if "'" not in problem or ("found" not in problem and "got" not in problem):
         return ""
     name = problem[: problem.rindex("'")]
     name = name[name.rindex("'") + 1 :]
