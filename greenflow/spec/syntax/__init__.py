@@ -1,6 +1,6 @@
 """JSON and YAML texts to values, strictly, and to the place of every value in the text.
 
-Lives here: what both readers (json.py, yaml.py) refuse and return.
+Lives here: what both readers (json.py, yaml) refuse and return.
 Not here: files, and what the values mean.
 
 What may be in a text is what may be stored and sent on: null, booleans, integers of 64 bit, finite

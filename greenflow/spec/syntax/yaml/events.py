@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
+from importlib import import_module
 from typing import Any, TypeVar
 
 from greenflow.spec.syntax import SyntaxFault
@@ -88,7 +89,6 @@ def fast(text: str) -> Iterator[Any]:
 def libyaml() -> Any:
     """The parser of `ruamel.yaml.clib`; None where that is not installed."""
     try:
-        from ruamel.yaml.cyaml import CParser
+        return import_module("ruamel.yaml.cyaml").CParser
     except ImportError:
         return None
-    return CParser

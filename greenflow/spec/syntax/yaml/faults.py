@@ -24,7 +24,8 @@ class _Fault:
 
     def __init__(self, error: Any, text: str) -> None:
         mark = error.problem_mark or error.context_mark
-        self.line, self.column = (mark.line, mark.column) if mark is not None else (0, 0)
+        self.line: int = mark.line if mark is not None else 0
+        self.column: int = mark.column if mark is not None else 0
         if (
             mark is not None
             and mark.index == len(text) > 0 == self.column

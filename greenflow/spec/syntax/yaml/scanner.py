@@ -160,10 +160,12 @@ class _Judge(ScalarScanner, Parser):
             raise ScannerError("while scanning a tag", start, "found no tag", start)
         verbatim, handle, named, suffix = found.groups()
         self.advance(found.end())
-        value = ("!" + handle, named) if handle is not None else ("!", suffix)
-        if not any(found.groups()):
-            value = (None, "!")
-        return TagToken((None, verbatim) if verbatim else value, start, self.get_mark())
+        value: tuple[str | None, str] = (None, verbatim or "!")
+        if handle is not None:
+            value = "!" + handle, named
+        elif suffix:
+            value = "!", suffix
+        return TagToken(value, start, self.get_mark())
 
     def scan_directive(self) -> DirectiveToken:
         """`%YAML` and `%TAG` (6.8); others are passed over."""
