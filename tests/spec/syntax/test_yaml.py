@@ -167,7 +167,7 @@ def test_lines_and_columns_count_no_break_but_those_of_yaml_1_2() -> None:
         ('a: "b" c', "1:8: something stands behind a value: put the whole in quotes"),
         ("a: - b", "1:4: a list entry cannot begin here: begin the list in a line of its own"),
         ("a: [1, 2\nb: 3\n", "2:2: ':' in the list that begins in line 1, column 4: ',' or ']'"),
-        ("a: {b: 1", "1:9: the end of the text in the map that begins in line 1, column 4: ','"),
+        ("a: {b: 1", "2:1: the end of the text in the map that begins in line 1, column 4: ','"),
         ("a: [1}", "1:6: '}' in the list that begins in line 1, column 4: ',' or ']' is missing"),
         ("a: ]", "1:4: did not find expected node content but ']': write a value, or put"),
         ("{a: 1}}", "1:7: no document goes on here"),

@@ -26,14 +26,6 @@ class _Fault:
         mark = error.problem_mark or error.context_mark
         self.line: int = mark.line if mark is not None else 0
         self.column: int = mark.column if mark is not None else 0
-        if (
-            mark is not None
-            and mark.index == len(text) > 0 == self.column
-            and text[-1] not in "\r\n"
-        ):
-            # libyaml's end of a text is in the next line, and so is ruamel's here.
-            before = max(text.rfind("\n"), text.rfind("\r")) + 1
-            self.line, self.column = self.line - 1, len(text) - before
         self.before = text[mark.index - self.column : mark.index] if mark is not None else ""
         self.here = text[mark.index : mark.index + 1] if mark is not None else ""
         self.problem: str = error.problem or error.context or ""

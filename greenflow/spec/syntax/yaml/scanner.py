@@ -32,6 +32,7 @@ from ruamel.yaml.tokens import (
     TagToken,
 )
 
+from greenflow.spec.syntax import MAX_DEPTH, too_deep
 from greenflow.spec.syntax.yaml.cursor import BREAK, Cursor, stand_ins
 from greenflow.spec.syntax.yaml.texts import BLANKS, SPACES, ScalarScanner
 
@@ -134,6 +135,14 @@ class _Judge(ScalarScanner, Parser):
         found = blanks.match(self.buffer, self.pointer)
         assert found is not None
         self.advance(found.end())
+
+    def fetch_flow_collection_start(self, TokenClass: Any, to_push: str) -> None:
+        """Brackets too deep are refused here: they are looked through for a key before there is an
+        event, in time that grows with the square of their depth."""
+        levels = [*self.flow_context, to_push]
+        if len(levels) > MAX_DEPTH + (levels[:2] == ["[", "{"]):  # as depth_of says
+            raise too_deep(self.line + 1, self.column + 1)
+        Scanner.fetch_flow_collection_start(self, TokenClass, to_push)
 
     # Anchors, tags, directives
 
