@@ -37,7 +37,7 @@ from greenflow.broker.transport import (
 )
 from greenflow.broker.wire import MESSAGEPACK
 from greenflow.errors import BrokerMisconfigured
-from greenflow.log import redact
+from greenflow.log.redactor import redact, redact_url
 
 if TYPE_CHECKING:
     from greenflow.config import BrokerSettings
@@ -112,7 +112,7 @@ class AmqpTransport(Transport):
     keeps_hand = False
 
     def __init__(self, url: str, namespace: str, settings: BrokerSettings) -> None:
-        self.name = redact(url)
+        self.name = redact_url(url)
         self.settings = settings
         self.exchange = f"greenflow.{short(namespace)}"
         try:

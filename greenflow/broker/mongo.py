@@ -37,7 +37,7 @@ from greenflow.broker.transport import (
     visibility_of,
 )
 from greenflow.errors import BrokerMisconfigured
-from greenflow.log import redact
+from greenflow.log.redactor import redact, redact_url
 
 if TYPE_CHECKING:
     from greenflow.config import BrokerSettings
@@ -57,7 +57,7 @@ class MongoTransport(Transport):
     keeps_hand = True
 
     def __init__(self, url: str, namespace: str, settings: BrokerSettings) -> None:
-        self.name = redact(url)
+        self.name = redact_url(url)
         self.settings, self.visibility = settings, timedelta(seconds=visibility_of(settings))
         self._prefix = f"{short(namespace)}."
         options: dict[str, Any] = {

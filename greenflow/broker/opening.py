@@ -12,7 +12,7 @@ from greenflow.broker.base import Broker
 from greenflow.broker.memory import MemoryBroker
 from greenflow.errors import BrokerMisconfigured
 from greenflow.extras import reason
-from greenflow.log import redact
+from greenflow.log.redactor import redact_url
 
 if TYPE_CHECKING:
     from greenflow.config import BrokerSettings
@@ -32,7 +32,8 @@ def open_broker(settings: BrokerSettings, namespace: str, clock: Clock) -> Broke
     scheme, separator, rest = settings.url.partition("://")
     if scheme == MEMORY and separator:
         if rest:
-            raise BrokerMisconfigured(f"{redact(settings.url)}: write memory:// and nothing more")
+            name = redact_url(settings.url)
+            raise BrokerMisconfigured(f"{name}: write memory:// and nothing more")
         return MemoryBroker()
     # Both cost time that a runtime without a server need not take.
     from importlib.metadata import entry_points
@@ -43,13 +44,13 @@ def open_broker(settings: BrokerSettings, namespace: str, clock: Clock) -> Broke
     if not separator or scheme not in installed:
         schemes = ", ".join(f"{name}://" for name in sorted([MEMORY, *installed]))
         raise BrokerMisconfigured(
-            f"{redact(settings.url)}: no such broker; installed are: {schemes}"
+            f"{redact_url(settings.url)}: no such broker; installed are: {schemes}"
         )
     try:
         kind = installed[scheme].load()
     except ImportError as error:
         raise BrokerMisconfigured(
-            f"{redact(settings.url)}: the broker {scheme}:// cannot be imported: "
+            f"{redact_url(settings.url)}: the broker {scheme}:// cannot be imported: "
             f"{reason(error, 'broker')}"
         ) from error
     return RemoteBroker(kind(settings.url, namespace, settings), namespace, settings, clock)

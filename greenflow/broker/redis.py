@@ -38,7 +38,7 @@ from greenflow.broker.transport import (
 )
 from greenflow.broker.wire import MESSAGEPACK
 from greenflow.errors import BrokerMisconfigured
-from greenflow.log import redact
+from greenflow.log.redactor import redact, redact_url
 
 if TYPE_CHECKING:
     from greenflow.config import BrokerSettings
@@ -89,7 +89,7 @@ class RedisTransport(Transport):
     keeps_hand = True
 
     def __init__(self, url: str, namespace: str, settings: BrokerSettings) -> None:
-        self.name = redact(url)
+        self.name = redact_url(url)
         self._url, self.settings = url, settings
         self.visibility = visibility_of(settings)
         self._prefix = f"{{greenflow:{short(namespace)}}}:"

@@ -79,7 +79,7 @@ def main(arguments: list[str]) -> int:
 def _failed(error: Exception) -> int:
     """Tells what went wrong, and returns the exit code that it deserves."""
     from greenflow.errors import GreenflowError, InvalidArgument, noted
-    from greenflow.log import redact
+    from greenflow.log.redactor import redact
 
     if logging.getLogger().isEnabledFor(logging.DEBUG):
         logging.getLogger("greenflow.cli").debug("the command failed", exc_info=error)

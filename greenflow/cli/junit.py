@@ -12,7 +12,7 @@ from itertools import groupby
 from xml.etree import ElementTree as xml
 
 from greenflow.cli.results import Result
-from greenflow.log import redact
+from greenflow.log.redactor import redact
 
 # What no XML document may hold, also not as a reference (XML 1.0, production 2).
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

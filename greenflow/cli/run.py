@@ -85,7 +85,7 @@ def command(
 
 
 def _run_store(settings: Settings, stopping: Event, wait: bool) -> None:
-    from greenflow.log import redact
+    from greenflow.log.redactor import redact_url
     from greenflow.runtime import Runtime
 
     runtime = Runtime(settings.database, settings=settings)
@@ -96,7 +96,7 @@ def _run_store(settings: Settings, stopping: Event, wait: bool) -> None:
             runtime.stop()
             return
     with _running(runtime):
-        _tell_started(runtime, redact(settings.database))
+        _tell_started(runtime, redact_url(settings.database))
         stopping.wait()
         _tell_stopping(runtime)
 

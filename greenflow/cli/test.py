@@ -318,7 +318,7 @@ def _summary(results: list[Result], seconds: float) -> str:
 
 
 def _data(result: Result) -> dict[str, object]:
-    from greenflow.log import redact
+    from greenflow.log.redactor import redact
 
     return {
         "source": result.test.source,
@@ -331,6 +331,7 @@ def _data(result: Result) -> dict[str, object]:
 
 
 def _clean(text: str) -> str:
-    from greenflow.log import printable, redact
+    from greenflow.log import printable
+    from greenflow.log.redactor import redact
 
     return printable(redact(text))

@@ -8,15 +8,13 @@ greenflow.toml; `GREENFLOW_LISTENER_HOST`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
-from urllib.parse import unquote
 
 import msgspec
 from msgspec import Meta, Struct
 
-from greenflow.log import redact
+from greenflow.log.redactor import redact, redact_url, url_secrets
 from greenflow.log.secret import MASK
 
 #: What the environment variables of settings begin with.
@@ -31,9 +29,6 @@ _HOSTS = {"format": "hosts"}
 #: Marks a field that takes a list of texts, and one whose texts are secrets.
 _TEXTS = {"format": "texts"}
 _SECRETS = {"format": "secrets"}
-
-#: The password of a URL. Greedy: it may hold a @ that nobody encoded.
-_PASSWORD = re.compile(r"://[^/@:]*:(\S+)@")
 
 
 class ListenerSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -288,15 +283,14 @@ def of(settings: Settings, name: str) -> Any:
 
 
 def secrets(settings: Settings) -> Iterator[str]:
-    """What of the settings must not be shown: keys, and the passwords of URLs. The environment of
+    """What of the settings must not be shown: keys, and the secrets in URLs. The environment of
     specs becomes a secret when it is rendered."""
     for field in fields():
         value = of(settings, field.name)
         if field.is_secret:
             yield from value
-        elif isinstance(value, str) and (found := _PASSWORD.search(value)):
-            yield found[1]
-            yield unquote(found[1])
+        elif isinstance(value, str):
+            yield from url_secrets(value)
 
 
 def _shown(field: Field, value: Any) -> Any:
@@ -304,4 +298,6 @@ def _shown(field: Field, value: Any) -> Any:
         return MASK
     if field.name == "environment":
         return dict.fromkeys(value, MASK)
-    return redact(value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    return redact_url(value) if "://" in value else redact(value)

@@ -1,8 +1,9 @@
 """Logs of the command line: one record is one line on standard error, and shows no secret.
 
-Lives here: the set-up of the standard library's logging (`configure`), its two formats, and
-`redact`. What logs is elsewhere: library code calls `logging.getLogger("greenflow....")` and
-nothing more, so that an embedding program keeps its own set-up.
+Lives here: the set-up of the standard library's logging (`configure`) and its two formats. What a
+secret is, redactor.py and secret.py say. What logs is elsewhere: library code calls
+`logging.getLogger("greenflow....")` and nothing more, so that an embedding program keeps its own
+set-up.
 
 A record may carry `namespace`, `node`, `process_id` (through `extra=`). On a terminal it is text,
 elsewhere a JSON object; both are redacted as a whole, after the arguments were put in. An error
@@ -21,7 +22,8 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, TextIO
 
-from greenflow.log.secret import MASK, conceal, concealed
+from greenflow.log.redactor import redact
+from greenflow.log.secret import concealed
 
 #: What a setting `log.level` may say, and the level of logging it stands for.
 LEVELS = {
@@ -42,29 +44,6 @@ FIELDS = {"namespace": "namespace", "node": "node", "process_id": "process"}
 # of requests, commands to a database with their documents, messages of a broker.
 _TALKATIVE = ("urllib3", "pymongo", "sqlalchemy", "amqp", "redis", "botocore")
 
-# Every pattern below takes each character once (possessive repeats, nothing that fails after a long
-# run): logs repeat what strangers sent, and a long hostile text must not stop the program.
-
-# What follows `://`, up to the end of the URL or the next one.
-_URL = re.compile(r"(?<=://)(?:(?!://)[^\s\"'<>])++")
-
-# The start of an authority whose password holds a slash that nobody encoded. Digits and a slash
-# after the colon are a port: `http://host:8000/path/@me` has no credentials.
-_SLASHED_PASSWORD = re.compile(r"[^/?#:@]*+:(?!\d{1,5}[/?#])")
-
-_KEY = re.compile(r"(?<![\w-])([\w-]++)[\"']?\s*+([:=])\s*+")
-_SECRET = re.compile(
-    r"passw(?:or)?d|passphrase|secret|token|api[_-]?key|private[_-]?key", re.IGNORECASE
-)
-_HEADER = re.compile(r"authorization|cookie", re.IGNORECASE)
-
-# A quote that is not closed ends with the text.
-_QUOTED = r"\"(?:[^\"\\]|\\.)*+\"?|'(?:[^'\\]|\\.)*+'?"
-_LIST = rf"\[\s*+(?:(?:{_QUOTED})[\s,]*+)*+\]?"
-_VALUE = re.compile(rf"{_LIST}|{_QUOTED}|[^\s,;&\"'()\[\]{{}}]++", re.DOTALL)
-# The value of such a header holds blanks and semicolons: it ends with its line or its quotes.
-_HEADER_VALUE = re.compile(rf"{_LIST}|{_QUOTED}|[^\r\n\"'{{}}\[\]]++", re.DOTALL)
-
 # Control characters, of which a terminal would obey some, and characters that end a line for some
 # readers. Text of others reaches the log: paths of requests, messages of errors.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -77,52 +56,6 @@ _COLOURS = {
     logging.CRITICAL: "\x1b[31;1m",
 }
 _PLAIN = "\x1b[0m"
-
-
-def redact(text: str) -> str:
-    """`text` with the secrets in it replaced by `***`: those that are known (secret.py), the
-    credentials of URLs, and the values of keys that name a password, secret, token, key,
-    authorization or cookie."""
-    return _mask_values(_URL.sub(lambda found: _without_credentials(found[0]), conceal(text)))
-
-
-def _without_credentials(rest: str) -> str:
-    """`rest` is what follows the `://` of a URL."""
-    authority = re.split("[/?#]", rest, maxsplit=1)[0]
-    if "@" in authority:
-        return MASK + rest[authority.rindex("@") :]
-    if "@" in rest and _SLASHED_PASSWORD.match(rest):
-        return MASK + rest[rest.index("@") :]
-    return rest
-
-
-def _mask_values(text: str) -> str:
-    pieces: list[str] = []
-    done = 0
-    for found in _KEY.finditer(text):
-        key, sign = found.groups()
-        if _HEADER.search(key):
-            pattern = _HEADER_VALUE
-        elif _SECRET.search(key):
-            pattern = _VALUE
-        else:
-            continue
-        if found.start() < done or (sign == ":" and _is_prose(text, found.start(), key)):
-            continue
-        value = pattern.match(text, found.end())
-        if value is not None:
-            pieces += (text[done : found.end()], MASK)
-            done = value.end()
-    return "".join(pieces) + text[done:]
-
-
-def _is_prose(text: str, start: int, key: str) -> bool:
-    """Whether the colon after the key at `start` is followed by words, not by the key's value: the
-    key ends the path of a fault (`$.tls.password: expected a string`), or a parser complains of an
-    `unexpected token: x`. Such an error must stay readable."""
-    if key.lower() == "token" and text[max(start - 11, 0) : start].lower().endswith("unexpected "):
-        return True
-    return text[max(start - 1, 0) : start] in (".", "]")
 
 
 def printable(text: str) -> str:

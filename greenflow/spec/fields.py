@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from greenflow.errors import SpecFault, SpecInvalid
-from greenflow.log import redact
+from greenflow.log.redactor import redact
 from greenflow.spec.ports import canonical
 
 Duration = Annotated[float, Meta(ge=0, extra={"format": "duration"})]

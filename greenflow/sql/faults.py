@@ -11,8 +11,7 @@ import sqlite3
 from typing import Any, NamedTuple
 
 from greenflow.errors import SqlFailed
-
-MASK = "***"
+from greenflow.log.secret import MASK
 
 # Shorter texts than this are masked only where they stand alone.
 LEAST = 3

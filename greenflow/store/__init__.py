@@ -4,6 +4,6 @@ Lives here: the public names. The contract is base.py's; each store is a module 
 entry points `greenflow.stores` and imported when a URL asks for it.
 """
 
-from greenflow.store.base import Batch, Collection, Feed, Record, Store, open_store, redact
+from greenflow.store.base import Batch, Collection, Feed, Record, Store, open_store
 
-__all__ = ["Batch", "Collection", "Feed", "Record", "Store", "open_store", "redact"]
+__all__ = ["Batch", "Collection", "Feed", "Record", "Store", "open_store"]

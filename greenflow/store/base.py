@@ -15,7 +15,6 @@ inside a call leaves the store usable; whether that call took effect is then not
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
@@ -23,15 +22,10 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 from greenflow.errors import StoreMisconfigured
 from greenflow.extras import reason
+from greenflow.log.redactor import redact_url
 
 # The group of entry points through which packages offer stores: scheme = class that takes the URL.
 ENTRY_POINTS = "greenflow.stores"
-
-# Greedy: a password may hold a @ or a / that nobody quoted.
-_USERINFO = re.compile(r"(?<=://)([^/@:]*):\S*@")
-_SECRET_OPTION = re.compile(
-    r"(?i)([?&][^=&]*(?:password|secret|token|key|credential|mechanismproperties)[^=&]*=)[^&]*"
-)
 
 
 class Record(NamedTuple):
@@ -170,11 +164,6 @@ class Store(ABC):
         self.close()
 
 
-def redact(url: str) -> str:
-    """The URL with its password, and each option that sounds like a secret, as `***`."""
-    return _SECRET_OPTION.sub(r"\1***", _USERINFO.sub(r"\1:***@", url))
-
-
 def open_store(url: str) -> Store:
     """Opens the store of a URL, by its scheme: `memory://`, `sqlite:///relative/path`, ...
 
@@ -187,12 +176,12 @@ def open_store(url: str) -> Store:
     installed = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
     if not separator or scheme not in installed:
         schemes = ", ".join(f"{name}://" for name in sorted(installed)) or "none"
-        raise StoreMisconfigured(f"{redact(url)}: no such store; installed are: {schemes}")
+        raise StoreMisconfigured(f"{redact_url(url)}: no such store; installed are: {schemes}")
     try:
         kind = installed[scheme].load()
     except ImportError as error:
         raise StoreMisconfigured(
-            f"{redact(url)}: the store {scheme}:// cannot be imported: {reason(error)}"
+            f"{redact_url(url)}: the store {scheme}:// cannot be imported: {reason(error)}"
         ) from error
     store: Store = kind(url)
     return store

@@ -23,8 +23,9 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from greenflow.errors import StoreMisconfigured
+from greenflow.log.redactor import redact_url
 from greenflow.store import tables
-from greenflow.store.base import Feed, Record, Store, redact
+from greenflow.store.base import Feed, Record, Store
 from greenflow.store.database import SYNCHRONOUS, Database, Lane, transaction
 from greenflow.store.document import Row, decode, unhurried
 from greenflow.store.filter import Filter, compile_filter
@@ -112,7 +113,7 @@ class SqliteStore(Store):
     """The store of an SQLite file, which is created if there is none. Raises StoreUnavailable."""
 
     def __init__(self, url: str) -> None:
-        self.url = redact(url)
+        self.url = redact_url(url)
         database = _database(url)
         self._writer = Lane(database)
         self._reader = Lane(database)
@@ -132,7 +133,7 @@ class SqliteStore(Store):
 
 
 def _database(url: str) -> Database:
-    name = redact(url)
+    name = redact_url(url)
     location, _, query = url.partition("://")[2].partition("?")
     host, _, path = location.partition("/")
     if host or not path:
@@ -146,7 +147,7 @@ def _database(url: str) -> Database:
         elif option == "timeout" and value.replace(".", "", 1).isdecimal():
             timeout = float(value)
         else:
-            shown = redact(f"?{option}={value}")[1:]
+            shown = redact_url(f"?{option}={value}")[1:]
             raise StoreMisconfigured(
                 f"{name}: unknown option {shown}; allowed are timeout=SECONDS and"
                 f" synchronous={'|'.join(SYNCHRONOUS)}"

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenflow.errors import InvalidArgument, RequestTimedOut, SpecFault, SpecInvalid, messages
-from greenflow.log import redact, secret
+from greenflow.log import secret
+from greenflow.log.redactor import redact
 from greenflow.log.secret import LONGEST, SHORTEST, Concealed, conceal, concealed, strings
 
 

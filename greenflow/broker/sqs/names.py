@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from greenflow.broker.transport import Queue
 from greenflow.errors import BrokerMisconfigured
-from greenflow.log import redact
+from greenflow.log.redactor import redact_url
 
 BEGIN, SEPARATOR, HASHED = "greenflow", "--", "__"
 
@@ -42,7 +42,7 @@ def parse(url: str) -> Place:
     """The parts of a URL. Raises BrokerMisconfigured, without secrets."""
 
     def wrong(why: str) -> BrokerMisconfigured:
-        return BrokerMisconfigured(f"{redact(url)}: {why}; {HOW}")
+        return BrokerMisconfigured(f"{redact_url(url)}: {why}; {HOW}")
 
     rest, _, query = url.partition("://")[2].partition("?")
     # The last one: a secret may have slashes, which nobody encodes.

@@ -32,7 +32,7 @@ from greenflow.broker.transport import (
     visibility_of,
 )
 from greenflow.errors import BrokerMisconfigured
-from greenflow.log import redact
+from greenflow.log.redactor import redact_url
 
 if TYPE_CHECKING:
     from greenflow.config import BrokerSettings
@@ -79,7 +79,7 @@ class SqsTransport(Transport):
     delivers_again = True
 
     def __init__(self, url: str, namespace: str, settings: BrokerSettings) -> None:
-        self.name = redact(url)
+        self.name = redact_url(url)
         self._place = parse(url)
         self.namespace, self.settings = namespace, settings
         seconds = visibility_of(settings)

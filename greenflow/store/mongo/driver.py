@@ -30,7 +30,7 @@ from pymongo.errors import (
 )
 
 from greenflow.errors import StoreMisconfigured, StoreUnavailable
-from greenflow.store.base import redact
+from greenflow.log.redactor import redact, redact_url
 
 T = TypeVar("T")
 
@@ -56,7 +56,7 @@ class Driver:
     """A client of the database that the URL names, opened at the first call. Belongs to one hub."""
 
     def __init__(self, url: str) -> None:
-        self.name = redact(url)
+        self.name = redact_url(url)
         plain, self.feed = self._without_feed(url)
         options: dict[str, Any] = {"appname": "greenflow", "connect": False, "tz_aware": False}
         lower = plain.lower()
