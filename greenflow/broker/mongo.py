@@ -36,18 +36,16 @@ from greenflow.broker.transport import (
     short,
     visibility_of,
 )
+from greenflow.config import mongodb
 from greenflow.errors import BrokerMisconfigured
 from greenflow.log.redactor import redact, redact_url
 
 if TYPE_CHECKING:
     from greenflow.config import BrokerSettings
 
-DEFAULT_DATABASE = "greenflow"  # when the URL names none
 MESSAGES, QUEUES = "broker_messages", "broker_queues"
 
 CLAIMS = 3  # times in a visibility time-out that what is in hand is claimed: two may fail
-
-QUOTE = "a user name and a password in the URL have /, @, : and % written as %2F, %40, %3A and %25"
 
 
 class MongoTransport(Transport):
@@ -70,15 +68,13 @@ class MongoTransport(Transport):
             "w": "majority",
             "journal": True,
         }
-        given = url.partition("?")[2].lower()
-        for option in list(options):
-            if f"{option.lower()}=" in given:
-                del options[option]
+        given = mongodb.options(url)
+        options = {name: value for name, value in options.items() if name.lower() not in given}
         try:
             self._client: MongoClient[dict[str, Any]] = MongoClient(url, **options)
-            database = self._client.get_default_database(DEFAULT_DATABASE)
-        except InvalidURI:  # it shows the part that it stumbled over, which may be of the password
-            raise BrokerMisconfigured(f"{self.name}: the URL cannot be read; {QUOTE}") from None
+            database = self._client.get_default_database(mongodb.DEFAULT_DATABASE)
+        except InvalidURI:
+            raise BrokerMisconfigured(f"{self.name}: {mongodb.UNREADABLE}") from None
         except (ConfigurationError, ValueError, TypeError) as error:
             raise BrokerMisconfigured(f"{self.name}: {redact(str(error))}") from None
         self.messages, self.queues = database[MESSAGES], database[QUEUES]

@@ -75,7 +75,10 @@ def redact_url(url: str) -> str:
     url = conceal(url)
     scheme, separator, rest = url.partition("://")
     if separator and _SCHEME.fullmatch(scheme):
-        shown = f"{scheme}://{_mask_url(rest, scheme.lower() in _WEB, _DEEPEST)}"
+        is_web = scheme.lower() in _WEB
+        between = f";{scheme}://"  # several servers, as AMQP clients take them
+        each = (_mask_url(part, is_web, _DEEPEST) for part in rest.split(between))
+        shown = f"{scheme}://{between.join(each)}"
     else:
         end = url.rfind("@")
         shown = _mask_options(url if end < 0 else MASK + url[end:], _DEEPEST)

@@ -82,6 +82,7 @@ def test_redacting_ends_and_hides_no_more_the_second_time(text: str) -> None:
             "x://h/?tls=1&tlsPassword=p&w=1&Access_Token=t",
             "x://h/?tls=1&tlsPassword=***&w=1&Access_Token=***",
         ),
+        ("amqp://me:a@h;amqp://me:b@i", "amqp://***@h;amqp://***@i"),
         # Options, whatever is in their values.
         ("redis://h/0?password=se,cret", "redis://h/0?password=***"),
         ("redis://h/0?password=se@cret", "redis://h/0?password=***"),

@@ -29,13 +29,11 @@ from pymongo.errors import (
     PyMongoError,
 )
 
+from greenflow.config import mongodb
 from greenflow.errors import StoreMisconfigured, StoreUnavailable
 from greenflow.log.redactor import redact, redact_url
 
 T = TypeVar("T")
-
-# The database when the URL names none.
-DEFAULT_DATABASE = "greenflow"
 
 # Milliseconds that a call waits for a server to be there, unless the URL says otherwise. A call of
 # a workflow should fail before its client gives up; an election takes a second or two.
@@ -46,11 +44,6 @@ THREADS = 16
 
 FEEDS = ("stream", "tail")
 
-QUOTE = (
-    "the URL cannot be read; a user name and a password in it have /, @, : and % written as"
-    " %2F, %40, %3A and %25"
-)
-
 
 class Driver:
     """A client of the database that the URL names, opened at the first call. Belongs to one hub."""
@@ -59,23 +52,22 @@ class Driver:
         self.name = redact_url(url)
         plain, self.feed = self._without_feed(url)
         options: dict[str, Any] = {"appname": "greenflow", "connect": False, "tz_aware": False}
-        lower = plain.lower()
-        if "w=" not in lower:
+        given = mongodb.options(plain)
+        if "w" not in given:
             options["w"] = "majority"
-        if "journal=" not in lower and "w=0" not in lower:
+        if "journal" not in given and given.get("w") != "0":
             options["journal"] = True  # a single server would answer before the write is on disk
-        if "serverselectiontimeoutms=" not in lower:
+        if "serverselectiontimeoutms" not in given:
             options["serverSelectionTimeoutMS"] = SELECTION_MS
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", UserWarning)  # an unknown option is only warned of
                 self.client: MongoClient[dict[str, Any]] = MongoClient(plain, **options)
             self.database: Database[dict[str, Any]] = self.client.get_default_database(
-                DEFAULT_DATABASE
+                mongodb.DEFAULT_DATABASE
             )
         except InvalidURI as error:
-            # The driver shows the part that it stumbled over, which may be of the password.
-            reason = QUOTE if "@" in url else str(error)
+            reason = mongodb.UNREADABLE if "@" in url else str(error)
             raise StoreMisconfigured(f"{self.name}: {reason}") from None
         except (ConfigurationError, UserWarning, ValueError, TypeError, OSError) as error:
             raise StoreMisconfigured(f"{self.name}: {redact(str(error))}") from None
