@@ -16,12 +16,12 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import gevent
 
 from greenflow.errors import GreenflowError
+from greenflow.hub.breathing import let_others_run
 from greenflow.hub.watching import Watcher, follow
 from greenflow.spec.batch import Entry, Faulty, check, read_files
 from greenflow.spec.document import STANDARD_INPUT, Document, read_file
@@ -122,15 +122,13 @@ class Followed:
         return known[1]
 
     def _checked(self, documents: list[Document]) -> list[Entry]:
-        # With 0 seconds gevent would let timers and sockets wait.
-        breathe = partial(gevent.sleep, 1e-9)
         return check(
             documents,
             self._validator,
             self._namespace,
             named=self._named,
             derived=True,
-            breathe=breathe,
+            breathe=let_others_run,
         )
 
     def _apply(self, entries: list[Entry]) -> None:

@@ -25,7 +25,7 @@ from functools import partial
 from time import monotonic
 from typing import Any, TypeVar
 
-from gevent import get_hub, getcurrent, sleep
+from gevent import get_hub, getcurrent
 from gevent.event import Event
 from gevent.hub import GreenletExit, Waiter
 from greenlet import greenlet
@@ -34,6 +34,7 @@ from greenflow.engine.data import Data, Resources, release_one
 from greenflow.engine.packet import Fault, Packet, Reply, echo
 from greenflow.engine.port import InPort, OutPort
 from greenflow.errors import Interrupt, ProcessExited, Runaway
+from greenflow.hub.breathing import let_others_run
 
 T = TypeVar("T")
 
@@ -301,10 +302,9 @@ class Process:
                         reader.held = False
                 steps -= 1
                 if not steps:
-                    # Not blocked, only polite: nobody need step in. With 0 seconds gevent would let
-                    # other greenlets in, but look at timers and sockets only every 50th time.
+                    # Not blocked, only polite: nobody need step in.
                     steps, self._armed = STEPS_A_TURN, True
-                    sleep(1e-9)
+                    let_others_run()
                     self._armed = False
         except Interrupt as interrupt:
             if interrupt.process is not self:

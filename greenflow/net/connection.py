@@ -16,10 +16,10 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
 
-import gevent
 from gevent import Greenlet, getcurrent
 
 from greenflow.errors import BodyTooLarge, InvalidArgument
+from greenflow.hub.breathing import let_others_run
 from greenflow.net.answer import NO_BODY, answer_head, has_no_body, refusal
 from greenflow.net.chunked import ChunkedDecoder
 from greenflow.net.head import check_start
@@ -222,7 +222,7 @@ class Connection(Wire):
             self._streak += 1
             if self._streak >= STREAK:
                 self._streak = 0
-                gevent.sleep(1e-9)
+                let_others_run()
         scanned = 0
         deadline = idle = 0.0
         while True:
@@ -371,7 +371,7 @@ class Connection(Wire):
             self._expired = True
             self._hub.loop.run_callback(self._wake)
             while self.state == READING:
-                gevent.sleep(1e-9)
+                let_others_run()
 
     def _respond(self, request: Request, response: Response) -> None:
         """Sends the answer of the request in hand; see greenflow.net.message.Respond."""

@@ -18,7 +18,7 @@ from http.client import HTTPException, HTTPMessage, HTTPResponse, RemoteDisconne
 from io import BufferedReader, RawIOBase
 from typing import Any
 
-from gevent import sleep
+from greenflow.hub.breathing import let_others_run
 
 from greenflow.net.grammar import BLANKS, FIELD_VALUE, TOKEN, elements
 
@@ -191,7 +191,7 @@ class StrictResponse(HTTPResponse):
             self.chunk_left = int(match[1], 16)
             self._chunks += 1
             if self._chunks % CHUNKS_A_TURN == 0:
-                sleep(1e-9)  # with 0 gevent would look at timers every 50th time only
+                let_others_run()
             if not self.chunk_left:
                 self._fields()
                 self._close_conn()

@@ -4,7 +4,7 @@ Lives here: what a document may hold, its JSON text, and the ids of those that h
 batch of documents changes is plan.py's.
 
 The text is what stores keep, so every document that comes out of one is a copy. Work on many
-documents goes through `unhurried`, which lets the hub in every few milliseconds.
+documents goes through `unhurried` of hub/breathing, which lets others run every few milliseconds.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ from __future__ import annotations
 import math
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeVar
 
-import gevent
 import msgspec
 from gevent.monkey import get_original
 
@@ -24,14 +23,6 @@ from greenflow.spec.syntax import MAX_DEPTH, MAX_INTEGER, MIN_INTEGER
 
 T = TypeVar("T")
 
-# Seconds of work on documents after which the hub is let in. A tenth of the 20 ms for which the hub
-# may be blocked at most, as several greenlets may be at it in turn.
-SLICE = 0.002
-
-# Seconds of sleep that let the hub in. Not 0: gevent runs up to 50 greenlets that slept 0 seconds
-# before it looks at timers and sockets again (measured: 95 ms late with slices of 5 ms), while the
-# smallest time goes through the event loop once, and costs 5 microseconds.
-TURN = 1e-9
 
 _PLAIN = "null, booleans, numbers, strings, lists and maps"
 
@@ -62,16 +53,6 @@ class Row(NamedTuple):
     def __repr__(self) -> str:
         # Not the text: that of a value is a secret.
         return f"<Row {self.id} at revision {self.revision}>"
-
-
-def unhurried(items: Iterable[T]) -> Iterator[T]:
-    """The same items, letting the hub in whenever `SLICE` has gone by. Only in a greenlet."""
-    end = time.perf_counter() + SLICE
-    for item in items:
-        yield item
-        if time.perf_counter() > end:
-            gevent.sleep(TURN)
-            end = time.perf_counter() + SLICE
 
 
 def new_id() -> str:

@@ -14,8 +14,9 @@ from itertools import count, product
 from typing import Any
 
 from greenflow.errors import StoreMisconfigured, StoreUnavailable
+from greenflow.hub.breathing import unhurried
 from greenflow.store.base import Record, Store
-from greenflow.store.document import Row, decode, unhurried
+from greenflow.store.document import Row, decode
 from greenflow.store.feed import Mailbox
 from greenflow.store.filter import Filter, compile_filter
 from greenflow.store.plan import UNWRITTEN, Current, Plan, PlannedCollection, Wanted

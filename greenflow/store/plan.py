@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from greenflow.errors import DuplicateSpec, InvalidArgument, UnknownSpec
+from greenflow.hub.breathing import unhurried
 from greenflow.store.base import Collection, Record
 from greenflow.store.document import (
     Row,
@@ -25,7 +26,6 @@ from greenflow.store.document import (
     identifier,
     new_id,
     same,
-    unhurried,
 )
 
 UNWRITTEN = 0  # the revision of a planned row that has to be written

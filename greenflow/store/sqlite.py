@@ -23,11 +23,12 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from greenflow.errors import StoreMisconfigured
+from greenflow.hub.breathing import unhurried
 from greenflow.log.redactor import redact_url
 from greenflow.store import tables
 from greenflow.store.base import Feed, Record, Store
 from greenflow.store.database import SYNCHRONOUS, Database, Lane, transaction
-from greenflow.store.document import Row, decode, unhurried
+from greenflow.store.document import Row, decode
 from greenflow.store.filter import Filter, compile_filter
 from greenflow.store.follow import Follower
 from greenflow.store.plan import UNWRITTEN, Current, Plan, PlannedCollection, Wanted

@@ -6,14 +6,12 @@ import time
 from typing import Any
 from uuid import RFC_4122, UUID
 
-import gevent
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from greenflow.errors import InvalidArgument, StoreUnavailable
-from greenflow.store import document
-from greenflow.store.document import MAX_DEPTH, adopt, decode, encode, new_id, same, unhurried
+from greenflow.store.document import MAX_DEPTH, adopt, decode, encode, new_id, same
 from tests.store.tools import untimed
 
 VALUES = st.recursive(
@@ -112,20 +110,3 @@ def test_ids_grow(monkeypatch: pytest.MonkeyPatch) -> None:
     ids += [new_id() for _ in range(100)]
     assert ids == sorted(set(ids))
     assert all(UUID(id).version == 7 and UUID(id).variant == RFC_4122 for id in ids)
-
-
-def test_work_on_many_things_lets_others_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(document, "SLICE", 0)  # a turn after every item
-    turns = []
-
-    def other() -> None:
-        while True:
-            turns.append(len(done))
-            gevent.sleep(document.TURN)
-
-    done: list[int] = []
-    greenlet = gevent.spawn(other)
-    done.extend(unhurried(range(50)))
-    greenlet.kill()
-    assert done == list(range(50))
-    assert len(turns) >= 50

@@ -20,10 +20,10 @@ from math import inf
 from time import monotonic
 from typing import Any, Protocol
 
-import gevent
 from gevent import Greenlet, getcurrent
 
 from greenflow.errors import NotConnected
+from greenflow.hub.breathing import let_others_run
 from greenflow.net.message import Request
 from greenflow.net.upgrade import Upgrade
 from greenflow.net.websocket.frames import (
@@ -213,7 +213,7 @@ class Channel(Sender):
         either side, or 1006 if there was none. One greenlet at a time may call it."""
         if self._streak >= STREAK:
             self._streak = 0
-            gevent.sleep(1e-9)  # with 0 seconds timers and sockets would wait
+            let_others_run()
         self._streak += 1
         while True:
             if self._is_retired:

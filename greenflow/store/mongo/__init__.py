@@ -23,8 +23,9 @@ from pymongo.client_session import ClientSession
 from pymongo.errors import BulkWriteError, PyMongoError
 
 from greenflow.errors import StoreUnavailable
+from greenflow.hub.breathing import unhurried
 from greenflow.store.base import Feed, Record, Store
-from greenflow.store.document import Row, decode, unhurried
+from greenflow.store.document import Row, decode
 from greenflow.store.filter import Filter, compile_filter
 from greenflow.store.mongo.documents import keys, next_number, number, rows, stored
 from greenflow.store.mongo.driver import Driver
