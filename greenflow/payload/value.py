@@ -6,11 +6,13 @@ A payload is null, bool, int (64 bit), float, string, bytes, list, map with stri
 (a `datetime` with a time zone) or error (an `Exception`); BEHAVIOUR 3.7. An HTTP body may also be a
 `Stream`, which is shared, for it can be read only once. Kinds of ours never change
 a payload, so payloads pass between them as they are. Code from outside gets a `copy`, and what it
-hands in is taken over by `adopt`, which checks and copies in one pass.
+hands in is taken over by `adopt`, which checks and copies in one pass. Other data that comes from
+outside is taken the same way, by rules of its own (`taking`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -24,8 +26,6 @@ MAX_DEPTH = 200
 # BEHAVIOUR 3.7: an integer is 64 bit, signed or unsigned as JSON and CEL have them.
 MIN_INT, MAX_INT = -(2**63), 2**64 - 1
 
-_SCALARS = frozenset((type(None), bool, float, str, bytes))
-
 
 def copy(payload: Any) -> Any:
     """The same payload in lists and maps of its own; scalars, errors and timestamps are shared."""
@@ -37,47 +37,82 @@ def copy(payload: Any) -> Any:
     return payload
 
 
-def adopt(payload: Any) -> Any:
-    """A copy of what code from outside hands in, tuples as lists, sub-classes as what they extend.
+def taking(
+    plain: frozenset[type],
+    maps: type[Mapping[Any, Any]],
+    other: Callable[[Any, str], Any],
+    *,
+    deepest: int = MAX_DEPTH,
+    greatest: int = MAX_INT,
+    bits: str = "64 bits",
+) -> Callable[[Any, str], Any]:
+    """A function that copies a value that is handed in, and checks it: what of the types `plain` is
+    in it stays as it is, integers are up to `greatest`, and so fit `bits`, `maps` and lists are no
+    deeper than `deepest`, tuples become lists, and sub-classes what they extend. All else is what
+    `other` makes of it and its place, or refuses. The function takes the value and its place, and
+    raises InvalidArgument that names the place of what is wrong."""
 
-    Raises InvalidArgument that names the place of what is no payload.
-    """
-    return _adopt(payload, "$", MAX_DEPTH)
+    def taken(value: Any, path: str, depth: int = deepest) -> Any:
+        kind = type(value)
+        if kind in plain:
+            return value
+        if kind is int:
+            if MIN_INT <= value <= greatest:
+                return value
+            raise InvalidArgument(f"{path}: an integer must fit {bits}")
+        if isinstance(value, maps):
+            if not depth:
+                raise _too_deep(path, deepest)
+            for key in value:
+                if not isinstance(key, str):
+                    reason = f"the keys of a map are strings, not {type(key).__qualname__}"
+                    raise InvalidArgument(f"{path}: {reason}")
+            return {
+                key if type(key) is str else _text(key): taken(item, f"{path}.{key}", depth - 1)
+                for key, item in value.items()
+            }
+        if isinstance(value, list | tuple):
+            if not depth:
+                raise _too_deep(path, deepest)
+            return [taken(item, f"{path}[{at}]", depth - 1) for at, item in enumerate(value)]
+        if isinstance(value, int):
+            return taken(int(value), path)
+        return _text(value) if isinstance(value, str) else other(value, path)
+
+    return taken
 
 
-def _adopt(payload: Any, path: str, depth: int) -> Any:
-    kind = type(payload)
-    if kind in _SCALARS:
-        return payload
-    if kind is int:
-        if MIN_INT <= payload <= MAX_INT:
-            return payload
-        raise InvalidArgument(f"{path}: an integer must fit 64 bits")
-    if not depth:
-        raise InvalidArgument(f"{path}: nested deeper than {MAX_DEPTH} lists and maps")
-    if isinstance(payload, dict):
-        for key in payload:
-            if not isinstance(key, str):
-                raise InvalidArgument(f"{path}: the keys of a map are strings, not {_name(key)}")
-        return {str(key): _adopt(item, f"{path}.{key}", depth - 1) for key, item in payload.items()}
-    if isinstance(payload, list | tuple):
-        return [_adopt(item, f"{path}[{i}]", depth - 1) for i, item in enumerate(payload)]
+# A string as it is, also of a sub-class that shows itself in another way.
+_text = str.__str__
+
+
+def _too_deep(path: str, deepest: int) -> InvalidArgument:
+    return InvalidArgument(f"{path}: nested deeper than {deepest} lists and maps")
+
+
+def _other(payload: Any, path: str) -> Any:
     if isinstance(payload, Exception | Stream):
         return payload
     if isinstance(payload, datetime):
         if payload.tzinfo is None:
             raise InvalidArgument(f"{path}: a timestamp needs a time zone")
         return payload
-    for scalar in (bool, int, float, str):
-        if isinstance(payload, scalar):
-            return _adopt(scalar(payload), path, depth)
+    if isinstance(payload, float):
+        return float(payload)
     if isinstance(payload, bytearray | memoryview | bytes):
         return bytes(payload)
     raise InvalidArgument(
-        f"{path}: {_name(payload)} is no payload; use null, bool, int, float, string, bytes, list, "
-        "map, timestamp or error"
+        f"{path}: {type(payload).__qualname__} is no payload; use null, bool, int, float, string, "
+        "bytes, list, map, timestamp or error"
     )
 
 
-def _name(item: object) -> str:
-    return type(item).__qualname__
+_adopted = taking(frozenset((type(None), bool, float, str, bytes)), dict, _other)
+
+
+def adopt(payload: Any) -> Any:
+    """A copy of what code from outside hands in, tuples as lists, sub-classes as what they extend.
+
+    Raises InvalidArgument that names the place of what is no payload.
+    """
+    return _adopted(payload, "$")

@@ -13,16 +13,14 @@ import math
 import secrets
 import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import msgspec
 from gevent.monkey import get_original
 
 from greenflow.errors import InvalidArgument, StoreUnavailable
-from greenflow.spec.syntax import MAX_DEPTH, MAX_INTEGER, MIN_INTEGER
-
-T = TypeVar("T")
-
+from greenflow.payload.value import taking
+from greenflow.spec.syntax import MAX_DEPTH, MAX_INTEGER
 
 _PLAIN = "null, booleans, numbers, strings, lists and maps"
 
@@ -76,38 +74,26 @@ def adopt(document: object, path: str) -> dict[str, Any]:
     """
     if not isinstance(document, Mapping):
         raise InvalidArgument(f"{path}: a document is a map, not {_kind(document)}")
-    plain: dict[str, Any] = _adopt(document, path, MAX_DEPTH)
+    plain: dict[str, Any] = _taken(document, path)
     return plain
 
 
-def _adopt(value: Any, path: str, depth: int) -> Any:
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, int):
-        if MIN_INTEGER <= value <= MAX_INTEGER:
-            return int(value)
-        raise InvalidArgument(f"{path}: an integer must fit 64 bits with its sign")
-    if isinstance(value, float):
-        if math.isfinite(value):
-            return float(value)
+def _other(value: Any, path: str) -> float:
+    if not isinstance(value, float):
+        raise InvalidArgument(f"{path}: {_kind(value)} cannot be stored; allowed are {_PLAIN}")
+    if not math.isfinite(value):
         raise InvalidArgument(f"{path}: {value} cannot be stored; numbers are finite")
-    if not depth:
-        raise InvalidArgument(f"{path}: nested deeper than {MAX_DEPTH} lists and maps")
-    if isinstance(value, Mapping):
-        return {
-            _key(key, path): _adopt(item, f"{path}.{key}", depth - 1) for key, item in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [_adopt(item, f"{path}[{at}]", depth - 1) for at, item in enumerate(value)]
-    raise InvalidArgument(f"{path}: {_kind(value)} cannot be stored; allowed are {_PLAIN}")
+    return float(value)
 
 
-def _key(key: object, path: str) -> str:
-    if not isinstance(key, str):
-        raise InvalidArgument(f"{path}: the keys of a map are strings, not {_kind(key)}")
-    return str.__str__(key)
+_taken = taking(
+    frozenset((type(None), bool, str)),
+    Mapping,
+    _other,
+    deepest=MAX_DEPTH,
+    greatest=MAX_INTEGER,
+    bits="64 bits with its sign",
+)
 
 
 def _kind(value: object) -> str:

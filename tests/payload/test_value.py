@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from datetime import UTC, datetime
-from enum import IntEnum
+from enum import Enum, IntEnum
 from typing import Any
 
 import pytest
@@ -50,6 +50,21 @@ class Colour(IntEnum):
     RED = 1
 
 
+class Shade(str, Enum):  # noqa: UP042 -- its own text is its name, which it must not become
+    DARK = "dark"
+
+
+class float64(float):
+    """As numpy has it."""
+
+
+def nested_time(depth: int) -> Any:
+    value: Any = datetime(2026, 1, 1, tzinfo=UTC)
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 @pytest.mark.parametrize(
     ("given", "adopted"),
     [
@@ -58,6 +73,9 @@ class Colour(IntEnum):
         (bytearray(b"x"), b"x"),
         (memoryview(b"x"), b"x"),
         (Colour.RED, 1),
+        (Shade.DARK, "dark"),
+        ({Shade.DARK: [float64(2)]}, {"dark": [2.0]}),
+        (nested_time(MAX_DEPTH), nested_time(MAX_DEPTH)),
     ],
 )
 def test_what_is_like_a_payload_is_taken_as_one(given: Any, adopted: Any) -> None:

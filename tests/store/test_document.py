@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenflow.errors import InvalidArgument, StoreUnavailable
-from greenflow.store.document import MAX_DEPTH, adopt, decode, encode, new_id, same
+from greenflow.payload.value import MAX_DEPTH
+from greenflow.store.document import adopt, decode, encode, new_id, same
 from tests.store.tools import untimed
 
 VALUES = st.recursive(
