@@ -154,10 +154,10 @@ class RemoteSubscription(Subscription):
     def _wait(self, message: Message) -> None:
         """Have it delivered again, after a while."""
         settings, limit = self._broker.settings, self._limit()
-        # Beyond 2 to the 30th any back-off has reached its limit.
-        seconds = min(
-            settings.backoff * 2.0 ** min(message.deliveries - 1, 30), settings.backoff_most
-        )
+        most = settings.backoff_most
+        backoff = Backoff(most, first=min(settings.backoff, most), jitter=0.0)
+        backoff.skip(message.deliveries - 1)
+        seconds = backoff.next()
         _log.warning(
             "topic %r: delivery %d%s failed: the next one is in %g s",
             self._queue.topic,

@@ -43,6 +43,7 @@ from gevent.event import Event
 from gevent.socket import getaddrinfo
 
 from greenflow.errors import AddressInUse
+from greenflow.hub.backoff import Backoff
 from greenflow.net.answer import date_line
 from greenflow.net.connection import Connection
 from greenflow.net.head import HeadParser
@@ -158,7 +159,7 @@ class Server:
         self._gone = Event()
         self._started = False
         # Seconds of the present pause in accepting; 0 while it works.
-        self._backoff = 0.0
+        self._backoff = Backoff(BACKOFF_MOST_SECONDS, first=BACKOFF_SECONDS, jitter=0.0)
         loop = get_hub().loop
         self._acceptor = loop.io(listener.fileno(), READABLE)
         self._retry: Any = None
@@ -313,7 +314,7 @@ class Server:
             except OSError as error:
                 self._back_off(error)
                 return False
-            self._backoff = 0.0
+            self._backoff.reset()
             socket = Socket(listener.family, listener.type, listener.proto, descriptor)
             socket.setblocking(False)
             # A client of a Unix socket has no address.
@@ -331,15 +332,14 @@ class Server:
 
     def _back_off(self, error: OSError) -> None:
         """Stops accepting for a while: there are no file descriptors, or no memory, for more."""
-        if not self._backoff:
+        if not self._backoff.failures:
             logger.warning(
                 "%s:%s: cannot accept connections, trying again: %s", *self.address, error.strerror
             )
-        self._backoff = min(2 * self._backoff or BACKOFF_SECONDS, BACKOFF_MOST_SECONDS)
         self._acceptor.stop()
         if self._retry is not None:
             self._retry.close()
-        self._retry = get_hub().loop.timer(self._backoff)
+        self._retry = get_hub().loop.timer(self._backoff.next())
         self._retry.start(self._accept_again)
 
     def _accept_again(self) -> None:

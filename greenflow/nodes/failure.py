@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -14,6 +13,7 @@ from greenflow.engine.packet import Fault, Packet
 from greenflow.engine.port import Receive
 from greenflow.engine.process import Reader
 from greenflow.errors import WorkflowError
+from greenflow.hub.backoff import Backoff
 from greenflow.net import mime
 from greenflow.spec.fields import Duration, Spec
 
@@ -66,7 +66,7 @@ class Try(Node[Spec]):
         return receive
 
 
-class Backoff(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class BackoffSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long to wait before each further try."""
 
     initial: Annotated[Duration, Meta(description="before the first retry")] = 0.0
@@ -76,15 +76,14 @@ class Backoff(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def waits(self, retries: int) -> Iterator[float]:
         """The seconds to wait before each of so many retries."""
-        seconds = self.initial
+        backoff = Backoff(self.max, first=self.initial, factor=self.factor, jitter=self.jitter)
         for _ in range(retries):
-            yield seconds * (1 - self.jitter * random.random())
-            seconds = min(seconds * self.factor, self.max)
+            yield backoff.next()
 
 
 class RetrySpec(Spec):
     threshold: Annotated[int, Meta(ge=0, description="how many retries at most")] = 0
-    backoff: Annotated[Backoff, Meta(description="the time between tries")] = Backoff()
+    backoff: Annotated[BackoffSpec, Meta(description="the time between tries")] = BackoffSpec()
 
 
 @node("retry", reads_only=True)

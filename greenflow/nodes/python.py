@@ -33,7 +33,7 @@ from greenflow.engine.services import Compiler
 from greenflow.errors import CompileFailed, FunctionTimedOut, InvalidArgument, SpecFault
 from greenflow.hub.turns import Turns
 from greenflow.log.secret import conceal
-from greenflow.nodes.failure import Backoff
+from greenflow.nodes.failure import BackoffSpec
 from greenflow.payload.value import copy
 from greenflow.python import wire
 from greenflow.python.function import Function, Several, run
@@ -72,7 +72,7 @@ class PythonSpec(Spec):
         ),
     ] = None
     retry: Annotated[int, Meta(ge=0, description="how many retries of a call that fails")] = 0
-    backoff: Annotated[Backoff, Meta(description="the time between tries")] = Backoff()
+    backoff: Annotated[BackoffSpec, Meta(description="the time between tries")] = BackoffSpec()
     reload: Annotated[bool, Meta(description="take edits of the module's file up")] = False
     serialize: Annotated[
         Literal["pickle", "json"], Meta(description="how values reach an OS process and return")

@@ -10,7 +10,6 @@ the node is stopped, and with P.
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Callable
 from functools import cached_property, partial
 from typing import Annotated, Any
@@ -23,6 +22,7 @@ from greenflow.engine.packet import NOTHING
 from greenflow.engine.process import Process
 from greenflow.engine.services import Compiler, Services
 from greenflow.errors import CompileFailed, GreenflowError, InvalidArgument, SpecFault
+from greenflow.hub.backoff import Backoff
 from greenflow.net.address import Allowed, Place, look_up, look_up_public
 from greenflow.net.fields import FRAMING, HOP_BY_HOP
 from greenflow.net.grammar import BLANKS
@@ -59,6 +59,11 @@ class ReconnectSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     factor: Annotated[float, Meta(ge=1, description="how much longer each time")] = 2.0
     max: Annotated[Duration, Meta(description="never longer than this")] = 30.0
     jitter: Annotated[float, Meta(ge=0, le=1, description="the share of it left to chance")] = 0.5
+
+    def backoff(self) -> Backoff:
+        """The seconds to wait before each further try."""
+        first = min(self.initial, self.max)
+        return Backoff(self.max, first=first, factor=self.factor, jitter=self.jitter)
 
 
 class WebSocketSpec(ConnectionSpec):
@@ -156,15 +161,15 @@ class WebSocket(Peer[WebSocketSpec]):
     def _dial_again(self, payload: Any) -> Channel | None:
         """A new connection, by whatever version of the node there is then; None if none wants
         it."""
-        seconds: float | None = None
+        known, backoff = None, Backoff()
         while True:
             newest = self._newest()
             pause = newest.spec.reconnect
             if newest.is_stopped or pause is None:
                 return None
-            seconds = pause.initial if seconds is None else seconds * pause.factor
-            seconds = min(seconds, pause.max)
-            if self.connections.stopped.wait(seconds * (1 - pause.jitter * random.random())):
+            if pause != known:
+                known, backoff = pause, pause.backoff()
+            if self.connections.stopped.wait(backoff.next()):
                 return None
             newest = self._newest()
             try:
