@@ -31,9 +31,9 @@ from gevent.event import Event
 from greenflow.broker import counting, wire
 from greenflow.broker.base import Deliver, Subscription
 from greenflow.broker.transport import Consumer, Message, Queue, Transport
-from greenflow.broker.worker import TICK, Worker
 from greenflow.errors import BrokerUnavailable, InvalidArgument, messages
 from greenflow.hub.backoff import Backoff
+from greenflow.hub.blocking.worker import TICK, Worker
 
 if TYPE_CHECKING:
     from greenflow.config import BrokerSettings

@@ -14,9 +14,9 @@ from time import monotonic
 from gevent.event import AsyncResult
 
 from greenflow.broker.transport import Posting, Producer, Transport
-from greenflow.broker.worker import TICK, Worker
 from greenflow.errors import BrokerUnavailable
 from greenflow.hub.backoff import Backoff
+from greenflow.hub.blocking.worker import TICK, Worker
 
 TOGETHER = 500  # messages that are published before their confirmations are waited for
 IDLE = 1.0  # seconds that a worker with nothing to do waits for something, in one go

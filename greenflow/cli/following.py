@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import gevent
 
 from greenflow.errors import GreenflowError
+from greenflow.hub import blocking
 from greenflow.hub.breathing import let_others_run
 from greenflow.hub.watching import Watcher, follow
 from greenflow.spec.batch import Entry, Faulty, check, read_files
@@ -97,17 +98,8 @@ class Followed:
                 logger.error("the files were not applied: %s", error, exc_info=error)
 
     def _reload(self) -> None:
-        documents, error = gevent.get_hub().threadpool.apply(self._read_all)
-        if error is not None:
-            raise error
+        documents = blocking.call(read_files, self._paths, self._read)
         self._apply(self._checked(documents))
-
-    def _read_all(self) -> tuple[list[Document], Exception | None]:
-        """Runs in a native thread: an error is returned, for gevent would log a raised one."""
-        try:
-            return read_files(self._paths, self._read), None
-        except Exception as error:
-            return [], error
 
     def _read(self, file: str) -> list[Document]:
         """The documents of a file, read again only if it is not as it was."""

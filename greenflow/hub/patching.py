@@ -34,6 +34,12 @@ _log = logging.getLogger("greenflow.patching")
 _told: set[str] = set()
 
 
+def is_patched() -> bool:
+    """Whether client libraries written in Python wait by gevent here, so that greenlets will do for
+    what calls them."""
+    return is_module_patched("socket") and is_module_patched("threading")
+
+
 def check() -> None:
     """Log a warning for what was not patched or imported too early, once for each OS process.
     Nothing is said in a program that is not monkey-patched."""

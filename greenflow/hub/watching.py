@@ -24,7 +24,8 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import gevent.monkey
-from gevent.threadpool import ThreadPool
+
+from greenflow.hub.blocking.threads import Threads
 
 if TYPE_CHECKING:
     from watchfiles._rust_notify import RustNotify
@@ -128,11 +129,11 @@ class Watcher:
         self._found: deque[set[Change]] = deque()
         self._closed = False
         self._look: _Look | None = None
-        self._pool = ThreadPool(1)
+        self._threads = Threads(1)
         # Why the system does not notify us; logged by the greenlet, for logging in a native thread
         # would take locks that belong to the hub.
         self._refusal: Exception | None = None
-        self._pool.spawn(self._compare, True).get()
+        self._threads.run(self._compare, True)
         self._found.clear()
         self._tell_refusal()
 
@@ -144,7 +145,7 @@ class Watcher:
         look = self._look = _Look()
         if not self._found:
             try:
-                self._pool.spawn(self._wait, look, timeout).get()
+                self._threads.run(self._wait, look, timeout)
             finally:
                 # Also when the greenlet was killed: what the thread finds meanwhile is kept.
                 look.cancelled = True
@@ -159,7 +160,7 @@ class Watcher:
         self._closed = True
         if self._look is not None:
             self._look.cancelled = True
-        self._pool.kill()
+        self._threads.close()
         if self._notify is not None:
             self._notify.close()
 

@@ -24,13 +24,12 @@ from typing import Annotated, Any, Literal
 
 import gevent
 import msgspec
-from gevent.event import AsyncResult
-from gevent.threadpool import ThreadPool
 from msgspec import Meta
 
 from greenflow.engine.node import Context, Node, describe, node
 from greenflow.engine.services import Compiler
 from greenflow.errors import CompileFailed, FunctionTimedOut, InvalidArgument, SpecFault
+from greenflow.hub.blocking.threads import Threads
 from greenflow.hub.turns import Turns
 from greenflow.log.secret import conceal
 from greenflow.nodes.failure import BackoffSpec
@@ -46,7 +45,6 @@ THREADS = 10
 
 _REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
-Outcome = tuple[Any, BaseException | None]  # of a call in a thread
 
 _log = logging.getLogger("greenflow.nodes.python")
 
@@ -90,7 +88,7 @@ class Python(Node[PythonSpec]):
 
     _function: Function | None = None
     _pool: Pool | None = None
-    _threads: ThreadPool | None = None
+    _threads: Threads | None = None
 
     @classmethod
     def check(cls, spec: PythonSpec, compiler: Compiler) -> list[SpecFault]:
@@ -117,7 +115,7 @@ class Python(Node[PythonSpec]):
             return
         self._function = Function(spec.call, spec.arguments, context=spec.isolation == "greenlet")
         if spec.isolation == "thread":
-            self._threads = ThreadPool(spec.concurrency or THREADS)
+            self._threads = Threads(spec.concurrency or THREADS)
             self._call = self._in_thread
             return
         if spec.concurrency is not None:
@@ -138,9 +136,9 @@ class Python(Node[PythonSpec]):
                 self.spec.call,
                 extra=describe(self),
             )
-            gevent.spawn(threads.kill)  # it waits for them
+            threads.abandon()
         else:
-            threads.kill()
+            threads.close()
 
     def handle(self, ctx: Context, payload: Any) -> Any:
         spec = self.spec
@@ -183,12 +181,11 @@ class Python(Node[PythonSpec]):
         assert self._threads is not None
         call = self._bound(ctx, payload)
         context = contextvars.copy_context()
-        outcome: AsyncResult[Outcome] = self._threads.spawn(_outcome, context, call)
+        task = self._threads.begin(context.run, run, call)
         with ctx.shield():
-            outcome.wait(self.spec.timeout)
-            if not outcome.ready():
+            if not task.wait(self.spec.timeout):
                 self._late += 1
-                outcome.rawlink(self._ended_late)
+                task.then(self._ended_late)
                 _log.warning(
                     "a call of %s goes on in its thread after %g s; there are %d such",
                     self.spec.call,
@@ -197,14 +194,12 @@ class Python(Node[PythonSpec]):
                     extra=describe(self, ctx.process),
                 )
                 raise self._timed_out()
-        ended = outcome.get()
-        assert ended is not None
-        result, error = ended
-        if error is not None:
+        try:
+            return task.outcome()
+        except BaseException as error:  # the call has ended, so it is what the function raised
             wire.fail(error)
-        return result
 
-    def _ended_late(self, _: object) -> None:
+    def _ended_late(self) -> None:
         self._late -= 1
 
     def _in_worker(self, ctx: Context, payload: Any) -> Any:
@@ -245,14 +240,6 @@ def _run(call: Callable[[], Any]) -> Any:
         return run(call)
     except (Exception, SystemExit) as error:  # scripts of ten years call sys.exit
         wire.fail(error)
-
-
-def _outcome(context: contextvars.Context, call: Callable[[], Any]) -> Outcome:
-    """Runs in a native thread: an error is returned, for gevent would log a raised one."""
-    try:
-        return context.run(run, call), None
-    except BaseException as error:
-        return None, error
 
 
 def _each(results: Several) -> Iterator[Any]:

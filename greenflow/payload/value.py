@@ -12,7 +12,7 @@ outside is taken the same way, by rules of its own (`taking`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -39,7 +39,7 @@ def copy(payload: Any) -> Any:
 
 def taking(
     plain: frozenset[type],
-    maps: type[Mapping[Any, Any]],
+    maps: Any,
     other: Callable[[Any, str], Any],
     *,
     deepest: int = MAX_DEPTH,

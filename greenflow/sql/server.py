@@ -25,8 +25,9 @@ from gevent.monkey import is_module_patched
 
 from greenflow.errors import CompileFailed, SqlFailed, SqlUnavailable
 from greenflow.extras import install
+from greenflow.hub.blocking.lane import GreenletLane, Job, Lane, ThreadLane
 from greenflow.sql.faults import told
-from greenflow.sql.lane import GreenletLane, Job, Lane, Pool, ThreadLane
+from greenflow.sql.pool import ConnectionPool
 from greenflow.sql.source import ServerSource
 from greenflow.sql.statement import statement
 from greenflow.sql.transaction import Row, Transaction, fetched
@@ -71,7 +72,7 @@ class ServerDatabase:
         self._lane: Callable[[], Lane] = GreenletLane if waits else ThreadLane
         self._cancelling: Lane | None = None
         busy = f"{self.name}: all {connections} connections have been in use"
-        self.pool = Pool(connections, self._connection, busy)
+        self.pool = ConnectionPool(connections, self._connection, busy)
 
     def engine(self) -> Engine:
         """A new engine, for one connection: none is shared between threads."""

@@ -30,9 +30,10 @@ from typing import Any
 from gevent import get_hub
 
 from greenflow.errors import GreenflowError, SqlFailed, SqlUnavailable
+from greenflow.hub.blocking.lane import Job, ThreadLane
 from greenflow.sql.faults import told
 from greenflow.sql.file import connect, identity, reason_of
-from greenflow.sql.lane import Job, Pool, ThreadLane
+from greenflow.sql.pool import ConnectionPool
 from greenflow.sql.source import SqliteSource
 from greenflow.sql.statement import Statement, first_word, statement
 from greenflow.sql.transaction import Row, Transaction, fetched
@@ -161,11 +162,11 @@ class SqliteDatabase:
         make = partial(SqliteConnection, source, seconds)
         does = "writing" if source.path else "using it"
         busy = f"{self.name}: another transaction has been {does}"
-        self.writing = Pool(1, partial(make, reads_only=False), busy)
+        self.writing = ConnectionPool(1, partial(make, reads_only=False), busy)
         self.reading = self.writing
         if source.path:
             busy = f"{self.name}: all {connections} connections that read have been in use"
-            self.reading = Pool(connections, partial(make, reads_only=True), busy)
+            self.reading = ConnectionPool(connections, partial(make, reads_only=True), busy)
 
     def open(self) -> None:
         """Open the file, which is created if there is none. Raises SqlUnavailable."""

@@ -18,7 +18,7 @@ from typing import Any, Protocol, Self
 from gevent.lock import Semaphore
 
 from greenflow.errors import SqlFailed
-from greenflow.sql.lane import Job
+from greenflow.hub.blocking.lane import Job
 
 Row = dict[str, Any]
 

@@ -22,13 +22,14 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import NamedTuple, TypeVar
 from urllib.parse import quote
 
+from gevent.lock import RLock
 from gevent.monkey import get_original
-from gevent.threadpool import ThreadPool
 
 from greenflow.errors import StoreUnavailable
+from greenflow.hub.blocking.threads import Threads
 
 T = TypeVar("T")
 
@@ -223,9 +224,10 @@ class Lane:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._pool = ThreadPool(1)
+        self._threads = Threads(1)
         self._link: Link | None = None
         self._closing = False  # no more calls are taken
+        self._ending = RLock()  # several may close it at once
         self._closed = False  # the thread's last call has run
 
     def open(self) -> None:
@@ -244,25 +246,23 @@ class Lane:
     def close(self) -> None:
         """Waits for calls under way, closes the connection in its thread, and ends the thread."""
         self._closing = True
-        if not self._closed:
-            self._in_thread(self._end)
-        self._pool.kill()
+        with self._ending:
+            if not self._closed:
+                self._in_thread(self._end)
+            self._threads.close()
 
     def _in_thread(self, step: Callable[[], T]) -> T:
-        result, error = cast(Any, self._pool.spawn(self._guarded, step).get())
-        if error is not None:
-            raise error
-        return cast(T, result)
+        result: T = self._threads.run(self._guarded, step)
+        return result
 
-    def _guarded(self, step: Callable[[], T]) -> tuple[T | None, Exception | None]:
-        """In the thread. Errors are returned: the pool would print those that are raised."""
+    def _guarded(self, step: Callable[[], T]) -> T:
+        """In the thread."""
         try:
-            return step(), None
+            return step()
         except sqlite3.Error as error:
             self._drop()
-            return None, self._database.explain(error)
-        except Exception as error:
-            return None, error
+            reason = self._database.explain(error)
+        raise reason
 
     def _open(self) -> None:
         self._link = self._database.connect(create=True)

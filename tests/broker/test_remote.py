@@ -601,5 +601,5 @@ def test_a_removed_trigger_leaves_no_connection(bench: Bench) -> None:
         (subscription,) = broker._subscriptions
         running.runtime.operations.delete({"name": "first"})
         until(lambda: not broker._subscriptions)
-        until(lambda: subscription._worker._begun is None)
+        until(lambda: subscription._worker._task is None)
         assert running.call("publish", 2) is None

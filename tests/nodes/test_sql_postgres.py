@@ -170,7 +170,7 @@ PATCHED = """
 import gevent.monkey; gevent.monkey.patch_all()
 import gc, sys, gevent
 from greenflow import Runtime
-from greenflow.sql.lane import ThreadLane
+from greenflow.hub.blocking.lane import ThreadLane
 from greenflow.testing.leaks import Held
 
 specs = [{"kind": "sql", "name": "db", "driver": "pgx", "source": sys.argv[1], "connections": 3}]

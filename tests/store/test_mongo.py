@@ -554,7 +554,7 @@ def tick():
         ticks += 1
 with open_store(sys.argv[1]) as store, store.specs.feed("n") as feed:
     ticker = gevent.spawn(tick)
-    assert store.specs._driver._pool is None
+    assert store.specs._driver._threads.cooperates
     writers = [gevent.spawn(store.specs.insert, [{"id": str(at), "namespace": "n"}])
                for at in range(20)]
     for writer in writers[::4]:

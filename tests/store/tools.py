@@ -117,4 +117,6 @@ def pragma(store: Store, name: str) -> Any:
 
 def under_way(lane: Lane) -> bool:
     """Whether the lane's thread is at work on all that it was given."""
-    return len(lane._pool) > 0 and lane._pool.task_queue.qsize() == 0
+    pool = lane._threads._pool
+    assert pool is not None
+    return len(pool) > 0 and pool.task_queue.qsize() == 0

@@ -19,6 +19,7 @@ from gevent import get_hub
 from gevent._hub_local import get_hub_if_exists
 
 from greenflow.errors import Inactive
+from greenflow.hub import blocking
 from greenflow.net.answer import fields, has_no_body, status_text
 from greenflow.net.limits import Limits
 from greenflow.net.message import (
@@ -247,9 +248,7 @@ def _reader(source: Any) -> Callable[[int], bytes]:
 
     def read(size: int) -> bytes:
         hub = get_hub()
-        found: bytes = (
-            source.read(size) if hub is own else hub.threadpool.apply(source.read, (size,))
-        )
+        found: bytes = source.read(size) if hub is own else blocking.call(source.read, size)
         return found
 
     return read

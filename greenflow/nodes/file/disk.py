@@ -19,20 +19,23 @@ import select
 import stat
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
-import gevent
 from gevent.lock import Semaphore
 from gevent.monkey import get_original
 from gevent.socket import wait_read, wait_write
-from gevent.threadpool import ThreadPool
+
+from greenflow.hub.blocking import outcome
+from greenflow.hub.blocking.threads import Task, Threads
 
 #: Native threads of a runtime that wait for disks. More seldom make a disk faster.
 THREADS = 8
 
 #: Bytes of a pipe or device that are read in one go; what a pipe holds, by default (pipe(7)).
 CHUNK_BYTES = 64 * 1024
+
+T = TypeVar("T")
 
 # A native one in a monkey-patched program, too.
 _start_thread = get_original("_thread", "start_new_thread")
@@ -44,20 +47,19 @@ class Disk:
     """Native threads for files, and locks for what several handles write to."""
 
     def __init__(self) -> None:
-        self._threads = ThreadPool(THREADS)
-        self._under_way = 0
+        self.threads = Threads(THREADS)
         self._locks: WeakValueDictionary[object, Semaphore] = WeakValueDictionary()
 
     def open(self, path: str, flags: int) -> OpenFile:
         """Raises OSError, and ValueError for what no path can be."""
         waits = True
 
-        def opened(outcome: _Outcome) -> None:
-            if not waits and outcome[1] is None:
-                os.close(outcome[0][0])
+        def opened(task: Task[tuple[int, os.stat_result]]) -> None:
+            if not waits and task.value is not None:
+                os.close(task.value[0])
 
         try:
-            number, status = self.run(_open, path, flags, ended=opened)
+            number, status = self.threads.run(_open, path, flags, ended=opened)
         finally:
             waits = False
         return OpenFile(self, number, status)
@@ -70,49 +72,14 @@ class Disk:
             lock = self._locks[key] = Semaphore()
         return lock
 
-    def run(
-        self, function: Callable[..., Any], *args: Any, ended: Callable[[_Outcome], object]
-    ) -> Any:
-        """What the function returns or raises in a native thread. `ended` is called with its
-        outcome once it was begun, also where the caller has been interrupted meanwhile."""
-        return self.outcome(self.begin(function, *args), ended)
-
-    def begin(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Have a native thread begin; who is interrupted while none is free has begun nothing."""
-        task = self._threads.spawn(_run, function, args)
-        self._under_way += 1
-        return task
-
-    def outcome(self, task: Any, ended: Callable[[_Outcome], object]) -> Any:
-        """Wait for what was begun, as `run` does."""
-        try:
-            result, error = task.get()
-        finally:
-            if task.ready():
-                self._ended(ended, task)
-            else:
-                task.rawlink(lambda task: self._ended(ended, task))
-        if error is not None:
-            try:
-                raise error
-            finally:
-                del error  # its traceback holds this frame
-        return result
-
-    def _ended(self, ended: Callable[[_Outcome], object], task: Any) -> None:
-        self._under_way -= 1
-        ended(task.value)
-
     def close(self) -> None:
         """End the threads. One that still waits for its disk is left behind."""
-        if self._under_way:
-            _log.warning("%d files are still waited for, and left behind", self._under_way)
-            gevent.spawn(self._threads.kill)  # it waits for them
+        if self.threads.under_way:
+            left = self.threads.under_way
+            _log.warning("%d files are still waited for, and left behind", left)
+            self.threads.abandon()
         else:
-            self._threads.kill()
-
-
-_Outcome = tuple[Any, BaseException | None]
+            self.threads.close()
 
 
 class OpenFile:
@@ -164,20 +131,20 @@ class OpenFile:
     def close(self) -> None:
         """Wait until it is closed. Raises OSError for what the system found out only now."""
         self._is_closed = True
-        self._disk.run(os.close, self._number, ended=_nothing)
+        self._disk.threads.run(os.close, self._number)
 
     def abandon(self) -> None:
         """Have it closed when what is under way is over, and wait for nothing."""
         self._is_closed = True
         if not self._is_busy:
-            _start_thread(_run, (os.close, (self._number,)))
+            _start_thread(outcome, (os.close, self._number))
 
-    def _native(self, function: Callable[..., Any], *args: Any) -> Any:
-        task = self._disk.begin(function, *args)
+    def _native(self, function: Callable[..., T], *args: Any) -> T:
+        task = self._disk.threads.begin(function, *args, ended=self._ended)
         self._is_busy = True
-        return self._disk.outcome(task, self._ended)
+        return task.outcome()
 
-    def _ended(self, outcome: _Outcome) -> None:
+    def _ended(self, _: object) -> None:
         self._is_busy = False
         if self._is_closed:
             self.abandon()
@@ -209,7 +176,7 @@ class StandardOutput:
             for start in range(0, len(data), piece):
                 if piece == select.PIPE_BUF:
                     wait_write(number)
-                self._disk.run(_write_all, number, data[start : start + piece], ended=_nothing)
+                self._disk.threads.run(_write_all, number, data[start : start + piece])
 
     def close(self) -> None:
         """It is not ours to close."""
@@ -218,14 +185,6 @@ class StandardOutput:
 
 
 # -- in a native thread ----------------------------------------------------------------------------
-
-
-def _run(function: Callable[..., Any], args: tuple[Any, ...]) -> _Outcome:
-    """Errors are returned: gevent would print those that are raised."""
-    try:
-        return function(*args), None
-    except Exception as error:
-        return None, error
 
 
 def _open(path: str, flags: int) -> tuple[int, os.stat_result]:
@@ -285,7 +244,3 @@ def _write_all(number: int, data: bytes) -> None:
     left = memoryview(data)
     while left:
         left = left[os.write(number, left) :]
-
-
-def _nothing(_: _Outcome) -> None:
-    """Nobody need know that it ended."""

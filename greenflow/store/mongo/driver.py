@@ -15,10 +15,6 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlencode
 
-import gevent
-from gevent.event import Event
-from gevent.monkey import is_module_patched
-from gevent.threadpool import ThreadPool
 from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import (
@@ -31,6 +27,8 @@ from pymongo.errors import (
 
 from greenflow.config import mongodb
 from greenflow.errors import StoreMisconfigured, StoreUnavailable
+from greenflow.hub.blocking.threads import Task, Threads
+from greenflow.hub.patching import is_patched
 from greenflow.log.redactor import redact, redact_url
 
 T = TypeVar("T")
@@ -73,11 +71,7 @@ class Driver:
             raise StoreMisconfigured(f"{self.name}: {redact(str(error))}") from None
         if not self.client.write_concern.acknowledged:
             raise StoreMisconfigured(f"{self.name}: with w=0 nobody knows whether a write was done")
-        self._is_patched = is_module_patched("socket") and is_module_patched("threading")
-        self._pool = None if self._is_patched else ThreadPool(THREADS)
-        self._under_way = 0
-        self._none_left = Event()
-        self._none_left.set()
+        self._threads = Threads(THREADS, cooperates=is_patched())
         self._is_closed = False
 
     def _without_feed(self, url: str) -> tuple[str, str | None]:
@@ -103,32 +97,19 @@ class Driver:
     def run(self, function: Callable[[], T]) -> T:
         """What the function returns, which calls the driver. Raises StoreUnavailable, and what the
         function does. When the caller is killed meanwhile, the function goes on."""
-        value, error = self.start(function).get()
-        if error is not None:
-            raise self.meaning(error) from error.__cause__
-        result: T = value
-        return result
+        task = self.start(function)
+        try:
+            return task.outcome()
+        except Exception as error:
+            reason = self.meaning(error)
+            cause = error.__cause__
+        raise reason from cause
 
-    def start(self, function: Callable[[], Any]) -> Any:
-        """Begin a function that calls the driver; `get` of what is returned waits for a pair of its
-        result and its error."""
+    def start(self, function: Callable[[], T]) -> Task[T]:
+        """Begin a function that calls the driver."""
         if self._is_closed:
             raise self.closed()
-        self._under_way += 1
-        self._none_left.clear()
-        try:
-            spawn = gevent.spawn if self._pool is None else self._pool.spawn
-            begun: Any = spawn(_outcome, function)  # waits for a free thread
-        except BaseException:
-            self._ended(None)
-            raise
-        begun.rawlink(self._ended)
-        return begun
-
-    def _ended(self, _: object) -> None:
-        self._under_way -= 1
-        if not self._under_way:
-            self._none_left.set()
+        return self._threads.begin(function)
 
     def closed(self) -> StoreUnavailable:
         """The error of a store that was closed."""
@@ -154,14 +135,6 @@ class Driver:
         if self._is_closed:
             return
         self._is_closed = True
-        self._none_left.wait()
+        self._threads.join()
         self.client.close()
-        if self._pool is not None:
-            self._pool.kill()
-
-
-def _outcome(function: Callable[[], Any]) -> tuple[Any, Exception | None]:
-    try:
-        return function(), None
-    except Exception as error:
-        return None, error
+        self._threads.close()

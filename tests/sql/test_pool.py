@@ -8,7 +8,8 @@ import gevent
 import pytest
 
 from greenflow.errors import SqlUnavailable
-from greenflow.sql.lane import GreenletLane, Pool
+from greenflow.hub.blocking.lane import GreenletLane
+from greenflow.sql.pool import ConnectionPool
 from tests.waiting import DEADLINE
 
 
@@ -22,8 +23,8 @@ class Connection:
         """There is nothing to close."""
 
 
-def pool(size: int) -> Pool[Any]:
-    return Pool(size, Connection, "all are in use")
+def pool(size: int) -> ConnectionPool[Any]:
+    return ConnectionPool(size, Connection, "all are in use")
 
 
 def test_who_came_first_gets_the_next_one() -> None:

@@ -1,10 +1,9 @@
-"""Lanes: where the calls of one connection are run, one after another.
+"""Lanes: where the calls of one thing, such as a connection, are run one after another.
 
-Lives here: Job, ThreadLane, GreenletLane and Pool. What is run there is sqlite.py's and
-server.py's.
+Lives here: Job, ThreadLane and GreenletLane. What is run there is its owner's.
 
-A job goes on to its end whatever becomes of who waits for it. A lane that somebody may still use is
-given back to its pool when its last job has ended, not when the waiting has.
+To post a job never waits, and a job that was abandoned before its turn is not run. A job that has
+begun goes on to its end, whatever becomes of who waits for it.
 """
 
 from __future__ import annotations
@@ -17,9 +16,6 @@ import gevent
 from gevent import get_hub
 from gevent.hub import Waiter
 from gevent.monkey import get_original
-
-from greenflow.errors import SqlUnavailable
-from greenflow.hub.turns import Turns
 
 T = TypeVar("T")
 
@@ -166,57 +162,3 @@ class GreenletLane:
             job.run()
             end(job.end)
         self._is_running = False
-
-
-class Connection(Protocol):
-    """What a pool keeps: a connection and its lane."""
-
-    @property
-    def lane(self) -> Lane: ...
-
-    def close(self) -> None:
-        """Close the connection, if there is one. In the lane."""
-
-
-C = TypeVar("C", bound=Connection)
-
-
-class Pool(Generic[C]):
-    """Connections of one source, made when they are wanted; the one used last is used next.
-
-    When all are in use, who came first gets the next one. `busy` is what a message says then; it
-    holds no secret.
-    """
-
-    def __init__(self, size: int, make: Callable[[], C], busy: str) -> None:
-        self._make, self._busy = make, busy
-        self._turns = Turns(size)
-        self._idle: list[C] = []
-        self._is_closed = False
-
-    def take(self, seconds: float) -> C:
-        """A connection for the caller alone. Raises SqlUnavailable after so many seconds."""
-        if not self._turns.take(seconds):
-            raise SqlUnavailable(f"{self._busy} for {seconds:g} s")
-        return self._idle.pop() if self._idle else self._make()
-
-    def give(self, connection: C) -> None:
-        """It is free again. In the hub or a greenlet; nothing of it is under way."""
-        if self._is_closed:
-            self._close(connection)
-        else:
-            self._idle.append(connection)
-        self._turns.give()
-
-    def close(self) -> None:
-        """Close what is idle, and wait for it; what is in use is closed when it is given back."""
-        self._is_closed = True
-        closing = [self._close(connection) for connection in self._idle]
-        self._idle.clear()
-        for job in closing:
-            job.wait()
-
-    def _close(self, connection: C) -> Job[None]:
-        job = Job(connection.close, connection.lane.stop)
-        connection.lane.post(job)
-        return job

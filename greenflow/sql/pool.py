@@ -1,0 +1,68 @@
+"""The connections of one source of data, each with its lane.
+
+Lives here: ConnectionPool. What runs on a connection is sqlite.py's and server.py's. A connection
+that somebody may still use is given back when its last job has ended, not when the waiting has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
+
+from greenflow.errors import SqlUnavailable
+from greenflow.hub.blocking.lane import Job, Lane
+from greenflow.hub.turns import Turns
+
+
+class PooledConnection(Protocol):
+    """What a pool keeps: a connection and its lane."""
+
+    @property
+    def lane(self) -> Lane: ...
+
+    def close(self) -> None:
+        """Close the connection, if there is one. In the lane."""
+
+
+C = TypeVar("C", bound=PooledConnection)
+
+
+class ConnectionPool(Generic[C]):
+    """Connections of one source, made when they are wanted; the one used last is used next.
+
+    When all are in use, who came first gets the next one. `busy` is what a message says then; it
+    holds no secret.
+    """
+
+    def __init__(self, size: int, make: Callable[[], C], busy: str) -> None:
+        self._make, self._busy = make, busy
+        self._turns = Turns(size)
+        self._idle: list[C] = []
+        self._is_closed = False
+
+    def take(self, seconds: float) -> C:
+        """A connection for the caller alone. Raises SqlUnavailable after so many seconds."""
+        if not self._turns.take(seconds):
+            raise SqlUnavailable(f"{self._busy} for {seconds:g} s")
+        return self._idle.pop() if self._idle else self._make()
+
+    def give(self, connection: C) -> None:
+        """It is free again. In the hub or a greenlet; nothing of it is under way."""
+        if self._is_closed:
+            self._close(connection)
+        else:
+            self._idle.append(connection)
+        self._turns.give()
+
+    def close(self) -> None:
+        """Close what is idle, and wait for it; what is in use is closed when it is given back."""
+        self._is_closed = True
+        closing = [self._close(connection) for connection in self._idle]
+        self._idle.clear()
+        for job in closing:
+            job.wait()
+
+    def _close(self, connection: C) -> Job[None]:
+        job = Job(connection.close, connection.lane.stop)
+        connection.lane.post(job)
+        return job
