@@ -3,8 +3,8 @@
 Lives here: Keys. What is encrypted is values.py's to say.
 
 The cipher is Fernet of the package `cryptography` (AES-128-CBC with HMAC-SHA256), whose tokens are
-checked before anything of them is used, and tell which of several keys they were made with. So keys
-are rotated by putting a new one in front.
+checked before anything of them is used; its MultiFernet tries several keys in turn. So keys are
+rotated by putting a new one in front.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from greenflow.errors import GreenflowError
 from greenflow.extras import install
 
 if TYPE_CHECKING:
-    from cryptography.fernet import Fernet
+    from cryptography.fernet import Fernet, MultiFernet
 
 _MADE_BY = "make one with `openssl rand -base64 32`"
 
@@ -38,31 +38,37 @@ class Keys:
 
     def __init__(self, keys: Sequence[str]) -> None:
         self._keys: list[Fernet] = [_fernet(key, at) for at, key in enumerate(keys, 1)]
+        self._all: MultiFernet | None = None
+        if self._keys:
+            from cryptography.fernet import MultiFernet
+
+            self._all = MultiFernet(self._keys)
 
     def __bool__(self) -> bool:
-        return bool(self._keys)
+        return self._all is not None
 
     def seal(self, data: Any) -> str:
         """The data, which JSON can hold, as text that only who has the key can read."""
-        return self._keys[0].encrypt(json.dumps(data).encode()).decode()
+        assert self._all is not None
+        return self._all.encrypt(json.dumps(data).encode()).decode()
 
     def open(self, text: str) -> Any:
         """The data of a text that `seal` made. Raises Sealed."""
-        if not self._keys:
+        if self._all is None:
             raise Sealed("it is encrypted, and the setting values.key is not set")
-        for key in self._keys:
-            if (data := _opened(key, text)) is not None:
-                return json.loads(data)
-        raise Sealed(
-            "it is encrypted with a key that is not among those of values.key, or was damaged"
-        )
+        data = _opened(self._all, text)
+        if data is None:
+            raise Sealed(
+                "it is encrypted with a key that is not among those of values.key, or was damaged"
+            )
+        return json.loads(data)
 
     def holds(self, text: str, data: Any) -> bool:
         """Whether the text is that data, encrypted with the first key."""
         return _opened(self._keys[0], text) == json.dumps(data).encode()
 
 
-def _opened(key: Fernet, text: str) -> bytes | None:
+def _opened(key: Fernet | MultiFernet, text: str) -> bytes | None:
     from cryptography.fernet import InvalidToken
 
     try:

@@ -56,6 +56,14 @@ def test_what_cannot_be_opened_says_why(keys: Keys, text: str, reason: str) -> N
         keys.open(text)
 
 
+def test_what_was_sealed_before_stays_readable() -> None:
+    text = (
+        "gAAAAABo53gAAAAAAAAAAAAAAAAAAAAAAIjIwf3Y__ljC5J3Le"
+        "20TcjgAHvuBfdq0a59tl4kqleoqanSFBJjKY8BaG_XtLNJkw=="
+    )
+    assert Keys([TWO, ONE]).open(text) == {"old": True}
+
+
 def test_a_key_may_be_in_either_alphabet() -> None:
     assert Keys([TWO]).open(Keys([urlsafe_b64encode(b"\xff" * 32).decode()]).seal(1)) == 1
 

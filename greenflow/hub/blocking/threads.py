@@ -63,8 +63,7 @@ class Threads:
         self._pool = None if cooperates else ThreadPool(size)
         self._turns = Turns(size)  # gevent would take one call more, to wait in its queue
         self._is_closed = False
-        self._none = Event()
-        self._none.set()
+        self._none: Event | None = None  # there once somebody waits for it
 
     def begin(
         self,
@@ -88,7 +87,6 @@ class Threads:
             result = AsyncResult()
             gevent.spawn(lambda: result.set(outcome(function, *args)))
         self.under_way += 1
-        self._none.clear()
         task: Task[T] = Task(result)
         result.rawlink(lambda _: self._ended(task, ended))
         return task
@@ -106,14 +104,18 @@ class Threads:
         if self._pool is not None:
             self._turns.give()
         self.under_way -= 1
-        if not self.under_way:
+        if not self.under_way and self._none is not None:
             self._none.set()
+            self._none = None
         if ended is not None:
             ended(task)
 
     def join(self) -> None:
         """Wait until no call is under way."""
-        self._none.wait()
+        while self.under_way:
+            if self._none is None:
+                self._none = Event()
+            self._none.wait()
 
     def close(self) -> None:
         """Wait for what is under way, and end the threads; nothing can begin any more.
