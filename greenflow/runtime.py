@@ -29,8 +29,9 @@ from gevent.event import Event
 from gevent.hub import Hub
 from gevent.monkey import get_original
 
+from greenflow import lang
 from greenflow.broker import open_broker
-from greenflow.config import Settings, secrets
+from greenflow.config import Settings, of_languages, secrets
 from greenflow.engine.node import running_in
 from greenflow.engine.packet import NOTHING, Fault
 from greenflow.engine.port import OutPort
@@ -41,7 +42,6 @@ from greenflow.errors import GreenflowError, Inactive, StoreUnavailable
 from greenflow.hub import guard, patching
 from greenflow.hub.clock import Clock
 from greenflow.hub.thread import Home, has_hub
-from greenflow.lang import javascript
 from greenflow.log import secret
 from greenflow.net.wsgi.serving import Application, application
 from greenflow.nodes.listener import Listener, listeners
@@ -110,7 +110,7 @@ class Runtime:
         self._loader: Loader | None = None
         self._values_loader: Loader | None = None
         self._secrets: frozenset[str] = frozenset()
-        self._holds_javascript = False
+        self._languages: dict[str, Any] | None = None  # what those that it holds were told
         self._guarded: Hub | None = None
         self._own_thread = own_thread
         self._home: Home | None = None
@@ -174,9 +174,8 @@ class Runtime:
                 listens=self._listens,
                 broker=open_broker(self.settings.broker, self.namespace, self._clock),
             )
-            limits = self.settings.javascript
-            javascript.hold(javascript.Limits(limits.workers, limits.timeout, limits.memory_mib))
-            self._holds_javascript = True
+            self._languages = of_languages(self.settings)
+            lang.hold(self._languages)
             self._services.operations.update({**self._operations().opcodes(), **self._registered})
             self._table = Table(self._services)
             values = self._services.values
@@ -259,9 +258,9 @@ class Runtime:
         if self._guarded is not None:
             guard.release(self._guarded)
             self._guarded = None
-        if self._holds_javascript:
-            javascript.release()
-            self._holds_javascript = False
+        if self._languages is not None:
+            lang.release(self._languages)
+            self._languages = None
         if self._opened is not None:
             if isinstance(self._store, str):
                 self._opened.close()
@@ -482,7 +481,7 @@ class Runtime:
             _left_to_the_parent.append(self.__dict__.copy())
             self._home = self._opened = self._services = self._table = self._loader = None
             self._values_loader = None
-            self._holds_javascript, self._guarded = False, None
+            self._languages = self._guarded = None
             self._refusal = FORKED
 
     def _running(self) -> tuple[Table, Services]:

@@ -7,7 +7,7 @@ import sys
 import click
 
 from greenflow.cli.options import with_settings
-from greenflow.config import Settings
+from greenflow.config import Settings, of_languages
 
 
 @click.command("eval", short_help="Run a piece of code on a payload.")
@@ -27,7 +27,6 @@ def command(
     error.
     """
     from greenflow import lang
-    from greenflow.lang import javascript
     from greenflow.net import mime
     from greenflow.spec.duration import parse_duration
 
@@ -39,12 +38,12 @@ def command(
     if file is not None:
         with click.open_file(file, "rb") as source:
             payload = mime.loads(source.read())
-    limits = settings.javascript
-    javascript.hold(javascript.Limits(limits.workers, limits.timeout, limits.memory_mib))
+    told = of_languages(settings)
+    lang.hold(told)
     try:
         result = lang.compile(language, code)(payload, timeout=seconds, log=_log)
     finally:
-        javascript.release()
+        lang.release(told)
     sys.stdout.buffer.write(mime.dumps(result))
 
 

@@ -13,7 +13,7 @@ import click
 
 from greenflow.cli.options import with_settings
 from greenflow.cli.results import Result, Test
-from greenflow.config import Settings
+from greenflow.config import Settings, of_languages
 
 if TYPE_CHECKING:
     from greenflow.testing.nodes import NodeTest
@@ -223,15 +223,14 @@ def _run(tests: list[Test], settings: Settings, tell: Callable[[Result], None]) 
     import gevent
     from gevent.event import Event
 
+    from greenflow import lang
     from greenflow.cli.run import stop_at_signals
-    from greenflow.lang import javascript
 
     results: list[Result] = []
     stopping = Event()
     stop_at_signals(stopping)
-    limits = settings.javascript
-    # The workers stay from one test to the next.
-    javascript.hold(javascript.Limits(limits.workers, limits.timeout, limits.memory_mib))
+    told = of_languages(settings)
+    lang.hold(told)  # their workers stay from one test to the next
     try:
         with _quiet():
             for test in tests:
@@ -244,7 +243,7 @@ def _run(tests: list[Test], settings: Settings, tell: Callable[[Result], None]) 
                 results.append(running.get())
                 tell(results[-1])
     finally:
-        javascript.release()
+        lang.release(told)
     return results
 
 

@@ -194,6 +194,10 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     broker: BrokerSettings = BrokerSettings()
     syscall: SyscallSettings = SyscallSettings()
     javascript: JavaScriptSettings = JavaScriptSettings()
+    languages: Annotated[
+        dict[str, dict[str, Any]],
+        Meta(description="what languages of other packages are told: a table for each"),
+    ] = {}
     log: LogSettings = LogSettings()
     values: ValuesSettings = ValuesSettings()
     environment: Annotated[
@@ -280,6 +284,12 @@ def of(settings: Settings, name: str) -> Any:
     for part in name.split("."):
         value = getattr(value, part)
     return value
+
+
+def of_languages(settings: Settings) -> dict[str, Any]:
+    """What each language is told, by its name (greenflow.lang.hold). One of another package finds
+    its table under `languages`, and checks it itself."""
+    return {**settings.languages, "javascript": settings.javascript}
 
 
 def secrets(settings: Settings) -> Iterator[str]:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from tree_sitter import Node
 
 from greenflow.lang import javascript, remembered
+from greenflow.lang.javascript import hold, release
 from greenflow.lang.javascript.syntax import Code, token
 
 # Statements and members that are only types. A `;` is left: without it, the line before might go on
@@ -43,6 +44,8 @@ _PARTS = frozenset(
         "type_predicate_annotation",
     )
 )
+
+__all__ = ["compile", "erase", "hold", "release"]  # the workers are those of JavaScript
 
 _REFUSED = {
     "decorator": "decorators are not supported",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from greenflow.config import Settings, fields
+from greenflow.config import Settings, fields, of_languages
 from greenflow.config.loading import SettingsError, load
 
 
@@ -64,8 +64,8 @@ def test_every_setting_is_reached_from_a_flag_a_variable_and_the_file() -> None:
         "http.allow": ("a.test, loopback,10.0.0.0/8", ["a.test", "loopback", "10.0.0.0/8"]),
     }
     for field in fields():
-        if field.name.startswith("environment"):
-            continue  # a map; and what is read at once, see values/test_environment.py
+        if field.name.startswith(("environment", "languages")):
+            continue  # maps; and what is read at once, see values/test_environment.py
         given, wanted = samples.get(field.name, ("some", "some"))
         group, _, last = field.name.rpartition(".")
         file = write((f"[{group}]\n" if group else "") + f'{last} = "{given}"\n', "one.toml")
@@ -78,6 +78,19 @@ def test_every_setting_is_reached_from_a_flag_a_variable_and_the_file() -> None:
             for part in field.name.split("."):
                 value = getattr(value, part)
             assert value == wanted, field.name
+
+
+def test_languages_of_other_packages_have_tables_of_their_own() -> None:
+    write(
+        "[languages.lua]\nworkers = 3\n[languages.lua.limits]\ntime = 1.5\n"
+        "[javascript]\nworkers = 4\n"
+    )
+    told = of_languages(load({}, {}))
+    assert told["lua"] == {"workers": 3, "limits": {"time": 1.5}}
+    assert told["javascript"].workers == 4
+    write("[languages]\nlua = 3")
+    with pytest.raises(SettingsError, match=r"greenflow.toml: languages\.lua: expected a table"):
+        load({}, {})
 
 
 def test_every_setting_says_what_it_is_for() -> None:

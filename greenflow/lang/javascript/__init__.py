@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -51,11 +51,13 @@ def _use() -> _Use:
         return _uses.setdefault(get_hub(), _Use())
 
 
-def hold(limits: Limits) -> None:
-    """Somebody may call programs on this thread's hub from now on, until `release`. Of several
-    holders the limits of the last one count, for a pool that starts afterwards."""
+def hold(settings: Mapping[str, Any]) -> None:
+    """Somebody may call programs on this thread's hub from now on, until `release`; the settings
+    `javascript` have the fields of Limits. Of several holders the limits of the last one count, for
+    a pool that starts afterwards."""
     use = _use()
-    use.limits = limits
+    limits = settings.get("javascript", Limits())
+    use.limits = Limits(limits.workers, limits.timeout, limits.memory_mib)
     use.holders += 1
 
 
