@@ -31,7 +31,7 @@ from greenflow.store.document import encode
 from greenflow.store.plan import draft
 from greenflow.store.tables import Page
 from greenflow.values.seal import Keys
-from greenflow.values.values import Validator, Value, Values, sealed
+from greenflow.values.values import Value, Values, ValueValidator, sealed
 from tests import mongo
 from tests.brokers import free_port
 from tests.canaries import Cage, listening
@@ -433,7 +433,7 @@ def value_that_get_shows(cage: Cage) -> None:
 def value_in_a_faulty_file(cage: Cage) -> None:
     text = f"- {{name: v, dta: {cage.canary}}}\n- {{name: w, annotations: {cage.canary}}}\n"
     assert cage.command("apply", "values", "-f", "-", stdin=text) == 3
-    cage.fails(Validator().validate, {"name": "v", "dta": cage.canary}, "default")
+    cage.fails(ValueValidator().validate, {"name": "v", "dta": cage.canary}, "default")
 
 
 @canary("values.yaml:3")

@@ -54,7 +54,7 @@ ERROR = 4000
 _log = logging.getLogger("greenflow.broker")
 
 
-class Home(Protocol):
+class SubscriptionHome(Protocol):
     """What a subscription needs of its broker."""
 
     transport: Transport
@@ -75,7 +75,7 @@ class Home(Protocol):
 class RemoteSubscription(Subscription):
     """One subscriber of a topic, with a connection of its own."""
 
-    def __init__(self, broker: Home, queue: Queue, subscriber: str, deliver: Deliver):
+    def __init__(self, broker: SubscriptionHome, queue: Queue, subscriber: str, deliver: Deliver):
         self._broker, self._queue, self._deliver = broker, queue, deliver
         self._subscriber = subscriber
         self._prefetch = broker.settings.prefetch

@@ -3,9 +3,9 @@
 Lives here: Transport, Consumer, Producer, Message, Posting, Queue. What is done with a message is
 remote.py's.
 
-All of it blocks, and is called by one worker (worker.py): a connection is never shared. Errors of
-the library that mean that the connection is of no use any more are in `Transport.errors`; after one
-the connection is closed and another one made.
+All of it blocks, and is called by one worker (hub/blocking/worker.py): a connection is never
+shared. Errors of the library that mean that the connection is of no use any more are in
+`Transport.errors`; after one the connection is closed and another one made.
 """
 
 from __future__ import annotations

@@ -25,9 +25,9 @@ def collection_of(store: Store, name: str) -> Collection:
 def validator_of(name: str) -> Validator:
     """What checks the documents of a collection."""
     if name == "values":
-        from greenflow.values.values import Validator as Values
+        from greenflow.values.values import ValueValidator
 
-        return Values()
+        return ValueValidator()
     from greenflow.scheme.registry import Scheme
 
     return Scheme.installed()

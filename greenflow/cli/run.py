@@ -138,7 +138,7 @@ def _run_files(
     from greenflow.runtime import Runtime
     from greenflow.scheme.registry import Scheme
     from greenflow.store.base import open_store
-    from greenflow.values.values import Validator
+    from greenflow.values.values import ValueValidator
 
     if settings.database != type(settings)().database:
         logger.info("specs of files run from memory; the setting database is not used")
@@ -148,7 +148,7 @@ def _run_files(
     # Following begins before reading, so that no save is missed in between.
     with (
         open_store("memory://") as store,
-        Followed(values, store.values, Validator(), settings, what="values") as known,
+        Followed(values, store.values, ValueValidator(), settings, what="values") as known,
         Followed(files, store.specs, scheme, settings, what="specs") as sources,
     ):
         known.load()

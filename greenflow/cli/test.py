@@ -126,7 +126,7 @@ def _of_files(
     from greenflow.spec.batch import Faulty, MissingFile, check, read_files
     from greenflow.spec.document import cases_of
     from greenflow.testing.cases import Case, read_cases
-    from greenflow.values.values import Validator
+    from greenflow.values.values import ValueValidator
 
     scheme = Scheme.installed()
     find_modules(files)
@@ -151,7 +151,9 @@ def _of_files(
         lines += error.lines
     known = []
     try:
-        known = check(read_files(values), Validator(), settings.namespace, named=True, derived=True)
+        known = check(
+            read_files(values), ValueValidator(), settings.namespace, named=True, derived=True
+        )
     except Faulty as error:
         lines += error.lines
     if lines:

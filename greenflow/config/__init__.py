@@ -230,7 +230,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         return f"Settings({', '.join(shown)})"
 
 
-class Field(NamedTuple):
+class Setting(NamedTuple):
     """One setting: its name, its type with what limits it, its default, and what it is for."""
 
     name: str
@@ -254,7 +254,7 @@ class Field(NamedTuple):
         return get_args(bare) if get_origin(bare) is Literal else ()
 
 
-def fields(struct: type[Struct] = Settings, prefix: str = "") -> Iterator[Field]:
+def fields(struct: type[Struct] = Settings, prefix: str = "") -> Iterator[Setting]:
     """Every setting as it is declared, nested ones with their dotted names."""
     hints = get_type_hints(struct, include_extras=True)
     for field in msgspec.structs.fields(struct):
@@ -266,7 +266,7 @@ def fields(struct: type[Struct] = Settings, prefix: str = "") -> Iterator[Field]
         if default is msgspec.NODEFAULT:
             default = field.default_factory()
         meta = get_args(kind)[1]
-        yield Field(
+        yield Setting(
             prefix + field.name,
             kind,
             default,
@@ -303,7 +303,7 @@ def secrets(settings: Settings) -> Iterator[str]:
             yield from url_secrets(value)
 
 
-def _shown(field: Field, value: Any) -> Any:
+def _shown(field: Setting, value: Any) -> Any:
     if field.is_secret:
         return MASK
     if field.name == "environment":

@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from greenflow.config import PREFIX, Field, Settings, fields
+from greenflow.config import PREFIX, Setting, Settings, fields
 from greenflow.errors import GreenflowError
 from greenflow.spec.duration import parse_duration
 from greenflow.values.environment import EnvironmentFault, inherited, read_environment
@@ -96,7 +96,7 @@ def load(
     return msgspec.structs.replace(settings, environment={**outside, **settings.environment})
 
 
-def _value(field: Field, value: Any, source: str) -> Any:
+def _value(field: Setting, value: Any, source: str) -> Any:
     """The value as the type of its field. Text is read as what the field wants (BEHAVIOUR 1.5)."""
     name = field.name
     try:
@@ -135,7 +135,7 @@ def _hosts(value: Any) -> Any:
     return value
 
 
-def _from_file(path: str | None, known: Mapping[str, Field]) -> Iterator[tuple[str, str, Any]]:
+def _from_file(path: str | None, known: Mapping[str, Setting]) -> Iterator[tuple[str, str, Any]]:
     if path is None and not os.path.exists(DEFAULT_FILE):
         return
     name = path or DEFAULT_FILE
@@ -151,7 +151,7 @@ def _from_file(path: str | None, known: Mapping[str, Field]) -> Iterator[tuple[s
 
 
 def _flatten(
-    table: Mapping[str, Any], prefix: str, known: Mapping[str, Field]
+    table: Mapping[str, Any], prefix: str, known: Mapping[str, Setting]
 ) -> Iterator[tuple[str, Any]]:
     """Tables of settings as dotted names. What is not known is passed on: `load` refuses it."""
     groups = {name.rpartition(".")[0] for name in known}
@@ -164,7 +164,7 @@ def _flatten(
 
 
 def _from_environment(
-    environ: Mapping[str, str], known: Mapping[str, Field]
+    environ: Mapping[str, str], known: Mapping[str, Setting]
 ) -> Iterator[tuple[str, str, Any]]:
     variables = {field.variable: field for field in known.values()}
     environment = variables["GREENFLOW_ENVIRONMENT"].variable + "_"
@@ -183,7 +183,7 @@ def _from_environment(
             logger.warning("unknown environment variable %s is ignored%s", variable, hint)
 
 
-def _unknown(name: str, known: Mapping[str, Field]) -> str:
+def _unknown(name: str, known: Mapping[str, Setting]) -> str:
     close = difflib.get_close_matches(name, known, 1)
     hint = f"did you mean {close[0]}" if close else f"known are {', '.join(known)}"
     return f"unknown setting; {hint}"

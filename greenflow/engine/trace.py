@@ -20,7 +20,7 @@ from greenflow.engine.process import Process
 MAX_SHOWN = 2000  # characters of a payload in a report; a megabyte helps nobody
 
 
-class Passed(NamedTuple):
+class Passage(NamedTuple):
     """A packet that entered or left a node by one of its ports."""
 
     id: str  # of the node
@@ -36,10 +36,10 @@ class Trace:
     """What passed, in order."""
 
     def __init__(self) -> None:
-        self.passed: list[Passed] = []
+        self.passed: list[Passage] = []
         self._more = Event()
 
-    def note(self, passed: Passed) -> None:
+    def note(self, passed: Passage) -> None:
         """Add to it."""
         self.passed.append(passed)
         self.wake()

@@ -55,7 +55,7 @@ Find = Callable[[FrameType], Culprit | None]
 """Whose code a frame of a stack is, if that can be told from this frame."""
 
 
-class Block(NamedTuple):
+class Blockage(NamedTuple):
     """What blocked: whose code, if that is known, and the innermost calls, the last first."""
 
     culprit: Culprit | None
@@ -111,14 +111,14 @@ class Guard:
                 self._tell(block, f"has blocked the hub for {now - since:.1f} s and still does")
             del frame  # it would keep alive what its function holds
 
-    def _ended(self, block: Block, seconds: float, is_told: bool) -> None:
+    def _ended(self, block: Blockage, seconds: float, is_told: bool) -> None:
         count(block.culprit, seconds)
         if is_told or monotonic() - self._told_at >= PAUSE:
             self._tell(block, f"blocked the hub for {seconds:.2f} s")
         elif block.culprit is not None:
             self._untold += 1
 
-    def _tell(self, block: Block, what: str) -> None:
+    def _tell(self, block: Blockage, what: str) -> None:
         culprit = block.culprit
         if culprit is None:  # the program's own code, which is none of ours to judge
             return
@@ -129,7 +129,7 @@ class Guard:
         )
 
 
-def look(frame: FrameType | None, find: Find) -> Block:
+def look(frame: FrameType | None, find: Find) -> Blockage:
     """What runs in a stack, given by its innermost frame."""
     culprit, calls = None, list[str]()
     while frame is not None and culprit is None:
@@ -138,7 +138,7 @@ def look(frame: FrameType | None, find: Find) -> Block:
             code = frame.f_code
             calls.append(f"{code.co_filename}:{frame.f_lineno} in {code.co_name}")
         frame = frame.f_back
-    return Block(culprit, ", called from ".join(calls))
+    return Blockage(culprit, ", called from ".join(calls))
 
 
 def hold(hub: Hub, seconds: float, find: Find) -> None:

@@ -43,7 +43,7 @@ class Home:
 
     def __init__(self, own_thread: bool) -> None:
         self._lock = _allocate_lock()  # around the three below
-        self._under_way: set[_Call] = set()
+        self._under_way: set[_PostedCall] = set()
         self._closed = self._is_gone = False
         self.own_thread = own_thread
         self.changing = RLock()  # around what starts, drains or stops that which lives here
@@ -63,7 +63,7 @@ class Home:
         of the caller. Raises Inactive once the hub is closed."""
         if _thread_number() == self.thread:
             return function(*args)
-        call = _Call(partial(function, *args))
+        call = _PostedCall(partial(function, *args))
         with self._lock:
             if self._closed:
                 raise Inactive("the runtime is stopped")
@@ -113,7 +113,7 @@ class Home:
         self._ended.release()
 
 
-class _Call:
+class _PostedCall:
     """A function that one thread posts to the hub of another, and its outcome."""
 
     __slots__ = ("_context", "_error", "_function", "_greenlet", "_is_done", "_value", "_wake")

@@ -58,7 +58,7 @@ _sleep = gevent.monkey.get_original("time", "sleep")
 _Mark = tuple[int, int, int, int]
 
 
-class Change(NamedTuple):
+class FileChange(NamedTuple):
     """What happened (`created`, `changed` or `deleted`), and the path, as it was asked for."""
 
     event: str
@@ -126,7 +126,7 @@ class Watcher:
         self._state = _State()
         self._notify: RustNotify | None = None
         self._watched: dict[str, tuple[int, int]] | None = None
-        self._found: deque[set[Change]] = deque()
+        self._found: deque[set[FileChange]] = deque()
         self._closed = False
         self._look: _Look | None = None
         self._threads = Threads(1)
@@ -137,7 +137,7 @@ class Watcher:
         self._found.clear()
         self._tell_refusal()
 
-    def next(self, timeout: float | None = None) -> set[Change] | None:
+    def next(self, timeout: float | None = None) -> set[FileChange] | None:
         """Waits for changes, `timeout` seconds at most. None when there were none in that time, or
         when the Watcher was closed. One greenlet at a time may wait."""
         if self._closed:
@@ -310,18 +310,18 @@ def _parts(path: str) -> list[str]:
     return [name for name in reversed(path.split(os.sep)) if name not in ("", os.curdir)]
 
 
-def _differences(before: dict[str, _Mark], after: dict[str, _Mark]) -> Iterator[Change]:
+def _differences(before: dict[str, _Mark], after: dict[str, _Mark]) -> Iterator[FileChange]:
     for path in before.keys() | after.keys():
         old, new = before.get(path), after.get(path)
         if old is None:
-            yield Change("created", path)
+            yield FileChange("created", path)
         elif new is None:
-            yield Change("deleted", path)
+            yield FileChange("deleted", path)
         elif old != new:
-            yield Change("changed", path)
+            yield FileChange("changed", path)
 
 
-def _joined(batches: deque[set[Change]]) -> set[Change]:
+def _joined(batches: deque[set[FileChange]]) -> set[FileChange]:
     """Takes all that was found out of the queue. A path has one change: from before the first to
     after the last."""
     there: dict[str, tuple[bool, bool]] = {}
@@ -330,4 +330,4 @@ def _joined(batches: deque[set[Change]]) -> set[Change]:
             before, _ = there.get(path, (event != "created", True))
             there[path] = before, event != "deleted"
     names = {(False, True): "created", (True, True): "changed", (True, False): "deleted"}
-    return {Change(names[state], path) for path, state in there.items() if state in names}
+    return {FileChange(names[state], path) for path, state in there.items() if state in names}

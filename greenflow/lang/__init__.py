@@ -74,7 +74,7 @@ class Language(NamedTuple):
     left there: no OS process, no greenlet."""
 
 
-class _Use:
+class _Holders:
     """Who may call programs on a hub, and the languages that have heard of it."""
 
     def __init__(self) -> None:
@@ -90,7 +90,7 @@ class _Use:
 
 
 _loaded: dict[str, Language] = {}
-_uses: WeakKeyDictionary[Hub, _Use] = WeakKeyDictionary()
+_uses: WeakKeyDictionary[Hub, _Holders] = WeakKeyDictionary()
 
 # The runtimes of a parent do not run in the child of a fork.
 os.register_at_fork(after_in_child=_uses.clear)
@@ -100,7 +100,7 @@ def hold(settings: Settings) -> None:
     """Somebody may call programs on the calling thread's hub from now on, until `release`."""
     from gevent import get_hub
 
-    use = _uses.setdefault(get_hub(), _Use())
+    use = _uses.setdefault(get_hub(), _Holders())
     use.holders.append(settings)
     for language in use.languages.values():
         if language.hold is not None:

@@ -31,7 +31,7 @@ class IfSpec(Spec):
     timeout: Timeout = None
 
 
-class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SwitchCase(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A condition, and where the packet goes if it is true."""
 
     when: Annotated[Code, Meta(description="the condition; the packet is `self`")]
@@ -40,7 +40,7 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class SwitchSpec(Spec):
     match: Annotated[
-        list[Case], Meta(description="the first true one decides"), alias("matches")
+        list[SwitchCase], Meta(description="the first true one decides"), alias("matches")
     ] = []
     language: Language = "cel"
     timeout: Timeout = None

@@ -35,8 +35,8 @@ from greenflow.log.secret import conceal
 from greenflow.nodes.failure import BackoffSpec
 from greenflow.payload.value import copy
 from greenflow.python import wire
-from greenflow.python.function import Function, Several, run
-from greenflow.python.pool import Order, Pool
+from greenflow.python.function import PythonFunction, Several, run
+from greenflow.python.pool import Order, PythonPool
 from greenflow.spec.fields import Duration, Spec
 
 # Threads of a node that says no `concurrency`: as many as gevent's own pool has. Each takes some
@@ -86,8 +86,8 @@ class Python(Node[PythonSpec]):
     the exception's message, and its type (`ValueError`) as the message of the cause.
     """
 
-    _function: Function | None = None
-    _pool: Pool | None = None
+    _function: PythonFunction | None = None
+    _pool: PythonPool | None = None
     _threads: Threads | None = None
 
     @classmethod
@@ -105,7 +105,9 @@ class Python(Node[PythonSpec]):
         if spec.isolation == "process":
             size = spec.concurrency or len(os.sched_getaffinity(0))
             order = Order(spec.call, spec.arguments, spec.serialize)
-            pool = Pool(order, size, reload=spec.reload, log=self._printed, refused=self._refused)
+            pool = PythonPool(
+                order, size, reload=spec.reload, log=self._printed, refused=self._refused
+            )
             try:
                 pool.open()
             except BaseException:
@@ -113,7 +115,9 @@ class Python(Node[PythonSpec]):
                 raise
             self._pool, self._call = pool, self._in_worker
             return
-        self._function = Function(spec.call, spec.arguments, context=spec.isolation == "greenlet")
+        self._function = PythonFunction(
+            spec.call, spec.arguments, context=spec.isolation == "greenlet"
+        )
         if spec.isolation == "thread":
             self._threads = Threads(spec.concurrency or THREADS)
             self._call = self._in_thread

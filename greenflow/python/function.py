@@ -1,6 +1,6 @@
 """A Python function that a spec names: found, looked at, and called with a payload.
 
-Lives here: Function. Both the engine and the workers use it, so nothing here needs gevent.
+Lives here: PythonFunction. Both the engine and the workers use it, so nothing here needs gevent.
 
 Hints are honoured as far as msgspec knows their types (int, list[str], Optional, dataclasses,
 TypedDict, datetime ...); a parameter with another type takes what comes. A mismatch is an invalid
@@ -43,7 +43,7 @@ class Several(list[Any]):
     """What a generator gave, all of it."""
 
 
-class Function:
+class PythonFunction:
     """`package.module:function`, and how its parameters are bound.
 
     `arguments` is `whole`, `position`, `name`, or None for what the function and the payload

@@ -1,6 +1,6 @@
 """The engine's side of the workers that run a Python function in OS processes of their own.
 
-Lives here: Pool and its Worker. What is said is wire.py's.
+Lives here: PythonPool and its PythonWorker. What is said is wire.py's.
 
 A worker runs one call at a time, and the greenlet that calls is the one that reads the answer. A
 function may have effects, so a call is never run twice by the pool: when its worker dies, or is
@@ -37,7 +37,7 @@ LINE = 1 << 14  # bytes of one line in the log; longer ones are cut in pieces
 
 _WORKER = Path(__file__).with_name("worker.py")
 
-_pools: WeakSet[Pool] = WeakSet()
+_pools: WeakSet[PythonPool] = WeakSet()
 
 
 class Order(NamedTuple):
@@ -48,7 +48,7 @@ class Order(NamedTuple):
     serialize: str  # pickle or json
 
 
-class Worker:
+class PythonWorker:
     """One OS process with the function imported. Raises CompileFailed if that fails."""
 
     def __init__(self, order: Order, log: Callable[[str], object]) -> None:
@@ -135,7 +135,7 @@ class Worker:
         self._output.close()
 
 
-class Pool:
+class PythonPool:
     """At most `size` workers for one function.
 
     `log` gets each line that the function prints, `refused` the reason why an edited module was not
@@ -154,8 +154,8 @@ class Pool:
         self._order, self._reload = order, reload
         self._log, self._refused = log, refused
         self._turns = Turns(size)
-        self._idle: list[Worker] = []
-        self._busy: set[Worker] = set()
+        self._idle: list[PythonWorker] = []
+        self._busy: set[PythonWorker] = set()
         self._state: State | None = None
         self._file: str | None = None
         self._is_closed = False
@@ -163,7 +163,7 @@ class Pool:
 
     def open(self) -> None:
         """Start the first worker. Raises CompileFailed when the function cannot be had."""
-        worker = Worker(self._order, self._log)
+        worker = PythonWorker(self._order, self._log)
         self._file, self._state = worker.ready.file, worker.ready.state
         self._idle.append(worker)
 
@@ -194,7 +194,7 @@ class Pool:
         raise WorkerDied(f"workers of {self._order.reference} end before they take a call")
 
     def _run(
-        self, worker: Worker, body: bytes, timeout: float | None
+        self, worker: PythonWorker, body: bytes, timeout: float | None
     ) -> tuple[bytes, bytes] | None:
         """The answer; None if the worker was gone before it had the call whole."""
         try:
@@ -218,7 +218,7 @@ class Pool:
                 f"{self._order.reference} did not end within {timeout:g} s"
             ) from None
 
-    def _take(self) -> Worker:
+    def _take(self) -> PythonWorker:
         """A worker for one call."""
         if self._is_closed:
             raise GreenflowError("the workers were stopped")
@@ -228,11 +228,11 @@ class Pool:
                 break
             worker.close()
         else:
-            worker = Worker(self._order, self._log)
+            worker = PythonWorker(self._order, self._log)
         self._busy.add(worker)
         return worker
 
-    def _give_back(self, worker: Worker) -> None:
+    def _give_back(self, worker: PythonWorker) -> None:
         if self._is_closed or (self._reload and worker.ready.state != self._state):
             worker.close()
         else:
@@ -244,7 +244,7 @@ class Pool:
             return
         before, self._state = self._state, state
         try:
-            worker = Worker(self._order, self._log)
+            worker = PythonWorker(self._order, self._log)
         except CompileFailed as error:
             self._refused(error)
             for each in (*self._idle, *self._busy):

@@ -50,12 +50,12 @@ def serve(wire: socket.socket, first: dict[str, Any]) -> None:
     from greenflow.errors import CompileFailed, InvalidArgument
     from greenflow.payload.value import adopt
     from greenflow.python import wire as lines
-    from greenflow.python.function import Function, Several, run
+    from greenflow.python.function import PythonFunction, Several, run
 
     setup = convert(first, lines.Setup)
     serialize = setup.serialize
     try:
-        function = Function(
+        function = PythonFunction(
             setup.reference, setup.arguments, context=False, text=serialize == "json"
         )
     except CompileFailed as error:

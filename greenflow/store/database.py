@@ -1,11 +1,11 @@
 """One SQLite file: how it is opened, what its errors mean, and the threads that work on it.
 
-Lives here: connections, transactions and `Lane`. Must not live here: what the tables hold, which
-is tables.py's.
+Lives here: connections, transactions and DatabaseThread. Must not live here: what the tables hold,
+which is tables.py's.
 
-No SQLite call runs on the hub. A Lane is one native thread with one connection, which never leaves
-it; greenlets hand it functions and wait. A function goes on to its end when its greenlet is killed.
-What SQLite raises comes back as StoreUnavailable and costs the lane its connection: the next call
+No SQLite call runs on the hub. A DatabaseThread has one connection, which never leaves it;
+greenlets hand it functions and wait. A function goes on to its end when its greenlet is killed.
+What SQLite raises comes back as StoreUnavailable and costs the thread its connection: the next call
 opens another one. SQLite gives up the interpreter's lock only inside a call, so functions make few
 large calls rather than many small ones.
 
@@ -56,7 +56,7 @@ class Identity(NamedTuple):
     inode: int
 
 
-class Link:
+class OpenDatabase:
     """An open connection, and the file that it is connected to."""
 
     def __init__(self, connection: sqlite3.Connection, identity: Identity | None) -> None:
@@ -68,7 +68,7 @@ class Link:
         self.connection.close()
 
 
-class Database:
+class SqliteDatabase:
     """The file of a store: `path` is where it is, `name` how messages call it.
 
     `timeout` is how many seconds a call waits for the lock of another writer.
@@ -88,7 +88,7 @@ class Database:
         self._timeout = timeout
         self._create_tables = create_tables
 
-    def connect(self, create: bool = False) -> Link:
+    def connect(self, create: bool = False) -> OpenDatabase:
         """Opens the file. Raises StoreUnavailable, or an sqlite3.Error for `explain`."""
         while True:
             before = self._identity()
@@ -111,10 +111,10 @@ class Database:
                 raise
             after = self._identity()
             if before is None or before == after:
-                return Link(connection, after)
+                return OpenDatabase(connection, after)
             connection.close()
 
-    def replaced(self, link: Link) -> bool:
+    def replaced(self, link: OpenDatabase) -> bool:
         """Whether the file is no longer the one that the link is connected to."""
         return self._identity() != link.identity
 
@@ -219,13 +219,13 @@ def transaction(connection: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iter
         raise
 
 
-class Lane:
+class DatabaseThread:
     """One native thread with one connection, for one call at a time."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: SqliteDatabase) -> None:
         self._database = database
         self._threads = Threads(1)
-        self._link: Link | None = None
+        self._link: OpenDatabase | None = None
         self._closing = False  # no more calls are taken
         self._ending = RLock()  # several may close it at once
         self._closed = False  # the thread's last call has run

@@ -21,7 +21,7 @@ from gevent.event import AsyncResult
 
 from greenflow.errors import StoreUnavailable
 from greenflow.hub.blocking.worker import Worker
-from greenflow.store.database import Database, Link
+from greenflow.store.database import OpenDatabase, SqliteDatabase
 from greenflow.store.feed import Mailbox
 from greenflow.store.tables import Changes, changes_behind, data_version, last_number
 
@@ -31,10 +31,10 @@ from greenflow.store.tables import Changes, changes_behind, data_version, last_n
 INTERVAL = 0.025
 
 
-class Follower:
+class JournalFollower:
     """The feeds of a store. Everything but the thread's own loop happens on the store's hub."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: SqliteDatabase) -> None:
         self._database = database
         # What the thread is told: True is "look now", False is "end".
         self._worker = Worker(is_native=True)
@@ -123,7 +123,7 @@ class Follower:
         finally:
             link.close()
 
-    def _reconnect(self, link: Link) -> Link:
+    def _reconnect(self, link: OpenDatabase) -> OpenDatabase:
         replacement = self._database.connect()
         link.close()
         return replacement

@@ -22,7 +22,7 @@ from greenflow.errors import (
     UnknownSpec,
 )
 from greenflow.spec.fields import COMMON, Spec, rename
-from greenflow.values.values import Validator, sealed
+from greenflow.values.values import ValueValidator, sealed
 
 if TYPE_CHECKING:
     from greenflow.scheme.registry import Scheme
@@ -124,7 +124,7 @@ def apply_values(
 ) -> list[Record]:
     """Store whole values, in place of those with their id or name (BEHAVIOUR 16.1); their data is
     encrypted if there is a key. Raises SpecInvalid for what is no value, else as `apply`."""
-    validator = Validator()
+    validator = ValueValidator()
     valid = [validator.validate(document, namespace) for document in as_list(documents)]
     stored: list[Record] = []
     if keys:

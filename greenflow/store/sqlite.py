@@ -27,10 +27,10 @@ from greenflow.hub.breathing import unhurried
 from greenflow.log.redactor import redact_url
 from greenflow.store import tables
 from greenflow.store.base import Feed, Record, Store
-from greenflow.store.database import SYNCHRONOUS, Database, Lane, transaction
+from greenflow.store.database import SYNCHRONOUS, DatabaseThread, SqliteDatabase, transaction
 from greenflow.store.document import Row, decode
 from greenflow.store.filter import Filter, compile_filter
-from greenflow.store.follow import Follower
+from greenflow.store.follow import JournalFollower
 from greenflow.store.plan import UNWRITTEN, Current, Plan, PlannedCollection, Wanted
 
 # Seconds that a call waits for another writer. A batch of 10,000 documents takes less than one; a
@@ -41,7 +41,9 @@ TIMEOUT = 10.0
 class SqliteCollection(PlannedCollection):
     """The documents of one table."""
 
-    def __init__(self, table: str, reader: Lane, writer: Lane, follower: Follower) -> None:
+    def __init__(
+        self, table: str, reader: DatabaseThread, writer: DatabaseThread, follower: JournalFollower
+    ) -> None:
         self._table = table
         self._reader = reader
         self._writer = writer
@@ -116,9 +118,9 @@ class SqliteStore(Store):
     def __init__(self, url: str) -> None:
         self.url = redact_url(url)
         database = _database(url)
-        self._writer = Lane(database)
-        self._reader = Lane(database)
-        self._follower = Follower(database)
+        self._writer = DatabaseThread(database)
+        self._reader = DatabaseThread(database)
+        self._follower = JournalFollower(database)
         self.specs = SqliteCollection(tables.SPECS, self._reader, self._writer, self._follower)
         self.values = SqliteCollection(tables.VALUES, self._reader, self._writer, self._follower)
         try:
@@ -133,7 +135,7 @@ class SqliteStore(Store):
         self._writer.close()
 
 
-def _database(url: str) -> Database:
+def _database(url: str) -> SqliteDatabase:
     name = redact_url(url)
     location, _, query = url.partition("://")[2].partition("?")
     host, _, path = location.partition("/")
@@ -153,4 +155,4 @@ def _database(url: str) -> Database:
                 f"{name}: unknown option {shown}; allowed are timeout=SECONDS and"
                 f" synchronous={'|'.join(SYNCHRONOUS)}"
             )
-    return Database(unquote(path), name, synchronous, timeout, tables.create)
+    return SqliteDatabase(unquote(path), name, synchronous, timeout, tables.create)

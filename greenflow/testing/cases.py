@@ -29,14 +29,14 @@ from greenflow.testing.observing import sequence
 from greenflow.testing.running import GRACE, Flow, flow
 
 
-class Step(Struct, frozen=True, forbid_unknown_fields=True):
+class CaseStep(Struct, frozen=True, forbid_unknown_fields=True):
     """What a replaced node does with a packet."""
 
     answer: Annotated[Any, Meta(description="what it sends on, or answers")] = None
     error: Annotated[str | None, Meta(description="what it raises instead")] = None
 
 
-class Request(Struct, frozen=True, forbid_unknown_fields=True):
+class CaseRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """What a listener is asked."""
 
     method: Annotated[str, Meta(min_length=1)] = "GET"
@@ -61,7 +61,7 @@ class CaseSpec(Struct, frozen=True, forbid_unknown_fields=True):
     call: Annotated[str | None, Meta(description="the node that gets the payload")] = None
     port: Annotated[str, Meta(description="its in port")] = "in"
     payload: Any = None
-    request: Annotated[Request | None, Meta(description="what the listener is asked")] = None
+    request: Annotated[CaseRequest | None, Meta(description="what the listener is asked")] = None
     answer: Annotated[Any, Meta(description="what is answered, exactly")] = None
     error: Annotated[
         str | None, Meta(description="message of the error answered, or of one of its causes")
@@ -82,7 +82,7 @@ class Suite(Struct, frozen=True, forbid_unknown_fields=True):
     ]
     cases: Annotated[list[CaseSpec], Meta(min_length=1)]
     replace: Annotated[
-        dict[str, list[Step]],
+        dict[str, list[CaseStep]],
         Meta(description="node to what it does instead: with each packet the next, the last stays"),
     ] = {}
     namespace: Annotated[
@@ -200,7 +200,7 @@ class Case(NamedTuple):
         if "answer" in self._written:
             self._same("answer", case.answer, answer, "the answer")
 
-    def _ask(self, running: Flow, request: Request) -> None:
+    def _ask(self, running: Flow, request: CaseRequest) -> None:
         case, wanted = self.spec, self.spec.response or Expected()
         response = running.request(
             request.method,
@@ -302,7 +302,7 @@ def _faults(suite: Suite) -> Iterator[SpecFault]:
                 yield SpecFault(f"$.replace.{node}[{i}]", "either `answer` or `error`")
 
 
-def _act(step: Step) -> Any:
+def _act(step: CaseStep) -> Any:
     return step.answer if step.error is None else WorkflowError(step.error)
 
 

@@ -21,7 +21,7 @@ from greenflow.nodes.test import SECONDS, Test
 from greenflow.runtime import Runtime
 from greenflow.scheme.registry import Scheme
 from greenflow.store.base import open_store
-from greenflow.testing.observing import ObservingScheme, Record
+from greenflow.testing.observing import FlowRecord, ObservingScheme
 from greenflow.testing.running import GRACE, run_test
 
 
@@ -105,7 +105,7 @@ class NodeTest(NamedTuple):
         grace = min(workflow.settings.grace, GRACE)
         # No broker of the service's: a test would take its events, and publish to its subscribers.
         settings = msgspec.structs.replace(workflow.settings, grace=grace, broker=Settings().broker)
-        observing = ObservingScheme(workflow.scheme, Record(), {}, still=True)
+        observing = ObservingScheme(workflow.scheme, FlowRecord(), {}, still=True)
         with open_store("memory://") as store:
             store.specs.apply(workflow.of(self.id))
             store.values.apply(workflow.values)

@@ -54,7 +54,7 @@ class sequence:
         self.steps = steps
 
 
-class Record:
+class FlowRecord:
     """What passed the nodes of one flow, in order. Nodes without a name go by their kind."""
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ class Record:
         """Something passes a node; `assert` finds it in the trace of the process."""
         self.passed.append(Passed(label(spec), port, payload, process.id))
         if process.state == RUNNING:
-            trace.begin(process).note(trace.Passed(spec.id, spec.name, port, payload))
+            trace.begin(process).note(trace.Passage(spec.id, spec.name, port, payload))
         self._more.set()
 
     def left(self, port: OutPort, payload: Any, process: Process) -> None:
@@ -101,7 +101,7 @@ class Record:
 class Observed(Node[Any]):
     """Mixed into the kind of a node under test."""
 
-    record: Record
+    record: FlowRecord
 
     def input(self, name: str) -> InPort | None:
         known = canonical(name) in self.in_ports
@@ -188,7 +188,7 @@ class ObservingScheme(Scheme):
     """
 
     def __init__(
-        self, scheme: Scheme, record: Record, replace: Mapping[str, Any], *, still: bool = False
+        self, scheme: Scheme, record: FlowRecord, replace: Mapping[str, Any], *, still: bool = False
     ) -> None:
         super().__init__(scheme._known)
         self._record, self._replace, self._still = record, dict(replace), still

@@ -34,7 +34,7 @@ from greenflow.spec.document import Document, read
 from greenflow.table.symbol import Symbol
 from greenflow.table.table import Table
 from greenflow.testing.leaks import Held, LeftBehind
-from greenflow.testing.observing import ObservingScheme, Passed, Record
+from greenflow.testing.observing import FlowRecord, ObservingScheme, Passed
 
 SECONDS = 10.0  # after which what a test waits for has failed
 GRACE = 5.0  # seconds, for a flow whose settings say nothing: a test that blocks should end soon
@@ -90,7 +90,7 @@ def _reasons(table: Table, symbol: Symbol) -> Iterator[str]:
 class Flow:
     """A workflow that runs, and what passed its nodes."""
 
-    def __init__(self, runtime: Runtime, record: Record) -> None:
+    def __init__(self, runtime: Runtime, record: FlowRecord) -> None:
         self.runtime, self._record = runtime, record
 
     def call(
@@ -215,7 +215,7 @@ def flow(
     """
     gevent.get_hub()  # where there is one, a runtime lives on it: tests and nodes take turns
     before = Held.now() if leaks else None
-    record = Record()
+    record = FlowRecord()
     chosen = ObservingScheme(scheme or Scheme.installed(), record, replace or {})
     settings = settings or Settings(grace=GRACE)
     documents = _documents(specs, chosen, settings.namespace)

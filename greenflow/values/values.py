@@ -47,7 +47,7 @@ class Value(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return f"<Value {self.namespace}/{self.name or self.id}>"
 
 
-class Validator:
+class ValueValidator:
     """Checks values as a Scheme checks specs."""
 
     def validate(self, document: Any, namespace: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import gevent
 import pytest
 
 from greenflow.hub import watching as files
-from greenflow.hub.watching import Change, Watcher, follow
+from greenflow.hub.watching import FileChange, Watcher, follow
 
 #: Seconds a change may take to be reported; it takes about 0.1.
 DEADLINE = 60.0
@@ -31,10 +31,10 @@ def no_thread_left(tmp_path: Path) -> Iterator[None]:
             gevent.sleep(0.001)
 
 
-def changes_until(watcher: Watcher, *wanted: tuple[str, Path]) -> set[Change]:
+def changes_until(watcher: Watcher, *wanted: tuple[str, Path]) -> set[FileChange]:
     """What is reported until all that is wanted has been; fails when it is not in time."""
-    missing = {Change(event, str(path)) for event, path in wanted}
-    seen: set[Change] = set()
+    missing = {FileChange(event, str(path)) for event, path in wanted}
+    seen: set[FileChange] = set()
     with gevent.Timeout(DEADLINE, AssertionError(f"not reported: {missing}, but {seen}")):
         while not missing <= seen:
             seen |= watcher.next() or set()
@@ -176,7 +176,7 @@ def test_a_path_is_reported_as_it_was_asked_for(
         monkeypatch.chdir("/")
         (tmp_path / "specs" / "a.yaml").write_text("1")
         (tmp_path / "one.yaml").write_text("1")
-        seen: set[Change] = set()
+        seen: set[FileChange] = set()
         with gevent.Timeout(DEADLINE):
             while len(seen) < 2:
                 seen |= watcher.next() or set()
@@ -204,10 +204,10 @@ def test_a_burst_is_one_change(tmp_path: Path) -> None:
 
 def test_a_file_that_came_and_went_is_no_change(tmp_path: Path) -> None:
     batches = [
-        [{Change("created", "a")}, {Change("deleted", "a")}],
-        [{Change("created", "b")}, {Change("changed", "b")}],
-        [{Change("deleted", "c")}, {Change("created", "c")}],
-        [{Change("changed", "d")}, {Change("deleted", "d")}],
+        [{FileChange("created", "a")}, {FileChange("deleted", "a")}],
+        [{FileChange("created", "b")}, {FileChange("changed", "b")}],
+        [{FileChange("deleted", "c")}, {FileChange("created", "c")}],
+        [{FileChange("changed", "d")}, {FileChange("deleted", "d")}],
     ]
     expected: list[set[tuple[str, str]]] = [
         set(),

@@ -118,7 +118,7 @@ def test_a_runtime_holds_every_language_with_its_settings(
 
 
 def test_typescript_has_the_workers_of_javascript() -> None:
-    told = {"javascript": javascript.Limits(workers=1)}
+    told = {"javascript": javascript.WorkerLimits(workers=1)}
     lang.hold(told)
     try:
         program = lang.compile("typescript", "export default (n: number) => n + 1")

@@ -70,9 +70,9 @@ BOMBS = {
 @pytest.fixture
 def one_worker() -> Iterator[None]:
     """All calls of a test are in one worker, as long as that lives."""
-    javascript.hold({"javascript": javascript.Limits(workers=1)})
+    javascript.hold({"javascript": javascript.WorkerLimits(workers=1)})
     yield
-    javascript.hold({"javascript": javascript.Limits()})
+    javascript.hold({"javascript": javascript.WorkerLimits()})
     javascript.release()
     javascript.release()
 
@@ -269,7 +269,9 @@ def test_close_ends_the_workers_and_the_calls() -> None:
 
 
 def test_settings_count_for_the_next_pool() -> None:
-    javascript.hold({"javascript": javascript.Limits(workers=1, timeout=DEADLINE, memory_mib=32)})
+    javascript.hold(
+        {"javascript": javascript.WorkerLimits(workers=1, timeout=DEADLINE, memory_mib=32)}
+    )
     try:
         hungry = "export default () => { const a = []; for (let i = 0; i < 6e6; i++) a.push({}); }"
         with pytest.raises(GreenflowError, match=r"limit of 32 MiB|worker died"):
@@ -277,7 +279,7 @@ def test_settings_count_for_the_next_pool() -> None:
         pids = javascript.running().processes()
         assert len(pids) == 1
     finally:
-        javascript.hold({"javascript": javascript.Limits()})
+        javascript.hold({"javascript": javascript.WorkerLimits()})
         javascript.release()
         assert javascript.running().processes() == pids, "one holder is left"
         javascript.release()

@@ -13,14 +13,14 @@ import pytest
 
 from greenflow.errors import CompileFailed, GreenflowError
 from greenflow.python import wire
-from greenflow.python.pool import Order, Pool
+from greenflow.python.pool import Order, PythonPool
 from tests.waiting import until
 
 ENGINE = """
 import sys, os, gevent
 from greenflow.python import wire
-from greenflow.python.pool import Order, Pool
-pool = Pool(Order("time:sleep", None, "pickle"), 2, reload=False, log=print, refused=print)
+from greenflow.python.pool import Order, PythonPool
+pool = PythonPool(Order("time:sleep", None, "pickle"), 2, reload=False, log=print, refused=print)
 pool.open()
 busy = gevent.spawn(pool.run, wire.encode(600, "pickle"), None)
 gevent.sleep(0)
@@ -50,9 +50,9 @@ def test_no_worker_outlives_an_engine_that_is_killed() -> None:
     until(lambda: not any(map(is_running, pids)))
 
 
-def make(reference: str, size: int = 1) -> Pool:
+def make(reference: str, size: int = 1) -> PythonPool:
     order = Order(reference, None, "pickle")
-    return Pool(order, size, reload=False, log=lambda line: None, refused=lambda error: None)
+    return PythonPool(order, size, reload=False, log=lambda line: None, refused=lambda error: None)
 
 
 def test_calls_under_way_when_the_pool_closes_are_errors() -> None:

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, settings
 
 from greenflow.errors import InvalidArgument
 from greenflow.store import Batch, Collection, Feed, Record, Store
-from greenflow.store.database import Lane
+from greenflow.store.database import DatabaseThread
 from greenflow.store.sqlite import SqliteStore
 from tests.waiting import DEADLINE
 
@@ -115,7 +115,7 @@ def pragma(store: Store, name: str) -> Any:
     return store._writer.run(lambda c: c.execute(f"PRAGMA {name}").fetchall()[0][0])
 
 
-def under_way(lane: Lane) -> bool:
+def under_way(lane: DatabaseThread) -> bool:
     """Whether the lane's thread is at work on all that it was given."""
     pool = lane._threads._pool
     assert pool is not None

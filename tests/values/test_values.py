@@ -21,7 +21,7 @@ from greenflow.runtime import Runtime
 from greenflow.store.base import Store, open_store
 from greenflow.table.table import Table
 from greenflow.values.seal import Keys
-from greenflow.values.values import ENCRYPTED, Validator, sealed
+from greenflow.values.values import ENCRYPTED, ValueValidator, sealed
 from tests.store.conftest import PLACES
 from tests.valued import All, apply, lose, of, reason, running, scheme, spec, value
 from tests.waiting import until
@@ -38,7 +38,7 @@ def nothing_held() -> Iterator[None]:
 
 
 def test_a_value_has_its_own_check() -> None:
-    validate = Validator().validate
+    validate = ValueValidator().validate
     assert validate({"name": "a", "data": 1}, "shop") == {
         "name": "a", "data": 1, "namespace": "shop"
     }  # fmt: skip

@@ -29,7 +29,7 @@ _PLAIN = re.compile(rf"(?!-)(?:(?!--|__)[A-Za-z0-9_-]){{1,{MOST}}}(?<!-)")
 HOW = "write sqs://REGION, KEY:SECRET@ before the region, ?endpoint=URL after it"
 
 
-class Place(NamedTuple):
+class Account(NamedTuple):
     """Where the server is, and who we are there: None for what the client finds out by itself."""
 
     region: str
@@ -38,7 +38,7 @@ class Place(NamedTuple):
     secret: str | None
 
 
-def parse(url: str) -> Place:
+def parse(url: str) -> Account:
     """The parts of a URL. Raises BrokerMisconfigured, without secrets."""
 
     def wrong(why: str) -> BrokerMisconfigured:
@@ -59,7 +59,7 @@ def parse(url: str) -> Place:
         raise wrong(f"unknown: {', '.join(sorted(options))}")
     if endpoint is not None and not _is_http(endpoint):
         raise wrong("the endpoint is no URL with http:// or https://")
-    return Place(region, endpoint, unquote(key) or None, unquote(secret) or None)
+    return Account(region, endpoint, unquote(key) or None, unquote(secret) or None)
 
 
 def _is_http(url: str) -> bool:

@@ -18,12 +18,12 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from greenflow.lang.javascript.limits import Limits
+from greenflow.lang.javascript.limits import WorkerLimits
 
 if TYPE_CHECKING:
     from gevent.hub import Hub
 
-    from greenflow.lang.javascript.pool import Pool, Source
+    from greenflow.lang.javascript.pool import JavaScriptPool, ModuleSource
 
 __all__ = ["JavaScript", "Limits", "close", "compile", "hold", "release", "running"]
 
@@ -35,8 +35,8 @@ class _Use:
     """What one hub uses: who holds it, by which limits, and the pool once there was a call."""
 
     def __init__(self) -> None:
-        self.limits, self.holders = Limits(), 0
-        self.pool: Pool | None = None
+        self.limits, self.holders = WorkerLimits(), 0
+        self.pool: JavaScriptPool | None = None
 
 
 _numbers = itertools.count(1)
@@ -56,8 +56,8 @@ def hold(settings: Mapping[str, Any]) -> None:
     `javascript` have the fields of Limits. Of several holders the limits of the last one count, for
     a pool that starts afterwards."""
     use = _use()
-    limits = settings.get("javascript", Limits())
-    use.limits = Limits(limits.workers, limits.timeout, limits.memory_mib)
+    limits = settings.get("javascript", WorkerLimits())
+    use.limits = WorkerLimits(limits.workers, limits.timeout, limits.memory_mib)
     use.holders += 1
 
 
@@ -77,13 +77,13 @@ def close() -> None:
         pool.close()
 
 
-def running() -> Pool:
+def running() -> JavaScriptPool:
     """The pool of this thread's hub."""
     use = _use()
     if use.pool is None:
-        from greenflow.lang.javascript.pool import Pool
+        from greenflow.lang.javascript.pool import JavaScriptPool
 
-        use.pool = Pool(use.limits)
+        use.pool = JavaScriptPool(use.limits)
     return use.pool
 
 
@@ -103,7 +103,7 @@ os.register_at_fork(after_in_child=_forked)
 class JavaScript:
     """A program: its module as a function, which the workers keep by a number."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ModuleSource) -> None:
         self._source = source
 
     def __call__(
@@ -138,6 +138,6 @@ class JavaScript:
 def compile(code: str) -> JavaScript:
     """A program of an ES module. Raises CompileFailed."""
     from greenflow.lang.javascript.module import function
-    from greenflow.lang.javascript.pool import Source
+    from greenflow.lang.javascript.pool import ModuleSource
 
-    return JavaScript(Source(next(_numbers), function(code)))
+    return JavaScript(ModuleSource(next(_numbers), function(code)))

@@ -41,7 +41,7 @@ def message(text: str) -> bytes:
     return b"m" + json.dumps(text).encode()
 
 
-class Call:
+class RunningCall:
     """A call that came by the wire: what to hand in, and when it must be over."""
 
     __slots__ = ("end", "number", "obeys_until", "seconds", "task", "text", "waits")
@@ -63,11 +63,11 @@ class Isolate:
         source: str,
         memory: int,
         lock: threading.RLock,
-        answer: Callable[[Call, bytes], None],
+        answer: Callable[[RunningCall, bytes], None],
     ) -> None:
         """`memory` is the limit in bytes, `answer` takes what a call came to."""
-        self.waiting: deque[Call] = deque()
-        self.current: Call | None = None
+        self.waiting: deque[RunningCall] = deque()
+        self.current: RunningCall | None = None
         self.is_used = False  # since the last probe
         self.is_broken = False  # no more calls: it was stopped in the middle of one
         self._memory, self._lock, self._answer = memory, lock, answer
@@ -96,7 +96,7 @@ class Isolate:
         """Give back all that V8 has of it. Not from a callback: it ends the isolate's thread."""
         self._dll.mr_free_context(self._context)
 
-    def add(self, call: Call) -> None:
+    def add(self, call: RunningCall) -> None:
         """Run the call once those before it are over."""
         if self.current is None and not self.is_broken:
             self._start(call)
@@ -107,7 +107,7 @@ class Isolate:
         """Ask for a sign of life, as a call without a number, if there was a call since."""
         if self.is_used and self.current is None and self._refusal is None:
             self.is_used = False
-            self.current = probe = Call(b"", PROBE, b"")
+            self.current = probe = RunningCall(b"", PROBE, b"")
             probe.end = monotonic() + PROBE
             self._ask(probe, b"")
 
@@ -117,7 +117,7 @@ class Isolate:
             self.current.obeys_until = monotonic() + seconds
             self._dll.mr_cancel_task(self._context, self.current.task)
 
-    def _start(self, call: Call) -> None:
+    def _start(self, call: RunningCall) -> None:
         if self._refusal is not None:
             self._answer(call, self._refusal)
             return
@@ -125,7 +125,7 @@ class Isolate:
         call.end = monotonic() + call.seconds
         self._ask(call, call.text)
 
-    def _ask(self, call: Call, text: bytes) -> None:
+    def _ask(self, call: RunningCall, text: bytes) -> None:
         self._given = self._string(text)
         call.task = self._dll.mr_call_function(
             self._context, self._entry, self._given, self._nothing, _CALLED
@@ -171,7 +171,7 @@ class Isolate:
                 return
             self._finish(call, kind, text)
 
-    def _finish(self, call: Call, kind: int, text: bytes) -> None:
+    def _finish(self, call: RunningCall, kind: int, text: bytes) -> None:
         if kind == _NO_MEMORY or self._dll.mr_hard_memory_limit_reached(self._context):
             self.stop(over_memory(self._memory))
             return
@@ -191,7 +191,7 @@ class Isolate:
             self._answer(call, answer)
 
 
-def over_time(call: Call) -> bytes:
+def over_time(call: RunningCall) -> bytes:
     """The answer of a call that took too long."""
     return message(
         f"the JavaScript call took longer than its limit of {call.seconds:g} s; "

@@ -1,6 +1,6 @@
 """What the workers of a hub may use.
 
-Lives here: Limits, for whoever holds the workers and for the pool that keeps to them.
+Lives here: WorkerLimits, for whoever holds the workers and for the pool that keeps to them.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
-class Limits(NamedTuple):
+class WorkerLimits(NamedTuple):
     """What a pool may use: OS processes, seconds of a call, memory of a call in MiB (15.8)."""
 
     workers: int = 2

@@ -1,6 +1,6 @@
 """The engine's side of the workers: who runs which call, and what happens when one dies.
 
-Lives here: Pool and what it holds for each worker. What is in a line is wire.py's.
+Lives here: JavaScriptPool and what it holds for each worker. What is in a line is wire.py's.
 
 A pool belongs to the hub of the thread that uses it: its sockets and greenlets are the hub's. It
 starts its workers at the first call, hands each call to the one with the fewest, and starts another
@@ -34,7 +34,7 @@ from gevent.event import AsyncResult, Event
 
 from greenflow.errors import GreenflowError
 from greenflow.hub.child import Child
-from greenflow.lang.javascript.limits import Limits
+from greenflow.lang.javascript.limits import WorkerLimits
 
 # Seconds between looks at a worker with calls under way. Its silence is counted in looks: when the
 # machine or our hub stood still, a clock would count that against the worker.
@@ -52,18 +52,18 @@ _log = logging.getLogger("greenflow.lang")
 _WORKER = "greenflow.lang.javascript.worker"
 
 
-class Call:
+class PendingCall:
     """A call under way: where its answer goes, and what is needed to run it again."""
 
     __slots__ = ("answer", "deaths", "program", "seconds", "text")
 
-    def __init__(self, program: Source, seconds: float, text: str) -> None:
+    def __init__(self, program: ModuleSource, seconds: float, text: str) -> None:
         self.program, self.seconds, self.text = program, seconds, text
         self.answer: AsyncResult[bytes] = AsyncResult()
         self.deaths = 0  # of workers that may have run it
 
 
-class Source:
+class ModuleSource:
     """A program as workers know it, by a number of its own."""
 
     __slots__ = ("__weakref__", "code", "number")
@@ -72,14 +72,16 @@ class Source:
         self.number, self.code = number, code
 
 
-class Worker:
+class JavaScriptWorker:
     """One OS process, its socket, and the calls it has."""
 
-    def __init__(self, tag: str, memory_mib: int, ended: Callable[[Worker, bool], None]) -> None:
-        self.calls: dict[bytes, Call] = {}
+    def __init__(
+        self, tag: str, memory_mib: int, ended: Callable[[JavaScriptWorker, bool], None]
+    ) -> None:
+        self.calls: dict[bytes, PendingCall] = {}
         self.is_ready = False
         self._ended = ended
-        self._programs: dict[int, weakref.ref[Source]] = {}  # those that the worker knows
+        self._programs: dict[int, weakref.ref[ModuleSource]] = {}  # those that the worker knows
         self._forgotten = deque[int]()  # those of them that are nobody's any more
         self.given, self._out = 0, list[str]()  # how many calls it was given; what is to be sent
         self._is_heard = False  # since the last look
@@ -94,7 +96,7 @@ class Worker:
         self._rest, self._is_sending = b"", False
         self._greenlets = [gevent.spawn(run) for run in (self._read, self._write, self._watch)]
 
-    def run(self, call: Call) -> None:
+    def run(self, call: PendingCall) -> None:
         """Send the call."""
         program = call.program
         while self._forgotten:
@@ -133,9 +135,9 @@ class Worker:
             self._rest = data[sent:]
             self._has_out.set()
 
-    def suspects(self) -> list[Call]:
+    def suspects(self) -> list[PendingCall]:
         """The calls it may have run: the first of each program."""
-        first: dict[int, Call] = {}
+        first: dict[int, PendingCall] = {}
         for call in self.calls.values():
             first.setdefault(call.program.number, call)
         return list(first.values())
@@ -201,7 +203,7 @@ class Worker:
         self._child.abandon()
 
 
-def _refuse(calls: Iterable[Call], error: Exception) -> None:
+def _refuse(calls: Iterable[PendingCall], error: Exception) -> None:
     """No worker can be started: all that wait for one must hear of it."""
     for call in calls:
         if not call.answer.ready():
@@ -219,21 +221,21 @@ def _environment() -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join(path), "LC_ALL": "C.UTF-8"}
 
 
-class Pool:
+class JavaScriptPool:
     """The workers of a hub. `timeout` is the limit of a call that has none of its own, seconds."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: WorkerLimits) -> None:
         self.tag = secrets.token_hex(16)  # of values that JSON does not have (wire.py)
         self._size, self.timeout, self._memory_mib = limits
-        self._workers: list[Worker] = []
-        self._apart: set[Worker] = set()  # workers that run one suspect at a time
-        self._suspects: deque[Call] = deque()
+        self._workers: list[JavaScriptWorker] = []
+        self._apart: set[JavaScriptWorker] = set()  # workers that run one suspect at a time
+        self._suspects: deque[PendingCall] = deque()
         self._failed_starts = 0
         self._is_closed = False
 
-    def run(self, program: Source, seconds: float, text: str) -> bytes:
+    def run(self, program: ModuleSource, seconds: float, text: str) -> bytes:
         """The answer of a call (wire.py). `seconds` are its limit, from when it starts to run."""
-        call = Call(program, seconds, text)
+        call = PendingCall(program, seconds, text)
         self._send(call)
         answer = call.answer.get()
         assert isinstance(answer, bytes)
@@ -261,7 +263,7 @@ class Pool:
         for worker in (*self._workers, *self._apart):
             worker.abandon()
 
-    def _send(self, call: Call) -> None:
+    def _send(self, call: PendingCall) -> None:
         if self._is_closed:
             call.answer.set_exception(GreenflowError("the JavaScript workers were stopped"))
             return
@@ -269,16 +271,16 @@ class Pool:
             self._workers.append(self._start())
         min(self._workers, key=lambda worker: len(worker.calls)).run(call)
 
-    def _start(self) -> Worker:
+    def _start(self) -> JavaScriptWorker:
         if self._failed_starts >= FAILED_STARTS:
             self._failed_starts = 0  # the next call tries again
             raise GreenflowError(
                 "JavaScript workers end before they are ready; "
                 f"run `{sys.executable} -m {_WORKER}` to see why"
             )
-        return Worker(self.tag, self._memory_mib, self._ended)
+        return JavaScriptWorker(self.tag, self._memory_mib, self._ended)
 
-    def _ended(self, worker: Worker, is_named: bool) -> None:
+    def _ended(self, worker: JavaScriptWorker, is_named: bool) -> None:
         """A worker is gone. `is_named`: it said so itself, having answered the guilty call."""
         if self._is_closed:
             return
@@ -319,11 +321,11 @@ class Pool:
             _refuse(self._suspects, error)
             self._suspects.clear()
 
-    def _try(self, worker: Worker, call: Call) -> None:
+    def _try(self, worker: JavaScriptWorker, call: PendingCall) -> None:
         worker.run(call)
         call.answer.rawlink(partial(self._cleared, worker))
 
-    def _cleared(self, worker: Worker, _: object) -> None:
+    def _cleared(self, worker: JavaScriptWorker, _: object) -> None:
         """A suspect has its answer. Its worker may take the next one: most are innocent, and a
         start takes longer than their calls. One that was in such a worker when it died needs a
         worker that was given nothing else."""
@@ -335,6 +337,6 @@ class Pool:
         self._apart.discard(worker)
         gevent.spawn(self._close_apart, worker)
 
-    def _close_apart(self, worker: Worker) -> None:
+    def _close_apart(self, worker: JavaScriptWorker) -> None:
         worker.close()
         self._try_suspects()

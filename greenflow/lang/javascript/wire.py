@@ -119,7 +119,7 @@ def _told(error: BaseException, errors: list[Exception], depth: int) -> dict[str
     return told
 
 
-class Answer:
+class WorkerAnswer:
     """What a call came to: `value`, or `error`, and the lines that it logged."""
 
     __slots__ = ("error", "lines", "value")
@@ -128,7 +128,7 @@ class Answer:
         self.value, self.error, self.lines = value, error, lines
 
 
-def decode(text: bytes, tag: str, errors: list[Exception]) -> Answer:
+def decode(text: bytes, tag: str, errors: list[Exception]) -> WorkerAnswer:
     """The answer that a worker wrote."""
     kind, rest = text[:1], text[1:]
     lines: list[str] = []
@@ -136,11 +136,11 @@ def decode(text: bytes, tag: str, errors: list[Exception]) -> Answer:
         lines, line = _decode(rest)
         kind, rest = line[:1].encode(), line[1:].encode("utf-8", "surrogatepass")
     if kind == b"e":
-        return Answer(None, _error(_decode(rest), errors), lines)
+        return WorkerAnswer(None, _error(_decode(rest), errors), lines)
     if kind == b"m":
-        return Answer(None, SnippetFailed(_decode(rest)), lines)
+        return WorkerAnswer(None, SnippetFailed(_decode(rest)), lines)
     if kind == b"s":
-        return Answer(None, _syntax_error(_decode(rest)), lines)
+        return WorkerAnswer(None, _syntax_error(_decode(rest)), lines)
     try:
         value = _decode(rest)
         if _LONG.search(rest):
@@ -149,11 +149,11 @@ def decode(text: bytes, tag: str, errors: list[Exception]) -> Answer:
             value = _revive(value, tag, errors)
     except msgspec.DecodeError:
         reason = "the result has a string with half of a surrogate pair, which no UTF-8 can write"
-        return Answer(None, JavaScriptError(reason), lines)
+        return WorkerAnswer(None, JavaScriptError(reason), lines)
     except OverflowError:
         reason = "the result has a timestamp outside the years 1 to 9999"
-        return Answer(None, JavaScriptError(reason), lines)
-    return Answer(value, None, lines)
+        return WorkerAnswer(None, JavaScriptError(reason), lines)
+    return WorkerAnswer(value, None, lines)
 
 
 def _numbers(value: Any) -> Any:

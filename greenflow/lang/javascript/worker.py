@@ -26,7 +26,7 @@ from pathlib import Path
 from time import monotonic
 from typing import NoReturn
 
-from greenflow.lang.javascript.isolate import Call, Isolate, over_memory, over_time
+from greenflow.lang.javascript.isolate import Isolate, RunningCall, over_memory, over_time
 
 # Isolates kept; the least recently used goes first. Each has a thread.
 MAX_ISOLATES = 128
@@ -45,7 +45,7 @@ _READ = 1 << 18  # bytes
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-class Worker:
+class WorkerProcess:
     """The wire, the programs that are known, and the isolates of those in use."""
 
     def __init__(self, wire: socket.socket, memory: int, tag: str) -> None:
@@ -103,13 +103,13 @@ class Worker:
         program, milliseconds, text = rest[0].split(b" ", 2)
         with self.lock:
             self.running += 1
-        self.hand(program, Call(first, int(milliseconds) / 1000, text))
+        self.hand(program, RunningCall(first, int(milliseconds) / 1000, text))
 
-    def hand(self, program: bytes, call: Call) -> None:
+    def hand(self, program: bytes, call: RunningCall) -> None:
         """Give the call to its program's isolate, which is made if there is none."""
         isolate = self.isolates.get(program)
         if isolate is None or isolate.is_broken:
-            waiting: deque[Call] = isolate.waiting if isolate is not None else deque()
+            waiting: deque[RunningCall] = isolate.waiting if isolate is not None else deque()
             if isolate is not None:
                 isolate.close()
             isolate = self.isolates[program] = Isolate(
@@ -170,7 +170,7 @@ class Worker:
             for call in isolate.waiting:
                 self.hand(program, call)
 
-    def answer(self, call: Call, text: bytes) -> None:
+    def answer(self, call: RunningCall, text: bytes) -> None:
         """Write what a call came to. Under the lock."""
         if call.number:
             self.running -= 1
@@ -192,7 +192,7 @@ def main(descriptor: str, mebibytes: str, tag: str) -> NoReturn:
     wire = socket.socket(fileno=int(descriptor))
     wire.setblocking(True)
     try:
-        Worker(wire, int(mebibytes) << 20, tag).run()
+        WorkerProcess(wire, int(mebibytes) << 20, tag).run()
     except (ConnectionError, BrokenPipeError):
         os._exit(0)  # the engine is gone; threads of V8 may still run
 

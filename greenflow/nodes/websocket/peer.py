@@ -102,7 +102,7 @@ class ConnectionSpec(Spec):
 C = TypeVar("C", bound=ConnectionSpec)
 
 
-class Connections:
+class PeerConnections:
     """The open connections of one node, whatever its version, and who waits for one."""
 
     def __init__(self) -> None:
@@ -169,7 +169,7 @@ class Connections:
 class Peer(Source[C]):
     """What the two kinds have in common."""
 
-    connections: Connections
+    connections: PeerConnections
 
     def __init__(self, spec: C, services: Services) -> None:
         super().__init__(spec, services)
@@ -231,14 +231,16 @@ class Peer(Source[C]):
     # -- the life of a node --------------------------------------------------------------------
 
     def open(self) -> None:
-        shared: dict[str, Connections] = self.services.share("websockets", dict, lambda _: None)
-        self.connections = shared.setdefault(self.spec.id, Connections())
+        shared: dict[str, PeerConnections] = self.services.share("websockets", dict, lambda _: None)
+        self.connections = shared.setdefault(self.spec.id, PeerConnections())
         self.connections.users += 1
 
     def close(self) -> None:
         self.connections.users -= 1
         if not self.connections.users:
-            shared: dict[str, Connections] = self.services.share("websockets", dict, lambda _: None)
+            shared: dict[str, PeerConnections] = self.services.share(
+                "websockets", dict, lambda _: None
+            )
             shared.pop(self.spec.id, None)
 
     def start(self, run: Run) -> None:

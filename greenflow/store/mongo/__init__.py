@@ -29,8 +29,8 @@ from greenflow.store.document import Row, decode
 from greenflow.store.filter import Filter, compile_filter
 from greenflow.store.mongo.documents import keys, next_number, number, rows, stored
 from greenflow.store.mongo.driver import Driver
-from greenflow.store.mongo.feed import JOURNAL, Reader, Stream, Tail, make_journal, note
-from greenflow.store.mongo.steps import TOGETHER, Overtaken, Step, ordered, parts, runs
+from greenflow.store.mongo.feed import JOURNAL, ChangeStream, FeedReader, Tail, make_journal, note
+from greenflow.store.mongo.steps import TOGETHER, Overtaken, WriteStep, ordered, parts, runs
 from greenflow.store.plan import UNWRITTEN, Current, Plan, PlannedCollection, Wanted
 
 T = TypeVar("T")
@@ -64,7 +64,7 @@ class MongoCollection(PlannedCollection):
         self._driver, self._name = driver, name
         self._collection = driver.database[name]
         self._journal = driver.database[JOURNAL]
-        self._readers: set[Reader] = set()
+        self._readers: set[FeedReader] = set()
         self._has_history: bool | None = None
         self._is_indexed = False
         self._last_number = 0
@@ -132,16 +132,16 @@ class MongoCollection(PlannedCollection):
     def delete(self, filter: Mapping[str, Any] | None) -> list[Record]:
         wanted = compile_filter(filter)
 
-        def change(session: ClientSession | None) -> tuple[list[Row], list[Step]]:
+        def change(session: ClientSession | None) -> tuple[list[Row], list[WriteStep]]:
             found = sorted(rows(self._matching(wanted, session)), key=lambda row: row.id)
             gone = [row for row in found if wanted.matches(decode(row.text))]
-            return gone, [Step(row, None) for row in gone]
+            return gone, [WriteStep(row, None) for row in gone]
 
         gone = self._driver.run(lambda: self._write_all(change))
         return [Record(decode(row.text), row.revision) for row in unhurried(gone)]
 
     def _commit(self, wanted: Wanted, plan: Plan) -> list[Row]:
-        def change(session: ClientSession | None) -> tuple[list[Row], list[Step]]:
+        def change(session: ClientSession | None) -> tuple[list[Row], list[WriteStep]]:
             current = Current(rows(self._wanted(wanted, session)))
             planned = plan(current)
             written: list[Row] = []
@@ -151,7 +151,7 @@ class MongoCollection(PlannedCollection):
                     before = current.by_id.get(row.id)
                     form, revision = stored(row, self._number(before))
                     row = row._replace(revision=revision)
-                    steps.append(Step(before, row, form))
+                    steps.append(WriteStep(before, row, form))
                 written.append(row)
             return written, ordered(steps)
 
@@ -165,7 +165,7 @@ class MongoCollection(PlannedCollection):
         return self._last_number
 
     def _write_all(
-        self, change: Callable[[ClientSession | None], tuple[list[Row], list[Step]]]
+        self, change: Callable[[ClientSession | None], tuple[list[Row], list[WriteStep]]]
     ) -> list[Row]:
         """In the driver: read, plan and write, all or nothing, until no other writer is faster."""
         self._prepare()
@@ -189,9 +189,9 @@ class MongoCollection(PlannedCollection):
 
     def _in_transaction(
         self,
-        change: Callable[[ClientSession | None], tuple[list[Row], list[Step]]],
+        change: Callable[[ClientSession | None], tuple[list[Row], list[WriteStep]]],
         session: ClientSession,
-    ) -> tuple[list[Row], list[Step]]:
+    ) -> tuple[list[Row], list[WriteStep]]:
         result, steps = change(session)
         operations = [step.in_transaction() for step in steps]
         for part in parts(operations, TOGETHER):
@@ -203,9 +203,9 @@ class MongoCollection(PlannedCollection):
                 raise
         return result, steps
 
-    def _one_by_one(self, steps: list[Step]) -> None:
+    def _one_by_one(self, steps: list[WriteStep]) -> None:
         """On a server without transactions: each step only if its document is as it was read."""
-        done: list[Step] = []
+        done: list[WriteStep] = []
         try:
             for run in runs(steps):
                 if run[0].operation is None:
@@ -217,7 +217,7 @@ class MongoCollection(PlannedCollection):
             self._undo(done, error)
             raise
 
-    def _write_run(self, run: list[Step], done: list[Step]) -> None:
+    def _write_run(self, run: list[WriteStep], done: list[WriteStep]) -> None:
         """Steps in one command, up to the first that does not fit; those that were done are added
         to `done`. Raises Overtaken."""
         done += run  # all of them, as long as nothing else is known
@@ -236,11 +236,11 @@ class MongoCollection(PlannedCollection):
         for index in remade:
             # Somebody deleted it meanwhile: undoing it is deleting it.
             at = done.index(run[index])
-            done[at] = Step(None, run[index].after)
+            done[at] = WriteStep(None, run[index].after)
         if overtaken:
             raise Overtaken
 
-    def _undo(self, done: list[Step], error: BaseException) -> None:
+    def _undo(self, done: list[WriteStep], error: BaseException) -> None:
         """Put back what was written before a batch failed."""
         try:
             for step in reversed(done):
@@ -249,9 +249,9 @@ class MongoCollection(PlannedCollection):
         except PyMongoError as failure:
             error.add_note(f"some of the batch is written, and could not be undone: {failure}")
 
-    def _note(self, steps: list[Step]) -> None:
+    def _note(self, steps: list[WriteStep]) -> None:
         """In the driver: tell those who follow the journal."""
-        if self._follows() is Stream:
+        if self._follows() is ChangeStream:
             return
         ids: dict[str, list[str]] = {}
         for step in steps:
@@ -278,10 +278,10 @@ class MongoCollection(PlannedCollection):
             reader.end()
             reader.feed.lose(str(self._driver.closed()))
 
-    def _follows(self) -> type[Reader]:
+    def _follows(self) -> type[FeedReader]:
         if self._driver.feed is not None:
-            return Stream if self._driver.feed == "stream" else Tail
-        return Stream if self._has_history else Tail
+            return ChangeStream if self._driver.feed == "stream" else Tail
+        return ChangeStream if self._has_history else Tail
 
     def _prepare(self) -> None:
         """In the driver: ask what the server can, and make indexes and the journal, once."""
@@ -303,7 +303,7 @@ class MongoCollection(PlannedCollection):
             "%s: %s are followed by %s",
             self._driver.name,
             self._name,
-            "a change stream" if self._follows() is Stream else "the tail of a journal",
+            "a change stream" if self._follows() is ChangeStream else "the tail of a journal",
         )
 
 

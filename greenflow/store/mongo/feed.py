@@ -41,7 +41,7 @@ _ENDS = frozenset(("drop", "dropDatabase", "invalidate", "rename"))
 _log = logging.getLogger("greenflow.store")
 
 
-class Reader:
+class FeedReader:
     """Follows a collection for one feed, in a call of the driver that lasts as long as the feed."""
 
     def __init__(self, driver: Driver, collection: str, namespace: str | None) -> None:
@@ -98,7 +98,7 @@ class Reader:
         self._loop.run_callback_threadsafe(action)
 
 
-class Stream(Reader):
+class ChangeStream(FeedReader):
     """A change stream."""
 
     def _open(self) -> Callable[[], Iterable[str] | None]:
@@ -128,7 +128,7 @@ class Stream(Reader):
             return  # the server is away, and the cursor with it
 
 
-class Tail(Reader):
+class Tail(FeedReader):
     """The end of the journal."""
 
     def _open(self) -> Callable[[], Iterable[str] | None]:

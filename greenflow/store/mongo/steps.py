@@ -32,7 +32,7 @@ class Overtaken(Exception):
     """Another writer was faster: what was written is undone, begin again."""
 
 
-class Step:
+class WriteStep:
     """One document of a batch: as it was (None: not there), as it is to be (None: gone)."""
 
     def __init__(
@@ -40,9 +40,9 @@ class Step:
     ) -> None:
         self.before, self.after, self._form = before, after, form
 
-    def behind(self, before: Row) -> Step:
+    def behind(self, before: Row) -> WriteStep:
         """The same, of a document that an earlier step changes."""
-        return Step(before, self.after, self._form)
+        return WriteStep(before, self.after, self._form)
 
     @property
     def row(self) -> Row:
@@ -104,21 +104,21 @@ def _as_read(row: Row) -> dict[str, Any]:
     return {"_revision": count if count else {"$in": [0, None]}}
 
 
-def runs(steps: list[Step]) -> Iterator[list[Step]]:
+def runs(steps: list[WriteStep]) -> Iterator[list[WriteStep]]:
     """The steps in parts that may be one command each; a step that may not is one alone."""
     for together, run in groupby(steps, lambda step: step.operation is not None):
         yield from parts(run, TOGETHER if together else 1)
 
 
-def ordered(steps: list[Step]) -> list[Step]:
+def ordered(steps: list[WriteStep]) -> list[WriteStep]:
     """The steps in an order in which no two documents have one name at any time. Documents that
     swap their names lose them first."""
-    order: list[Step] = []
+    order: list[WriteStep] = []
     waiting = steps
     while waiting:
         held = {_name(step.before): step for step in waiting}
-        free: list[Step] = []
-        blocked: list[Step] = []
+        free: list[WriteStep] = []
+        blocked: list[WriteStep] = []
         for step in waiting:
             taken = step.after is not None and step.after.name is not None
             holder = held.get(_name(step.after)) if taken else None
@@ -138,13 +138,13 @@ def _name(row: Row | None) -> tuple[str, str | None] | None:
     return None if row is None or row.name is None else (row.namespace, row.name)
 
 
-def _nameless(row: Row) -> tuple[Row, Step]:
+def _nameless(row: Row) -> tuple[Row, WriteStep]:
     """A row without its name, and the step that takes it away."""
     document = {key: value for key, value in decode(row.text).items() if key != "name"}
     bare = row._replace(name=None, text=encode(document, "$"))
     form, revision = stored(bare, next_number(number(row.revision)))
     bare = bare._replace(revision=revision)
-    return bare, Step(row, bare, form)
+    return bare, WriteStep(row, bare, form)
 
 
 def parts(items: Iterable[T], size: int) -> Iterator[list[T]]:
