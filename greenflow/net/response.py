@@ -19,7 +19,6 @@ from io import BufferedReader, RawIOBase
 from typing import Any
 
 from greenflow.hub.breathing import let_others_run
-
 from greenflow.net.grammar import BLANKS, FIELD_VALUE, TOKEN, elements
 
 # Interim answers (1xx) before an answer. One is usual (103), more than a few are an attack.
