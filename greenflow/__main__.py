@@ -16,6 +16,15 @@ _QUICK = frozenset({"version", "kinds", "schema", "migrate", "--version", "--hel
 
 def main() -> int:
     """Runs the command that the arguments name; returns what the OS process is to exit with."""
+    try:
+        return _main()
+    except KeyboardInterrupt:  # while the command was loading
+        import signal
+
+        return 128 + signal.SIGINT  # as a shell expects it
+
+
+def _main() -> int:
     _occupy_standard_descriptors()
     arguments = sys.argv[1:]
     if not _is_quick(arguments):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave tests/soak out unless it was asked for."""
     return True if collection_path.name == "soak" and not config.getoption("--soak") else None
+
+
+def pytest_sessionstart() -> None:
+    """A shell that starts the tests in the background has them ignore Ctrl-C, and so every program
+    that they start: the tests send it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

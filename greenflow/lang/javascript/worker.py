@@ -100,10 +100,10 @@ class Worker:
                 del self.isolates[first]
                 isolate.close()
             return
-        program, milliseconds, text = rest[0].split(b" ", 2)
+        program, seconds, text = rest[0].split(b" ", 2)
         with self.lock:
             self.running += 1
-        self.hand(program, Call(first, int(milliseconds) / 1000, text))
+        self.hand(program, Call(first, float(seconds), text))
 
     def hand(self, program: bytes, call: Call) -> None:
         """Give the call to its program's isolate, which is made if there is none."""
