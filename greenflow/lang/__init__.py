@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from importlib.metadata import entry_points
 from typing import Any, Protocol
 
 from greenflow.errors import CompileFailed
 from greenflow.extras import reason
+from greenflow.plugins import offered
 from greenflow.spec.syntax import Part, SyntaxFault
 
 
@@ -43,12 +43,12 @@ remembered = functools.lru_cache(maxsize=CACHED)
 
 def languages() -> list[str]:
     """The names of the installed languages, sorted."""
-    return sorted(entry.name for entry in entry_points(group=GROUP))
+    return sorted(entry.name for entry in offered(GROUP))
 
 
 @functools.cache
 def _language(name: str) -> Callable[[str], Program]:
-    for entry in entry_points(group=GROUP, name=name):
+    for entry in offered(GROUP).select(name=name):
         try:
             loaded: Callable[[str], Program] = entry.load()
         except ImportError as error:
