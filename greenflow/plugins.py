@@ -34,7 +34,8 @@ def _state(folder: str) -> tuple[str, int]:
 
 @functools.lru_cache(maxsize=64)  # gevent asks for some, too
 def _group(folders: Folders, group: str) -> EntryPoints:
-    return _all(folders).select(group=group)
+    points: EntryPoints = _all(folders).select(group=group)
+    return points
 
 
 @functools.lru_cache(maxsize=1)

@@ -331,13 +331,13 @@ def test_an_init_without_answer_fails_after_the_grace(impatient: None) -> None:
 
 
 @pytest.fixture
-def hand(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+def hand(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The hand of the clock that the table and its tellings read: it stands until a test moves it.
     A machine that stops for a while would let the grace pass before anybody was told."""
     hand = [100.0]
     for module in ("lifecycle", "table"):
         monkeypatch.setattr(f"greenflow.table.{module}.monotonic", lambda: hand[0])
-    yield hand
+    return hand
 
 
 def test_a_deinit_without_answer_is_logged_after_the_grace(
