@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from greenflow.testing.leaks import Held
-from tests import brokers, mongo
+from tests import brokers, mongo, programs
 
 # A property says nothing of how fast it is shown, and the machine may be busy.
 settings.register_profile(
@@ -67,6 +67,14 @@ def nothing_left_behind() -> Iterator[None]:
     yield
     if (more := before.left()) is not None:
         pytest.fail(f"left behind: {more}")
+
+
+@pytest.fixture(scope="session")
+def templates() -> Iterator[None]:
+    """What commands are forks of (tests/programs)."""
+    programs.start()
+    yield
+    programs.close()
 
 
 @pytest.fixture
