@@ -117,9 +117,7 @@ def start(tmp_path: Path, environment: dict[str, str], templates: None) -> Itera
 
     def run(*arguments: str, **options: Any) -> Running:
         options = {"stdin": DEVNULL, "stdout": DEVNULL, **options}
-        process = programs.Process(
-            arguments, cwd=tmp_path, env=environment, stderr=PIPE, **options
-        )
+        process = programs.Process(arguments, cwd=tmp_path, env=environment, stderr=PIPE, **options)
         started.append(process)
         return Running(process)
 

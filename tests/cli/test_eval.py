@@ -14,9 +14,7 @@ pytestmark = pytest.mark.usefixtures("templates")
 
 def evaluate(*arguments: str, stdin: str = "") -> CompletedProcess[str]:
     done = programs.run(("eval", *arguments), stdin.encode())
-    return CompletedProcess(
-        done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
-    )
+    return CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 def test_code_is_run_on_a_payload(tmp_path: Path) -> None:

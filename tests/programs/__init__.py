@@ -118,9 +118,7 @@ class Process:
                 "environment": dict(os.environ if env is None else env),
             }
             self._line = socket.socket(socket.AF_UNIX)
-            self._line.connect(
-                f"{_templates[-1].folder}/{TEMPLATES[_is_quick(list(arguments))]}"
-            )
+            self._line.connect(f"{_templates[-1].folder}/{TEMPLATES[_is_quick(list(arguments))]}")
             data = repr(request).encode() + b"\0"
             descriptors = array.array("i", [end[0] for end in ends])
             rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)]

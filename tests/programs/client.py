@@ -6,11 +6,10 @@ without the patches of gevent. It imports next to nothing: a line of a shell is 
 
 from __future__ import annotations
 
-import os
-import sys
-
 import _signal
 import _socket
+import os
+import sys
 
 
 def main(folder: str, quick: str, *arguments: str) -> int:

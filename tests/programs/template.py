@@ -31,7 +31,18 @@ del sys.path[0]  # this folder
 #: Packages whose modules commands import; those of the languages' workers run elsewhere.
 PACKAGES = ("cli", "config", "engine", "hub", "log", "net", "nodes", "payload", "scheme")
 PACKAGES += ("spec", "sql", "store", "table", "testing", "values")
-QUICK = ("cli", "config", "engine", "log", "nodes", "payload", "scheme", "spec", "testing", "values")
+QUICK = (
+    "cli",
+    "config",
+    "engine",
+    "log",
+    "nodes",
+    "payload",
+    "scheme",
+    "spec",
+    "testing",
+    "values",
+)
 
 #: What those import when they need it.
 LIBRARIES = ("cryptography.fernet", "email.message", "importlib.metadata", "prometheus_client")
@@ -139,9 +150,9 @@ def become(streams: list[int], request: dict[str, Any]) -> None:
     sys.path.insert(0, os.getcwd())
     sys.argv = ["", *request["arguments"]]
     unbuffered = bool(os.environ.get("PYTHONUNBUFFERED"))
-    sys.stdin = sys.__stdin__ = open(0, closefd=False)
+    sys.stdin = sys.__stdin__ = open(0, closefd=False)  # noqa: SIM115 - as Python does
     for number, name, errors in ((1, "stdout", "strict"), (2, "stderr", "backslashreplace")):
-        raw = open(number, "wb", 0 if unbuffered else -1, closefd=False)
+        raw = open(number, "wb", 0 if unbuffered else -1, closefd=False)  # noqa: SIM115
         lines = number == 2 or raw.isatty()
         stream = TextIOWrapper(raw, None, errors, None, lines, unbuffered)
         setattr(sys, name, stream)
