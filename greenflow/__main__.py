@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 #: Commands and options that start no greenlet.
 _QUICK = frozenset({"version", "kinds", "schema", "migrate", "--version", "--help"})
@@ -16,15 +17,44 @@ _QUICK = frozenset({"version", "kinds", "schema", "migrate", "--version", "--hel
 
 def main() -> int:
     """Runs the command that the arguments name; returns what the OS process is to exit with."""
+    try:
+        return _main()
+    except KeyboardInterrupt:  # while the command was loading
+        import signal
+
+        return 128 + signal.SIGINT  # as a shell expects it
+
+
+def _main() -> int:
     _occupy_standard_descriptors()
     arguments = sys.argv[1:]
     if not _is_quick(arguments):
-        from gevent import monkey
-
-        monkey.patch_all()
+        _patch()
     from greenflow.cli import main as run
 
     return run(arguments)
+
+
+def _patch() -> None:
+    """The patches of gevent, without its looks for plugins of its own: it has 25 of them, and each
+    reads the metadata of all installed packages, together as long as all else that is imported.
+    They are read once."""
+    from importlib import metadata
+
+    from gevent import monkey
+
+    from greenflow.plugins import offered
+
+    look = metadata.entry_points
+
+    def look_once(**by: Any) -> Any:
+        return offered(by["group"]) if by.keys() == {"group"} else look(**by)
+
+    metadata.entry_points = look_once
+    try:
+        monkey.patch_all()
+    finally:
+        metadata.entry_points = look
 
 
 def _is_quick(arguments: list[str]) -> bool:

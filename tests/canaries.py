@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import io
 import logging
-import subprocess
-import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -25,6 +23,7 @@ from greenflow.nodes.listener import Listener
 from greenflow.runtime import Runtime
 from greenflow.spec.document import read
 from greenflow.store.base import Store
+from tests import programs
 
 DEADLINE_SECONDS = 30.0
 
@@ -114,17 +113,9 @@ class Cage:
 
     def command(self, *arguments: str, stdin: str = "", **environment: str) -> int:
         """Runs `greenflow` at the level debug; what it prints is seen."""
-        done = subprocess.run(
-            [sys.executable, "-m", "greenflow", *arguments],
-            cwd=self.folder,
-            env={"PATH": "/usr/bin:/bin", "GREENFLOW_LOG_LEVEL": "debug", **environment},
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE_SECONDS,
-            check=False,
-        )
-        self.look(done.stdout, done.stderr)
+        env = {"PATH": "/usr/bin:/bin", "GREENFLOW_LOG_LEVEL": "debug", **environment}
+        done = programs.run(arguments, stdin.encode(), DEADLINE_SECONDS, cwd=self.folder, env=env)
+        self.look(done.stdout.decode(), done.stderr.decode())
         return done.returncode
 
 

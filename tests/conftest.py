@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from greenflow.testing.leaks import Held
-from tests import brokers, mongo
+from tests import brokers, mongo, programs
 
 # A property says nothing of how fast it is shown, and the machine may be busy.
 settings.register_profile(
@@ -26,6 +27,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave tests/soak out unless it was asked for."""
     return True if collection_path.name == "soak" and not config.getoption("--soak") else None
+
+
+def pytest_sessionstart() -> None:
+    """A shell that starts the tests in the background has them ignore Ctrl-C, and so every program
+    that they start: the tests send it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -54,10 +61,20 @@ def what_a_module_imported() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
     """Fails the test that leaves a greenlet, a thread or a descriptor behind."""
+    gc.collect(1)  # what the test before left in circles; to let all of it go would take longer
+    gc.freeze()  # what is there already need not be looked through
     before = Held.now()
     yield
     if (more := before.left()) is not None:
         pytest.fail(f"left behind: {more}")
+
+
+@pytest.fixture(scope="session")
+def templates() -> Iterator[None]:
+    """What commands are forks of (tests/programs)."""
+    programs.start()
+    yield
+    programs.close()
 
 
 @pytest.fixture

@@ -637,6 +637,7 @@ def payload_of_an_assert_in_a_service(cage: Cage) -> None:
 
 
 @pytest.mark.parametrize(("shown", "row"), rows, ids=[row.__name__ for _, row in rows])
+@pytest.mark.usefixtures("templates")
 def test_it_is_nowhere(shown: str, row: Row, tmp_path: Path, hurried: None) -> None:
     cage = Cage(f"canary-{uuid4().hex}", tmp_path)
     with listening(cage):

@@ -16,6 +16,7 @@ import pytest
 from greenflow.nodes.listener import LimitsSpec
 from greenflow.runtime import Runtime
 from greenflow.spec.document import read
+from tests import programs
 
 DOCS = Path(__file__).parent.parent / "contrib" / "docs"
 ROOT = DOCS.parent.parent
@@ -73,9 +74,10 @@ def test_the_limits_of_listeners_are_those_of_the_page() -> None:
     assert {name: float(value) for name, value in rows} == limits
 
 
+@pytest.mark.usefixtures("templates")
 @pytest.mark.parametrize(("command", "output"), list(examples()))
 def test_a_command_says_what_the_page_says(command: str, output: str, tmp_path: Path) -> None:
-    ours = shlex.join([sys.executable, "-m", "greenflow"])
+    ours = shlex.join(programs.shell())
     done = subprocess.run(
         ["bash", "-uc", re.sub(r"\bgreenflow\b", ours, command, count=1)],
         cwd=tmp_path,

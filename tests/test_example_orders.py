@@ -6,26 +6,25 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
-from tests import brokers
+from tests import brokers, programs
 from tests.test_examples import EXAMPLES, SECONDS, ask
 
 ORDERS = EXAMPLES / "orders"
 PAUSE = 0.05  # seconds between two questions
 
 
-def test_orders(tmp_path: Path) -> None:
+def test_orders(tmp_path: Path, templates: None) -> None:
     (tmp_path / "warehouse.py").write_text((ORDERS / "warehouse.py").read_text())
     specs = (ORDERS / "orders.yaml").read_text().replace("port: 8000", "port: 0")
     (tmp_path / "orders.yaml").write_text(specs)
     options = ["--broker-url", brokers.server("redis").url, "--namespace", brokers.namespace()]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "greenflow", "run", "orders.yaml", *options],
+    process = programs.Process(
+        ("run", "orders.yaml", *options),
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,

@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from http.client import HTTPConnection
@@ -18,6 +17,7 @@ from typing import Any
 import pytest
 
 from greenflow.net.websocket.frames import BINARY, TEXT
+from tests import programs
 from tests.browser import browser
 from tests.net.websockets import Peer
 
@@ -27,6 +27,8 @@ TESTED = {
     *("chat.yaml", "ping.yaml", "fork.yaml", "retry.yaml", "proxy.yaml", "python.yaml"),
     *("old_service.yaml", "system.yaml", "hello.yaml", "websocket_proxy.yaml"),
 }
+pytestmark = pytest.mark.usefixtures("templates")
+
 SECONDS = 60.0  # until something that was waited for has failed
 
 
@@ -39,8 +41,8 @@ def example(
     file = folder / name
     text = (source / name).read_text().replace("port: 8000", "port: 0")
     file.write_text(text.replace("127.0.0.1:9000", f"127.0.0.1:{behind}"))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "greenflow", "run", str(file)],
+    process = programs.Process(
+        ("run", str(file)),
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": f"{EXAMPLES}:{EXAMPLES.parent.parent}"},
@@ -237,6 +239,6 @@ def test_websocket_proxy(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(TESTED))
 def test_examples_can_be_applied(name: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "greenflow", "apply", "-f", str(EXAMPLES / name)]
-    database = ["--database", f"sqlite:///{tmp_path}/a.db"]
-    subprocess.run([*command, *database], check=True, capture_output=True)
+    database = f"sqlite:///{tmp_path}/a.db"
+    done = programs.run(("apply", "-f", str(EXAMPLES / name), "--database", database))
+    assert done.returncode == 0, done.stderr

@@ -20,12 +20,13 @@ from time import monotonic
 
 import pytest
 
+from tests import programs
 from tests.test_docs import DOCS, SESSIONS
 from tests.test_extension import EXTENSION
 
 SECONDS = 60.0  # until something that was waited for has failed
 BLOCK = re.compile(r"^(?:<!-- file: (\S+) -->\n)?```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
-OURS = shlex.join([sys.executable, "-m"])
+PYTEST = shlex.join([sys.executable, "-m", "pytest"])
 
 
 # As a reader's: with these variables set pytest takes itself to be in CI, and says more.
@@ -69,7 +70,8 @@ class Session:
             self.serve(command)
             return
         command = command.replace(":8000", f":{self.port}")
-        command = re.sub(r"(?:^|(?<=\| ))(greenflow|pytest)", rf"{OURS} \1", command)
+        command = re.sub(r"(?:^|(?<=\| ))greenflow", shlex.join(programs.shell()), command)
+        command = re.sub("^pytest", PYTEST, command)
         end = monotonic() + SECONDS
         while (found := plain(self.shell(command))) != plain(output):
             assert "curl" in command, found
@@ -88,7 +90,7 @@ class Session:
 
     def serve(self, command: str) -> None:
         self.server = subprocess.Popen(
-            ["bash", "-uc", f"exec {OURS} {command}"],
+            ["bash", "-uc", f"exec {shlex.join(programs.shell())} {command.partition(' ')[2]}"],
             cwd=self.folder,
             stderr=subprocess.PIPE,
             text=True,
@@ -115,6 +117,7 @@ def plain(output: str) -> str:
     return re.sub(r"(?m)^([=_]+) | ([=_]+)$|(?<=\S) +(?=\[)|\A\s+|\s+\Z", " ", output).strip()
 
 
+@pytest.mark.usefixtures("templates")
 @pytest.mark.parametrize("page", sorted(SESSIONS))
 def test_a_page_can_be_followed(page: str, tmp_path: Path) -> None:
     text = (DOCS / page).read_text()

@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests import programs
+
 USERS = Path(__file__).parent.parent / "contrib" / "examples" / "users"
 SECONDS = 20.0  # until something that was waited for has failed
 
@@ -27,14 +29,14 @@ def test_its_own_tests_pass(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_what_was_answered_survives_a_kill(tmp_path: Path) -> None:
+def test_what_was_answered_survives_a_kill(tmp_path: Path, templates: None) -> None:
     (command,) = re.findall(r"`(curl .*?)`", (USERS / "README.md").read_text())
     file = tmp_path / "users.yaml"
     file.write_text((USERS / "users.yaml").read_text().replace("port: 8000", "port: 0"))
     answers = []
     for name in ("Anna", "Anne", "Anni"):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "greenflow", "run", str(file)],
+        process = programs.Process(
+            ("run", str(file)),
             cwd=tmp_path,
             stderr=subprocess.PIPE,
             text=True,

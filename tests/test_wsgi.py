@@ -26,6 +26,7 @@ from werkzeug.test import Client as WerkzeugClient
 
 from greenflow.runtime import Runtime
 from greenflow.spec.document import read
+from tests import programs
 from tests.nodes import old
 
 SECONDS = 60.0  # until something that was waited for has failed
@@ -264,13 +265,8 @@ def gunicorn(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str
     (folder / "waiting.py").write_text(WAITING)
     environ = {**os.environ, "GREENFLOW_DATABASE": "sqlite:///flow.db", "HOME": str(folder)}
     environ["PYTHONPATH"] = os.pathsep.join((str(folder), str(Path(__file__).parent.parent)))
-    subprocess.run(
-        [sys.executable, "-m", "greenflow", "apply", "-f", "flow.yaml"],
-        cwd=folder,
-        env=environ,
-        check=True,
-        capture_output=True,
-    )
+    applied = programs.run(("apply", "-f", "flow.yaml"), cwd=folder, env=environ)
+    assert applied.returncode == 0, applied.stderr
     # A worker that is told to end while it begins does not hear it, and gunicorn waits for it for
     # its whole `--graceful-timeout`; with any application.
     (folder / "gunicorn.conf.py").write_text(
@@ -307,7 +303,9 @@ def documented() -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("options", [documented(), ("-w", "1"), ("-w", "2", "--preload")])
-def test_gunicorn_serves_it_and_drains(options: tuple[str, ...], tmp_path: Path) -> None:
+def test_gunicorn_serves_it_and_drains(
+    options: tuple[str, ...], tmp_path: Path, templates: None
+) -> None:
     with gunicorn(tmp_path, *options) as (process, port):
         for _ in range(10):
             connection = HTTPConnection("127.0.0.1", port, timeout=SECONDS)

@@ -13,6 +13,7 @@ from greenflow.broker.memory import MemoryBroker
 from greenflow.errors import BrokerMisconfigured
 from greenflow.extras import reason
 from greenflow.log.redactor import redact_url
+from greenflow.plugins import offered
 
 if TYPE_CHECKING:
     from greenflow.config import BrokerSettings
@@ -35,12 +36,9 @@ def open_broker(settings: BrokerSettings, namespace: str, clock: Clock) -> Broke
             name = redact_url(settings.url)
             raise BrokerMisconfigured(f"{name}: write memory:// and nothing more")
         return MemoryBroker()
-    # Both cost time that a runtime without a server need not take.
-    from importlib.metadata import entry_points
+    from greenflow.broker.remote import RemoteBroker  # costs time that others need not take
 
-    from greenflow.broker.remote import RemoteBroker
-
-    installed = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
+    installed = {entry.name: entry for entry in offered(ENTRY_POINTS)}
     if not separator or scheme not in installed:
         schemes = ", ".join(f"{name}://" for name in sorted([MEMORY, *installed]))
         raise BrokerMisconfigured(

@@ -16,12 +16,12 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Mapping
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
 from greenflow.errors import CompileFailed
 from greenflow.extras import reason
+from greenflow.plugins import offered
 from greenflow.spec.syntax import Part, SyntaxFault
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ remembered = functools.lru_cache(maxsize=CACHED)
 
 def languages() -> list[str]:
     """The names of the installed languages, sorted."""
-    return sorted(entry.name for entry in entry_points(group=GROUP))
+    return sorted(entry.name for entry in offered(GROUP))
 
 
 class Language(NamedTuple):
@@ -132,7 +132,7 @@ def _language(name: str) -> Language:
 
 
 def _load(name: str) -> Language:
-    for entry in entry_points(group=GROUP, name=name):
+    for entry in offered(GROUP).select(name=name):
         try:
             named = entry.load()
         except ImportError as error:

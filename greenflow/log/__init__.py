@@ -159,6 +159,8 @@ def _catch_hub_errors() -> None:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            return  # no error: the hub hands it on to the main greenlet, which ends the program
         error = concealed(kind() if error is None else error)
         logger.error(
             "uncaught error in %s", _name(context), exc_info=(type(error), error, trace or None)

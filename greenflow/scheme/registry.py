@@ -13,7 +13,7 @@ import typing
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from importlib import resources
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any
 
 import msgspec
@@ -22,6 +22,7 @@ from greenflow.engine.node import Node, has_output
 from greenflow.engine.services import Services
 from greenflow.errors import CompileFailed, GreenflowError, SpecFault, SpecInvalid
 from greenflow.extras import reason
+from greenflow.plugins import offered
 from greenflow.spec.decoding import decode, read_env
 from greenflow.spec.fields import (
     COMMON,
@@ -51,7 +52,7 @@ class Scheme:
     def installed(cls, *, without: Iterable[str] = ()) -> Scheme:
         """Every kind that an installed package declares, less those named."""
         left_out = set(without)
-        return cls({e.name: e for e in entry_points(group=GROUP) if e.name not in left_out})
+        return cls({e.name: e for e in offered(GROUP) if e.name not in left_out})
 
     def register(self, kind: type[Node[Any]], name: str | None = None) -> None:
         """Add a kind, or put it in the place of the one of that name."""

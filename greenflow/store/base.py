@@ -23,6 +23,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 from greenflow.errors import StoreMisconfigured
 from greenflow.extras import reason
 from greenflow.log.redactor import redact_url
+from greenflow.plugins import offered
 
 # The group of entry points through which packages offer stores: scheme = class that takes the URL.
 ENTRY_POINTS = "greenflow.stores"
@@ -170,10 +171,8 @@ def open_store(url: str) -> Store:
     Raises StoreMisconfigured when the scheme is not installed or the URL says what the store does
     not take, StoreUnavailable when it cannot be opened.
     """
-    from importlib.metadata import entry_points  # costs more than all else here
-
     scheme, separator, _ = url.partition("://")
-    installed = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
+    installed = {entry.name: entry for entry in offered(ENTRY_POINTS)}
     if not separator or scheme not in installed:
         schemes = ", ".join(f"{name}://" for name in sorted(installed)) or "none"
         raise StoreMisconfigured(f"{redact_url(url)}: no such store; installed are: {schemes}")

@@ -57,17 +57,21 @@ def telling_ports(node: Node[Any], document: Mapping[str, Any]) -> frozenset[str
 class Telling:
     """One spec, and those of its sub-nodes, written to a port, each in a process of its own.
 
-    `error` is what was answered, or that nothing was within `limit` seconds. `then` is called
-    after the answer, in the greenlet of the telling.
+    `error` is what was answered, or that nothing was within `limit` seconds. They count from now
+    on, or end at `end`, by monotonic(), where several tellings share them. `then` is called after
+    the answer, in the greenlet of the telling.
     """
 
-    def __init__(self, parts: Sequence[Part], port: str, limit: float) -> None:
+    def __init__(
+        self, parts: Sequence[Part], port: str, limit: float, end: float | None = None
+    ) -> None:
         self.port, self.limit = port, limit
         self.error: Exception | None = None
         self.then: Callable[[Telling], object] | None = None
         self._answered = Event()
         self._process: Process | None = None
-        self._end = monotonic() + limit
+        self._end = monotonic() + limit if end is None else end
+        self._is_late = self._end <= monotonic()
         self.greenlet = gevent.spawn(self._run, parts)
 
     @property
@@ -101,9 +105,9 @@ class Telling:
     def _tell(self, node: Node[Any], document: Mapping[str, Any]) -> None:
         if self._end <= monotonic():
             raise (
-                self._late()
-                if self.limit
-                else GreenflowError(f"{self.port}: not told, for the grace was over")
+                GreenflowError(f"{self.port}: not told, for the grace was over")
+                if self._is_late
+                else self._late()
             )
         run = Run(node)
         process = self._process = run.begin()
@@ -122,4 +126,5 @@ class Telling:
             raise GreenflowError(f"{self.port}: {': '.join(messages(failure))}") from failure
 
     def _late(self) -> GreenflowError:
-        return GreenflowError(f"{self.port}: no answer within {self.limit:.3g} s")
+        # The limit that was set: what is left of one that is shared is no number anybody knows.
+        return GreenflowError(f"{self.port}: no answer within {self.limit:g} s")

@@ -360,7 +360,7 @@ class Table:
     def _tell_end(self, version: Version, port: str, limit: float) -> None:
         parts = version.told(port)
         if parts:
-            telling = Telling(parts[::-1], port, max(0.0, limit - monotonic()))
+            telling = Telling(parts[::-1], port, self.services.settings.grace, limit)
             telling.wait(limit + PATIENCE)
             if telling.error is not None:
                 raise telling.error

@@ -8,8 +8,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +15,7 @@ from typing import NamedTuple
 import gevent
 
 from greenflow.config import BrokerSettings
-from tests import brokers
+from tests import brokers, programs
 from tests.broker.test_remote import DEAD, PUBLISH
 from tests.flows import flow
 from tests.waiting import PAUSE, until
@@ -85,11 +83,11 @@ def kill_runtimes(
         "GREENFLOW_BROKER_DELIVERIES": str(DELIVERIES),
     }
 
-    def runtime() -> subprocess.Popen[bytes]:
+    def runtime() -> programs.Process:
         log = open(folder / "log", "ab")  # noqa: SIM115 - the child's
         with log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "greenflow", "run", "flow.yaml"],
+            return programs.Process(
+                ("run", "flow.yaml"),
                 cwd=folder,
                 env=environment,
                 stderr=log,

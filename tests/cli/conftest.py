@@ -8,14 +8,15 @@ import os
 import re
 import select
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import DEVNULL, PIPE, CompletedProcess
 from time import monotonic
 from typing import Any
 
 import pytest
+
+from tests import programs
 
 #: Seconds after which a command that hangs fails its test.
 DEADLINE = 60.0
@@ -24,7 +25,7 @@ DEADLINE = 60.0
 class Result:
     """What a command left behind."""
 
-    def __init__(self, done: subprocess.CompletedProcess[bytes]) -> None:
+    def __init__(self, done: CompletedProcess[bytes]) -> None:
         self.code = done.returncode
         self.out, self.err = done.stdout.decode(), done.stderr.decode()
 
@@ -42,7 +43,7 @@ class Result:
 class Running:
     """A command that runs until it is told to stop, and the lines of its log."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: programs.Process) -> None:
         self.process = process
         self.log: list[str] = []
         self._rest = b""
@@ -99,39 +100,24 @@ def environment() -> dict[str, str]:
 
 
 @pytest.fixture
-def greenflow(tmp_path: Path, environment: dict[str, str]) -> Command:
+def greenflow(tmp_path: Path, environment: dict[str, str], templates: None) -> Command:
     """Runs a command to its end."""
 
     def run(*arguments: str, stdin: str = "", **settings: str) -> Result:
-        return Result(
-            subprocess.run(
-                [sys.executable, "-m", "greenflow", *arguments],
-                cwd=tmp_path,
-                env={**environment, **settings},
-                input=stdin.encode(),
-                capture_output=True,
-                timeout=DEADLINE,
-                check=False,
-            )
-        )
+        env = {**environment, **settings}
+        return Result(programs.run(arguments, stdin.encode(), DEADLINE, cwd=tmp_path, env=env))
 
     return run
 
 
 @pytest.fixture
-def start(tmp_path: Path, environment: dict[str, str]) -> Iterator[Start]:
+def start(tmp_path: Path, environment: dict[str, str], templates: None) -> Iterator[Start]:
     """Starts a command that runs on; it is killed at the end of the test."""
-    started: list[subprocess.Popen[bytes]] = []
+    started: list[programs.Process] = []
 
     def run(*arguments: str, **options: Any) -> Running:
-        options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, **options}
-        process = subprocess.Popen(
-            [sys.executable, "-m", "greenflow", *arguments],
-            cwd=tmp_path,
-            env=environment,
-            stderr=subprocess.PIPE,
-            **options,
-        )
+        options = {"stdin": DEVNULL, "stdout": DEVNULL, **options}
+        process = programs.Process(arguments, cwd=tmp_path, env=environment, stderr=PIPE, **options)
         started.append(process)
         return Running(process)
 

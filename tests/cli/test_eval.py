@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
+from tests import programs
 
-def evaluate(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "greenflow", "eval", *arguments]
-    return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+pytestmark = pytest.mark.usefixtures("templates")
+
+
+def evaluate(*arguments: str, stdin: str = "") -> CompletedProcess[str]:
+    done = programs.run(("eval", *arguments), stdin.encode())
+    return CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 def test_code_is_run_on_a_payload(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from greenflow.__main__ import main
 from tests.cli.conftest import Command, Start
 
 
@@ -145,3 +146,11 @@ def test_closed_streams_do_no_harm(tmp_path: Path, closed: str) -> None:
     assert b"0" in done.stdout.splitlines()
     done = shell("greenflow get -o json", tmp_path)
     assert b'"name": "a"' in done.stdout
+
+
+def test_an_interrupt_while_a_command_loads_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("greenflow.__main__._main", interrupted)
+    assert main() == 130

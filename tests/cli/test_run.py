@@ -20,6 +20,7 @@ import pytest
 from click.testing import CliRunner
 
 from greenflow.cli import run
+from tests import programs
 from tests.cli.conftest import DEADLINE, Command, Running, Start, get, get_until, service
 
 
@@ -236,12 +237,12 @@ def test_a_signal_while_it_starts_is_not_lost(start: Start, tmp_path: Path) -> N
 
 
 def test_on_a_terminal_the_log_is_coloured_text(
-    tmp_path: Path, environment: dict[str, str]
+    tmp_path: Path, environment: dict[str, str], templates: None
 ) -> None:
     (tmp_path / "ping.yaml").write_text(service("pong"))
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "greenflow", "run", "ping.yaml"],
+    process = programs.Process(
+        ("run", "ping.yaml"),
         cwd=tmp_path,
         env={name: value for name, value in environment.items() if name != "NO_COLOR"},
         stdin=subprocess.DEVNULL,

@@ -19,7 +19,8 @@ from tests.waiting import DEADLINE, until
 
 pytestmark = pytest.mark.usefixtures(own_workers.__name__)
 
-LIMIT = 0.3  # seconds that the calls here may take
+LIMIT = 0.3  # seconds that the calls here may take: enough for a bomb to fill the memory
+SHORT = 0.1  # ... and for one that only keeps the processor busy
 
 BOMBS = {
     "endless loop": ("export default () => { for (;;); }", "limit"),
@@ -82,7 +83,7 @@ def one_worker() -> Iterator[None]:
 def test_a_bomb_is_an_error_of_its_call(name: str) -> None:
     code, reason = BOMBS[name]
     with pytest.raises(GreenflowError, match=reason):
-        run(code, timeout=LIMIT)
+        run(code, timeout=SHORT if reason == "limit" else LIMIT)
     assert run(returning("a + 1"), 1, timeout=DEADLINE) == 2
 
 
@@ -90,6 +91,12 @@ def test_a_bomb_is_an_error_of_its_call(name: str) -> None:
 def test_the_default_limit_is_one_second() -> None:
     with pytest.raises(GreenflowError, match="limit of 1 s"):
         run("export default () => { for (;;); }")
+
+
+@pytest.mark.usefixtures(one_worker.__name__)
+def test_a_limit_is_told_as_it_was_set() -> None:
+    with pytest.raises(GreenflowError, match=r"limit of 0\.0575 s"):
+        run("export default () => { for (;;); }", timeout=0.0575)
 
 
 @pytest.mark.usefixtures(one_worker.__name__)
@@ -105,7 +112,7 @@ def test_a_program_works_again_after_its_call_was_stopped() -> None:
     program = javascript.compile("export default (a) => { if (a === 0) for (;;); return a; }")
     for _ in range(3):
         with pytest.raises(GreenflowError, match="limit"):
-            program(0, timeout=LIMIT)
+            program(0, timeout=SHORT)
         assert program(1, timeout=DEADLINE) == 1
 
 
@@ -181,7 +188,7 @@ def test_a_call_whose_workers_die_gets_the_error() -> None:
 @pytest.mark.usefixtures(one_worker.__name__)
 def test_calls_queued_behind_one_that_is_stopped_are_answered() -> None:
     program = javascript.compile("export default (a) => { if (a === 0) for (;;); return a; }")
-    calls = [gevent.spawn(program, 0, timeout=LIMIT)]
+    calls = [gevent.spawn(program, 0, timeout=SHORT)]
     calls += [gevent.spawn(program, i, timeout=DEADLINE) for i in range(1, 6)]
     gevent.joinall(calls, timeout=DEADLINE)
     assert isinstance(calls[0].exception, GreenflowError)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import signal
 import sys
 import warnings
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from greenflow.log import configure, printable
-from tests.waiting import until
+from tests.waiting import DEADLINE, until
 
 # The machine may be busy; what is tested is not how fast it is.
 untimed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -163,6 +164,16 @@ def test_an_error_that_no_greenlet_caught_is_one_record() -> None:
     assert entry["logger"] == "greenflow.greenlet"
     assert entry["message"] == f"uncaught error in greenlet {failing.name}"
     assert entry["error"].startswith("RuntimeError: no luck")
+
+
+def test_an_interrupt_of_the_program_is_no_error() -> None:
+    """The hub was running when it came; the main greenlet gets it."""
+    stream = io.StringIO()
+    configure(stream=stream)
+    gevent.get_hub().loop.run_callback(signal.raise_signal, signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        gevent.sleep(DEADLINE)
+    assert stream.getvalue() == ""
 
 
 def test_an_error_of_a_callback_of_the_hub_is_one_record() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ import pytest
 from gevent.event import Event
 
 from greenflow.errors import InvalidArgument, SqlFailed, SqlUnavailable, messages
+from greenflow.testing.leaks import Held
 from tests.flows import Flow, flow
 from tests.nodes.test_sql import sql
 from tests.postgres import PostgresServer
@@ -209,7 +209,7 @@ def test_greenlets_wait_for_it_in_a_program_that_is_patched(server: PostgresServ
 
 
 def test_nothing_is_left(server: PostgresServer) -> None:
-    threads = threading.active_count()
+    threads = Held.now().threads
     with database(server) as running:
         gevent.joinall([gevent.spawn(running.call, "db", "SELECT 1") for _ in range(20)])
-    assert threading.active_count() == threads
+    assert Held.now().threads == threads

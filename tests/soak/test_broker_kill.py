@@ -13,6 +13,8 @@ VISIBILITY = 5.0  # seconds
 
 
 @every
-def test_every_message_is_processed_and_few_of_them_twice(kind: str, tmp_path: Path) -> None:
+def test_every_message_is_processed_and_few_of_them_twice(
+    kind: str, tmp_path: Path, templates: None
+) -> None:
     outcome = kill_runtimes(brokers.server(kind), tmp_path, KILLS, MESSAGES, VISIBILITY)
     check(outcome, KILLS)

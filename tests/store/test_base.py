@@ -19,12 +19,12 @@ def test_an_unknown_scheme_names_the_known_ones(url: str) -> None:
 
 
 def test_stores_are_found_through_entry_points(monkeypatch: pytest.MonkeyPatch) -> None:
-    def entry_points(group: str) -> EntryPoints:
+    def offered(group: str) -> EntryPoints:
         assert group == "greenflow.stores"
         value = "greenflow.store.memory:MemoryStore"
         return EntryPoints([EntryPoint("memory", value, group)])
 
-    monkeypatch.setattr("importlib.metadata.entry_points", entry_points)
+    monkeypatch.setattr("greenflow.store.base.offered", offered)
     with open_store("memory://") as store:
         assert isinstance(store, MemoryStore)
     with pytest.raises(StoreUnavailable, match=r"installed are: memory://$"):
@@ -33,7 +33,7 @@ def test_stores_are_found_through_entry_points(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_store_that_cannot_be_imported_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "importlib.metadata.entry_points",
+        "greenflow.store.base.offered",
         lambda group: EntryPoints([EntryPoint("far", "greenflow_far_away:Store", group)]),
     )
     with pytest.raises(StoreUnavailable, match="greenflow_far_away") as caught:

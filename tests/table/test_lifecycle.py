@@ -330,8 +330,18 @@ def test_an_init_without_answer_fails_after_the_grace(impatient: None) -> None:
         assert bench.services.processes == set()
 
 
+@pytest.fixture
+def hand(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The hand of the clock that the table and its tellings read: it stands until a test moves it.
+    A machine that stops for a while would let the grace pass before anybody was told."""
+    hand = [100.0]
+    for module in ("lifecycle", "table"):
+        monkeypatch.setattr(f"greenflow.table.{module}.monotonic", lambda: hand[0])
+    return hand
+
+
 def test_a_deinit_without_answer_is_logged_after_the_grace(
-    impatient: None, caplog: pytest.LogCaptureFixture
+    impatient: None, hand: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
     with empty_table(grace=0.02) as bench:
         bench.scheme.register(Ear)
@@ -340,6 +350,7 @@ def test_a_deinit_without_answer_is_logged_after_the_grace(
         bench.change(remove=("f",))
         bench.change(probe("b", say="B"))
         assert "stop f" not in log
+        hand[0] += 0.02
         until(lambda: "stop f" in log)
         assert "unload failed: deactive: no answer within 0.02 s" in caplog.text
         until(lambda: "deinit: not told, for the grace was over" in caplog.text)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["JavaScript", "Limits", "close", "compile", "hold", "release", "running"]
 
-# The longest limit of a call in seconds: what a worker counts in milliseconds, 24 days.
+# The longest limit of a call in seconds, 24 days: milliseconds in 31 bits, as timers count them.
 MAX_TIMEOUT = 2**31 / 1000
 
 

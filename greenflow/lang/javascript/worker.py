@@ -100,10 +100,10 @@ class WorkerProcess:
                 del self.isolates[first]
                 isolate.close()
             return
-        program, milliseconds, text = rest[0].split(b" ", 2)
+        program, seconds, text = rest[0].split(b" ", 2)
         with self.lock:
             self.running += 1
-        self.hand(program, RunningCall(first, int(milliseconds) / 1000, text))
+        self.hand(program, RunningCall(first, float(seconds), text))
 
     def hand(self, program: bytes, call: RunningCall) -> None:
         """Give the call to its program's isolate, which is made if there is none."""
