@@ -104,8 +104,8 @@ def test_a_kind_a_language_and_a_store(monkeypatch: pytest.MonkeyPatch) -> None:
     from greenflow.store import base
 
     entry = Missing("missing", "sqlalchemy")
-    monkeypatch.setattr(metadata, "entry_points", lambda **_: [entry])
-    monkeypatch.setattr(lang, "entry_points", lambda **_: [entry])
+    monkeypatch.setattr(base, "offered", lambda group: [entry])
+    monkeypatch.setattr(lang, "offered", lambda group: [entry])
     monkeypatch.setattr("greenflow.scheme.registry.EntryPoint", Missing)
     scheme = Scheme({"missing": entry})  # type: ignore[dict-item]
     calls = (

@@ -132,7 +132,9 @@ def _language(name: str) -> Language:
 
 
 def _load(name: str) -> Language:
-    for entry in offered(GROUP).select(name=name):
+    for entry in offered(GROUP):
+        if entry.name != name:
+            continue
         try:
             named = entry.load()
         except ImportError as error:

@@ -38,15 +38,16 @@ def bare(code: str) -> Callable[..., Any]:
 
 @pytest.fixture
 def workers(monkeypatch: pytest.MonkeyPatch) -> Workers:
-    language, found = Workers(), lang.entry_points
+    language, installed = Workers(), lang.offered
 
-    def entry_points(**wanted: str) -> Any:
-        named = {"workers": language, "bare": bare}.get(wanted.get("name", ""))
-        if named is None:
-            return found(**wanted)
-        return (SimpleNamespace(name=wanted["name"], load=lambda: named),)
+    def offered(group: str) -> Any:
+        return (
+            SimpleNamespace(name="workers", load=lambda: language),
+            SimpleNamespace(name="bare", load=lambda: bare),
+            *installed(group),
+        )
 
-    monkeypatch.setattr(lang, "entry_points", entry_points)
+    monkeypatch.setattr(lang, "offered", offered)
     monkeypatch.setattr(lang, "_loaded", {})
     return language
 
@@ -132,7 +133,7 @@ def test_typescript_has_the_workers_of_javascript() -> None:
 
 
 def test_every_language_of_ours_names_what_has_compile() -> None:
-    entries: Any = lang.entry_points(group=lang.GROUP)
+    entries: Any = lang.offered(lang.GROUP)
     ours = [entry for entry in entries if entry.value.startswith("greenflow.")]
     assert {entry.name for entry in ours} >= {"cel", "javascript", "json", "text", "yaml"}
     assert all(isinstance(entry, EntryPoint) and callable(entry.load().compile) for entry in ours)
