@@ -31,7 +31,7 @@ from gevent.monkey import get_original
 
 from greenflow.broker import open_broker
 from greenflow.config import Settings, secrets
-from greenflow.engine.node import running_in
+from greenflow.engine.culprit import running_in
 from greenflow.engine.packet import NOTHING, Fault
 from greenflow.engine.port import OutPort
 from greenflow.engine.process import Process

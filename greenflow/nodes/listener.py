@@ -15,7 +15,8 @@ import gevent
 import msgspec
 from msgspec import Meta
 
-from greenflow.engine.node import describe, node
+from greenflow.engine.declaring import node
+from greenflow.engine.node import describe
 from greenflow.engine.packet import Fault
 from greenflow.engine.process import Process
 from greenflow.engine.services import Compiler, Services

@@ -28,7 +28,8 @@ from gevent.event import AsyncResult
 from gevent.threadpool import ThreadPool
 from msgspec import Meta
 
-from greenflow.engine.node import Context, Node, describe, node
+from greenflow.engine.declaring import node
+from greenflow.engine.node import Context, Node, describe
 from greenflow.engine.services import Compiler
 from greenflow.errors import CompileFailed, FunctionTimedOut, InvalidArgument, SpecFault
 from greenflow.hub.turns import Turns
