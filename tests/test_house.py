@@ -27,7 +27,6 @@ LONG = {
     "greenflow/net/connection.py": "the turns of one client's connection",
     "greenflow/net/websocket/channel.py": "one WebSocket, from its first frame to its closing one",
     "greenflow/nodes/listener.py": "the kind, and one request from its head to its answer",
-    "greenflow/runtime.py": "Runtime, the one object that a program embeds",
 }
 
 NAMED = re.compile(r"(?<![\w/.*-])((?:[\w-]+/)*\w+\.py)\b")

@@ -11,6 +11,8 @@ hands in is taken over by `adopt`, which checks and copies in one pass.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -81,3 +83,13 @@ def _adopt(payload: Any, path: str, depth: int) -> Any:
 
 def _name(item: object) -> str:
     return type(item).__qualname__
+
+
+def by_value(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of others for workflows: it gets copies, and what it returns is a payload."""
+
+    @functools.wraps(function)
+    def call(*arguments: Any) -> Any:
+        return adopt(function(*map(copy, arguments)))
+
+    return call
