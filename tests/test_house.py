@@ -26,7 +26,6 @@ LONG = {
     "greenflow/engine/process.py": "packets, greenlets, resources and end of a process: one state",
     "greenflow/net/connection.py": "the turns of one client's connection",
     "greenflow/net/websocket/channel.py": "one WebSocket, from its first frame to its closing one",
-    "greenflow/nodes/listener.py": "the kind, and one request from its head to its answer",
 }
 
 NAMED = re.compile(r"(?<![\w/.*-])((?:[\w-]+/)*\w+\.py)\b")

@@ -22,7 +22,7 @@ from greenflow.engine.process import RUNNING, Process, Reader
 from greenflow.engine.result import Answer, Send
 from greenflow.engine.services import Services
 from greenflow.engine.source import Run, Source
-from greenflow.nodes.listener import ListenerSpec
+from greenflow.nodes.listener.spec import ListenerSpec
 from greenflow.payload.value import copy
 from greenflow.scheme.registry import Scheme
 from greenflow.spec.fields import Spec
