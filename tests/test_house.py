@@ -24,7 +24,6 @@ MOST_ROWS = 9
 # Files that are longer, and why each is one thing. A file leaves when it is short enough.
 LONG = {
     "greenflow/engine/process.py": "packets, greenlets, resources and end of a process: one state",
-    "greenflow/net/connection.py": "the turns of one client's connection",
     "greenflow/net/websocket/channel.py": "one WebSocket, from its first frame to its closing one",
 }
 
