@@ -12,10 +12,12 @@ from greenflow import lazy
 
 if TYPE_CHECKING:
     from greenflow.config import Settings
+    from greenflow.engine.declaring import node
     from greenflow.engine.local import Local, enter
-    from greenflow.engine.node import Answer, Context, Node, node
+    from greenflow.engine.node import Context, Node
     from greenflow.engine.packet import NOTHING, Fault
     from greenflow.engine.process import current
+    from greenflow.engine.result import Answer
     from greenflow.engine.source import Source
     from greenflow.errors import GreenflowError
     from greenflow.payload.stream import Stream
@@ -47,7 +49,7 @@ __getattr__ = lazy.names(
     __name__,
     {
         "NOTHING": "engine.packet",
-        "Answer": "engine.node",
+        "Answer": "engine.result",
         "Context": "engine.node",
         "Duration": "spec.fields",
         "Fault": "engine.packet",
@@ -62,6 +64,6 @@ __getattr__ = lazy.names(
         "Stream": "payload.stream",
         "current": "engine.process",
         "enter": "engine.local",
-        "node": "engine.node",
+        "node": "engine.declaring",
     },
 )

@@ -10,7 +10,8 @@ from typing import Any
 from gevent.event import Event
 
 from greenflow.config import Settings
-from greenflow.engine.node import Context, Node, node
+from greenflow.engine.declaring import node
+from greenflow.engine.node import Context, Node
 from greenflow.engine.port import OutPort
 from greenflow.engine.process import Process
 from greenflow.engine.services import Services

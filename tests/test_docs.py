@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from greenflow.nodes.listener import LimitsSpec
+from greenflow.nodes.listener.spec import LimitsSpec
 from greenflow.runtime import Runtime
 from greenflow.spec.document import read
 from tests import programs

@@ -23,12 +23,8 @@ MOST_ROWS = 9
 
 # Files that are longer, and why each is one thing. A file leaves when it is short enough.
 LONG = {
-    "greenflow/engine/node.py": "Node and Context: what a kind is written against, in one place",
     "greenflow/engine/process.py": "packets, greenlets, resources and end of a process: one state",
-    "greenflow/net/connection.py": "the turns of one client's connection",
     "greenflow/net/websocket/channel.py": "one WebSocket, from its first frame to its closing one",
-    "greenflow/nodes/listener.py": "the kind, and one request from its head to its answer",
-    "greenflow/runtime.py": "Runtime, the one object that a program embeds",
 }
 
 NAMED = re.compile(r"(?<![\w/.*-])((?:[\w-]+/)*\w+\.py)\b")

@@ -11,7 +11,8 @@ from gevent.event import Event
 
 from greenflow import Runtime
 from greenflow.config import Settings
-from greenflow.engine.node import Context, node
+from greenflow.engine.declaring import node
+from greenflow.engine.node import Context
 from greenflow.errors import (
     GreenflowError,
     Inactive,

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from greenflow.config import Settings, ValuesSettings
-from greenflow.engine.node import Context, Node, node
+from greenflow.engine.declaring import node
+from greenflow.engine.node import Context, Node
 from greenflow.runtime import Runtime
 from greenflow.scheme.registry import Scheme
 from greenflow.spec.fields import Duration, Spec

@@ -1,7 +1,8 @@
-"""How a node kind is written: Node, Context, @node.
+"""What a node kind is written against: Node, Context.
 
 Lives here: what a node is to the engine, what a handler may do, and what its result means. No kind
-lives here. A kind that begins workflows is a Source (source.py); what a runtime shares with its
+lives here. A kind is declared with declaring.py's @node; what a handler may return besides a value
+is result.py's. A kind that begins workflows is a Source (source.py); what a runtime shares with its
 nodes is services.py's.
 
 A handler returns what leaves by `out`; `ctx.to` names another port; a generator sends several;
@@ -14,20 +15,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import AbstractContextManager
-from functools import partial
-from types import FrameType, GeneratorType
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar, get_args
+from types import GeneratorType
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args
 
 from greenflow.engine.packet import NOTHING, Fault, Packet, Reply, echo
 from greenflow.engine.port import InPort, OutPort
 from greenflow.engine.process import RUNNING, Process, Reader
+from greenflow.engine.result import AS_IT_IS, SPECIAL, Answer, Send
 from greenflow.engine.services import Compiler, Services
 from greenflow.errors import SpecFault
-from greenflow.hub.guard import Culprit
 from greenflow.log.secret import conceal, concealed
 from greenflow.payload.value import adopt, copy
 from greenflow.spec.fields import Spec
-from greenflow.spec.ports import ERROR, canonical, parse
+
+# LIFECYCLE and has_port also for greenflow/table/, which asks for them here.
+from greenflow.spec.ports import ERROR, canonical, has_output
+from greenflow.spec.ports import LIFECYCLE as LIFECYCLE
+from greenflow.spec.ports import has_port as has_port
 
 if TYPE_CHECKING:
     from greenflow.engine.port import Receive
@@ -36,26 +40,7 @@ S = TypeVar("S", bound=Spec)
 T = TypeVar("T")
 Handler = Callable[["Context", Any], Any]
 
-LIFECYCLE = ("init", "active", "deactive", "deinit")  # out ports of every kind (BEHAVIOUR 2.8)
-
 _log = logging.getLogger("greenflow.node")
-
-
-class Send(NamedTuple):
-    """A value and the out port it leaves by; `ctx.to` makes it."""
-
-    port: OutPort
-    value: Any
-
-
-new_send: Callable[[tuple[OutPort, Any]], Send] = partial(tuple.__new__, Send)
-"""`Send(*pair)` in half the time, for what is on the way of every request."""
-
-
-class Answer(NamedTuple):
-    """For a handler to return: the answer itself, sent nowhere."""
-
-    value: Any
 
 
 class Edge(Reply):
@@ -275,7 +260,7 @@ class Node(Generic[S]):
                 kind = type(result)
                 if kind is GeneratorType:
                     result = node.gather(result)
-                elif not reads_only and kind not in _ANSWERS:
+                elif not reads_only and kind not in AS_IT_IS:
                     result = adopt(result)
             except Exception as error:
                 if packet.reply is not None:
@@ -283,7 +268,7 @@ class Node(Generic[S]):
                 return ctx.released
             if packet.reply is None:  # the process exited meanwhile
                 return ctx.released
-            if kind not in _SPECIAL and out is not None:
+            if kind not in SPECIAL and out is not None:
                 links = out.links
                 if sends_plainly and len(links) == 1:  # as `send` does
                     packet.payload = result
@@ -341,20 +326,6 @@ class Node(Generic[S]):
         return f"<{type(self).__name__} {self.spec.namespace}/{self.spec.name or self.spec.id}>"
 
 
-_SPECIAL = frozenset((Send, Answer, Fault, type(NOTHING), GeneratorType))
-_ANSWERS = frozenset((Send, Answer, Fault, type(NOTHING), type(None), str, bool, float, bytes))
-
-
-def has_port(declared: tuple[str, ...], name: str) -> bool:
-    """Whether ports declared like this include one of that canonical name."""
-    return name in declared or (f"{parse(name)[0]}[i]" in declared)
-
-
-def has_output(declared: tuple[str, ...], name: str) -> bool:
-    """Whether a kind that declares these out ports has one of that canonical name."""
-    return name == ERROR or name in LIFECYCLE or has_port(declared, name)
-
-
 def describe(node: Node[Any], process: Process | None = None) -> dict[str, object]:
     """The fields of a log record: which node, and which process."""
     extra: dict[str, object] = {
@@ -364,17 +335,6 @@ def describe(node: Node[Any], process: Process | None = None) -> dict[str, objec
     if process is not None:
         extra["process_id"] = process.id
     return extra
-
-
-def running_in(frame: FrameType) -> Culprit | None:
-    """The node whose code runs, for the guard of a hub: known by the frame that received a
-    packet."""
-    if frame.f_code.co_name != "receive":
-        return None
-    node = frame.f_locals.get("node")
-    if not isinstance(node, Node):
-        return None
-    return Culprit(node.spec.namespace, node.spec.name or node.spec.id, describe(node))
 
 
 class Context:
@@ -428,43 +388,3 @@ class Context:
     def shield(self) -> AbstractContextManager[None]:
         """Around a library call that must not be interrupted when the process exits."""
         return self.process.shield()
-
-
-def node(
-    kind: str,
-    *,
-    inputs: tuple[str, ...] | None = None,
-    outputs: tuple[str, ...] | None = None,
-    reads_only: bool | None = None,
-) -> Callable[[Any], type[Node[Any]]]:
-    """Declare a kind: decorates a Node class, or a function `(ctx, payload)` that becomes one."""
-
-    def declare(declared: Any) -> type[Node[Any]]:
-        if isinstance(declared, type):
-            if not issubclass(declared, Node):
-                raise TypeError(f"@node({kind!r}) decorates a function or a sub-class of Node")
-            made: type[Node[Any]] = declared
-        else:
-            body = {
-                "handle": lambda self, ctx, payload: declared(ctx, payload),
-                "handler": lambda self, port: declared,
-                "function": staticmethod(declared),
-                "__doc__": declared.__doc__,
-                "__module__": declared.__module__,
-                "__qualname__": declared.__qualname__,
-            }
-            made = type(declared.__name__, (Node,), body)
-        made.kind = kind
-        if inputs is not None:
-            made.inputs = tuple(map(_declared_port, inputs))
-        if outputs is not None:
-            made.outputs = tuple(map(_declared_port, outputs))
-        if reads_only is not None:
-            made.reads_only = reads_only
-        return made
-
-    return declare
-
-
-def _declared_port(name: str) -> str:
-    return name if name.endswith("[i]") and parse(name[:-3]) else canonical(name)

@@ -1,7 +1,7 @@
 """Hubs and OS threads: work posted from one thread to the hub of another, and a thread with a hub.
 
 Lives here: `Home`, the hub that a runtime lives on, and how any OS thread has a function run there.
-What is run there is runtime.py's.
+What is run there is the runtime's.
 
 Whoever posts waits without polling: a plain thread with a native lock, which an interrupt of the
 program ends, and a thread that has a hub with a watcher, so that its other greenlets go on. Who

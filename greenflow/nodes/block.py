@@ -14,7 +14,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from greenflow.engine.node import Node, has_output, has_port, node
+from greenflow.engine.declaring import node
+from greenflow.engine.node import Node
 from greenflow.engine.packet import Fault, Packet
 from greenflow.engine.port import InPort, OutPort
 from greenflow.engine.process import Process, Reader
@@ -22,7 +23,7 @@ from greenflow.engine.services import Compiler, Services
 from greenflow.engine.source import Source
 from greenflow.errors import SpecFault
 from greenflow.spec.fields import Spec
-from greenflow.spec.ports import ERROR, canonical
+from greenflow.spec.ports import ERROR, canonical, has_output, has_port
 
 
 class Inner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

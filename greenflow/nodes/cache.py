@@ -23,7 +23,8 @@ import msgspec
 from gevent import get_hub
 from msgspec import Meta
 
-from greenflow.engine.node import Handler, Node, node
+from greenflow.engine.declaring import node
+from greenflow.engine.node import Handler, Node
 from greenflow.engine.packet import Carrier, Fault, Packet, Reply
 from greenflow.engine.port import Receive
 from greenflow.engine.process import RUNNING, Process, Reader

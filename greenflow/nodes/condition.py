@@ -12,8 +12,10 @@ import msgspec
 from msgspec import Meta
 
 from greenflow import lang
-from greenflow.engine.node import Context, Node, Send, node
+from greenflow.engine.declaring import node
+from greenflow.engine.node import Context, Node
 from greenflow.engine.packet import NOTHING
+from greenflow.engine.result import Send
 from greenflow.engine.services import Compiler, Services
 from greenflow.errors import CompileFailed, SpecFault
 from greenflow.spec.fields import Code, Duration, Spec, alias

@@ -8,10 +8,12 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from greenflow.engine.node import Answer, Context, Handler, Node, node
+from greenflow.engine.declaring import node
+from greenflow.engine.node import Context, Handler, Node
 from greenflow.engine.packet import Fault, Packet
 from greenflow.engine.port import Receive
 from greenflow.engine.process import Reader
+from greenflow.engine.result import Answer
 from greenflow.errors import WorkflowError
 from greenflow.hub.backoff import Backoff
 from greenflow.net import mime

@@ -12,8 +12,10 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from greenflow.engine.node import Answer, Context, Handler, Node, Send, node
+from greenflow.engine.declaring import node
+from greenflow.engine.node import Context, Handler, Node
 from greenflow.engine.packet import NOTHING, Fault, merge
+from greenflow.engine.result import Answer, Send
 from greenflow.engine.source import Run
 from greenflow.spec.fields import Duration, Spec
 from greenflow.spec.ports import parse

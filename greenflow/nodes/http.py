@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from greenflow.engine.node import Context, Node, node
+from greenflow.engine.declaring import node
+from greenflow.engine.node import Context, Node
 from greenflow.engine.services import Compiler, Services
 from greenflow.errors import (
     BodyTooLarge,

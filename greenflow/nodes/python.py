@@ -26,7 +26,8 @@ import gevent
 import msgspec
 from msgspec import Meta
 
-from greenflow.engine.node import Context, Node, describe, node
+from greenflow.engine.declaring import node
+from greenflow.engine.node import Context, Node, describe
 from greenflow.engine.services import Compiler
 from greenflow.errors import CompileFailed, FunctionTimedOut, InvalidArgument, SpecFault
 from greenflow.hub.blocking.threads import Threads

@@ -19,7 +19,9 @@ from urllib.parse import unquote
 import msgspec
 from msgspec import Meta
 
-from greenflow.engine.node import Context, Node, new_send, node
+from greenflow.engine.declaring import node
+from greenflow.engine.node import Context, Node
+from greenflow.engine.result import new_send
 from greenflow.engine.services import Compiler, Services
 from greenflow.errors import InvalidArgument, SpecFault
 from greenflow.spec.fields import Spec

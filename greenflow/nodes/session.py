@@ -8,9 +8,11 @@ from typing import Any
 
 from gevent.event import Event
 
-from greenflow.engine.node import Answer, Context, Handler, Node, node
+from greenflow.engine.declaring import node
+from greenflow.engine.node import Context, Handler, Node
 from greenflow.engine.packet import NOTHING, Fault, merge
 from greenflow.engine.process import RUNNING, Process
+from greenflow.engine.result import Answer
 from greenflow.engine.services import Services
 from greenflow.engine.source import Run
 from greenflow.spec.fields import Spec

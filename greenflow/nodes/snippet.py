@@ -7,7 +7,8 @@ from typing import Annotated
 from msgspec import Meta
 
 from greenflow import lang
-from greenflow.engine.node import Handler, Node, node
+from greenflow.engine.declaring import node
+from greenflow.engine.node import Handler, Node
 from greenflow.engine.services import Compiler, Services
 from greenflow.errors import CompileFailed, SpecFault
 from greenflow.spec.fields import Code, Duration, Spec

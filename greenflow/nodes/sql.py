@@ -15,7 +15,8 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from greenflow.engine.node import Context, Node, node
+from greenflow.engine.declaring import node
+from greenflow.engine.node import Context, Node
 from greenflow.engine.services import Compiler, Services
 from greenflow.errors import CompileFailed, SpecFault
 from greenflow.spec.fields import Duration, Spec

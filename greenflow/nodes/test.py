@@ -16,7 +16,8 @@ from msgspec import Meta, Struct
 
 from greenflow import lang
 from greenflow.engine import trace
-from greenflow.engine.node import Context, Node, node
+from greenflow.engine.declaring import node
+from greenflow.engine.node import Context, Node
 from greenflow.engine.packet import NOTHING, Fault
 from greenflow.engine.process import RUNNING, Process
 from greenflow.engine.services import Compiler, Services

@@ -13,7 +13,8 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from greenflow.broker.base import Done, Subscription
-from greenflow.engine.node import Context, node
+from greenflow.engine.declaring import node
+from greenflow.engine.node import Context
 from greenflow.engine.packet import NOTHING
 from greenflow.engine.process import Process
 from greenflow.engine.source import Run, Source, conclude

@@ -10,7 +10,8 @@ from typing import Annotated
 import gevent
 from msgspec import Meta
 
-from greenflow.engine.node import describe, node
+from greenflow.engine.declaring import node
+from greenflow.engine.node import describe
 from greenflow.engine.source import Run, Source
 from greenflow.hub.watching import Watcher, follow
 from greenflow.spec.fields import Spec

@@ -20,7 +20,8 @@ from urllib.parse import unquote_to_bytes, urlencode
 
 from msgspec import Meta
 
-from greenflow.engine.node import Context, Node, describe, node
+from greenflow.engine.declaring import node
+from greenflow.engine.node import Context, Node, describe
 from greenflow.engine.services import Compiler, Services
 from greenflow.errors import GreenflowError, InvalidArgument, SpecFault
 from greenflow.net import mime

@@ -12,6 +12,7 @@ outside is taken the same way, by rules of its own (`taking`).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -116,3 +117,13 @@ def adopt(payload: Any) -> Any:
     Raises InvalidArgument that names the place of what is no payload.
     """
     return _adopted(payload, "$")
+
+
+def by_value(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of others for workflows: it gets copies, and what it returns is a payload."""
+
+    @functools.wraps(function)
+    def call(*arguments: Any) -> Any:
+        return adopt(function(*map(copy, arguments)))
+
+    return call

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from greenflow.engine.node import Node, has_output
+from greenflow.engine.node import Node
 from greenflow.engine.services import Services
 from greenflow.errors import CompileFailed, GreenflowError, SpecFault, SpecInvalid
 from greenflow.extras import reason
@@ -35,7 +35,7 @@ from greenflow.spec.fields import (
     rename,
     structs,
 )
-from greenflow.spec.ports import canonical
+from greenflow.spec.ports import canonical, has_output
 from greenflow.spec.template import Deferred, Scope
 from greenflow.values.values import Bindings
 

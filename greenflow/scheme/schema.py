@@ -25,12 +25,12 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from greenflow.engine.node import LIFECYCLE, Node
+from greenflow.engine.node import Node
 from greenflow.errors import GreenflowError
 from greenflow.scheme.registry import Scheme
 from greenflow.spec.duration import MAX_SECONDS, NANOSECONDS_FROM, UNITS
 from greenflow.spec.fields import Field, Link, Spec, constrained, fields, has_format, unmarked
-from greenflow.spec.ports import ERROR, OUT_PORT, PORT
+from greenflow.spec.ports import ERROR, LIFECYCLE, OUT_PORT, PORT
 
 Schema = dict[str, Any]
 

@@ -1,6 +1,6 @@
 """What ports are called.
 
-Lives here: the grammar of port names, and the port that every kind has. What a port is to a packet
+Lives here: the grammar of port names, and the ports that every kind has. What a port is to a packet
 is engine/port.py's.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 ERROR = "error"  # the out port that every kind has (BEHAVIOUR 2.5)
+LIFECYCLE = ("init", "active", "deactive", "deinit")  # out ports of every kind (BEHAVIOUR 2.8)
 
 # A word, then at most one index without leading zeros, matched whole (BEHAVIOUR 2.2).
 _WORD = r"[A-Za-z_][A-Za-z0-9_]*"
@@ -35,3 +36,13 @@ def canonical(name: str) -> str:
     """The one spelling under which a port is kept: `out[0]` is `out`. Raises ValueError."""
     word, index = parse(name)
     return f"{word}[{index}]" if index else word
+
+
+def has_port(declared: tuple[str, ...], name: str) -> bool:
+    """Whether ports declared like this include one of that canonical name."""
+    return name in declared or (f"{parse(name)[0]}[i]" in declared)
+
+
+def has_output(declared: tuple[str, ...], name: str) -> bool:
+    """Whether a kind that declares these out ports has one of that canonical name."""
+    return name == ERROR or name in LIFECYCLE or has_port(declared, name)

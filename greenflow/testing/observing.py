@@ -15,13 +15,14 @@ import msgspec
 from gevent.event import Event
 
 from greenflow.engine import trace
-from greenflow.engine.node import Answer, Context, Node, Send
+from greenflow.engine.node import Context, Node
 from greenflow.engine.packet import Packet, Reply
 from greenflow.engine.port import InPort, OutPort
 from greenflow.engine.process import RUNNING, Process, Reader
+from greenflow.engine.result import Answer, Send
 from greenflow.engine.services import Services
 from greenflow.engine.source import Run, Source
-from greenflow.nodes.listener import ListenerSpec
+from greenflow.nodes.listener.spec import ListenerSpec
 from greenflow.payload.value import copy
 from greenflow.scheme.registry import Scheme
 from greenflow.spec.fields import Spec

@@ -14,7 +14,8 @@ import pytest
 
 import greenflow
 from greenflow import Local, Runtime, Scheme
-from greenflow.engine.node import Context, node
+from greenflow.engine.declaring import node
+from greenflow.engine.node import Context
 from greenflow.engine.port import InPort, OutPort
 from greenflow.engine.process import Process
 from greenflow.engine.source import Run, Source

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from greenflow.engine.node import Context, Node, node
+from greenflow.engine.declaring import node
+from greenflow.engine.node import Context, Node
 from greenflow.engine.packet import NOTHING, Fault
 from greenflow.spec.fields import Spec
 from tests.graphs import SERVICES, FunctionNode, ask, entry, link

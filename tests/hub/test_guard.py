@@ -14,7 +14,8 @@ import pytest
 from prometheus_client import REGISTRY
 
 from greenflow import Runtime, Scheme, Settings
-from greenflow.engine.node import Context, node
+from greenflow.engine.declaring import node
+from greenflow.engine.node import Context
 from greenflow.hub import guard
 from tests.waiting import until
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from greenflow.net import connection as connection_module
+from greenflow.net import receiving
 from greenflow.net.limits import Limits
 from greenflow.net.message import (
     Request,
@@ -66,7 +66,7 @@ def test_a_pipelining_client_lets_others_in() -> None:
         client.send(PING * 500)
         for _ in range(500):
             client.answer()
-        assert seen[0] <= connection_module.STREAK
+        assert seen[0] <= receiving.STREAK
 
 
 def test_close_is_honoured_on_both_sides() -> None:

@@ -15,7 +15,9 @@ from gevent.event import Event
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenflow.engine.node import Answer, Context, Node, node
+from greenflow.engine.declaring import node
+from greenflow.engine.node import Context, Node
+from greenflow.engine.result import Answer
 from greenflow.errors import InvalidArgument, ProcessExited, SpecInvalid
 from greenflow.nodes.cache import Flight, key_of
 from greenflow.payload.stream import Stream

@@ -13,7 +13,8 @@ import gevent
 import pytest
 from gevent.event import Event
 
-from greenflow.engine.node import Context, node
+from greenflow.engine.declaring import node
+from greenflow.engine.node import Context
 from greenflow.errors import BodyTooLarge, WorkflowError
 from greenflow.net.message import ClientDisconnected
 from greenflow.payload.stream import Stream

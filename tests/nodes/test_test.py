@@ -8,7 +8,8 @@ import gevent
 import pytest
 from gevent.event import Event
 
-from greenflow.engine.node import Context, Node, node
+from greenflow.engine.declaring import node
+from greenflow.engine.node import Context, Node
 from greenflow.engine.trace import MAX_SHOWN
 from greenflow.errors import AssertFailed, GreenflowError, InvalidArgument, SpecInvalid
 from greenflow.scheme.registry import Scheme

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from msgspec import Meta, Struct
 
-from greenflow.engine.node import Node, node
+from greenflow.engine.declaring import node
+from greenflow.engine.node import Node
 from greenflow.errors import SpecInvalid
 from greenflow.scheme.registry import Scheme, example
 from greenflow.scheme.schema import schema_of

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenflow.engine.node import Node, node
+from greenflow.engine.declaring import node
+from greenflow.engine.node import Node
 from greenflow.errors import SpecInvalid
 from greenflow.scheme.registry import Scheme
 from greenflow.spec.fields import Code, Duration, Spec, as_written, rename

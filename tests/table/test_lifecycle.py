@@ -11,8 +11,9 @@ from gevent.event import Event
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greenflow.engine.node import Context, Handler, Node, Send
+from greenflow.engine.node import Context, Handler, Node
 from greenflow.engine.packet import NOTHING
+from greenflow.engine.result import Send
 from greenflow.nodes.block import Block
 from greenflow.nodes.flow import Merge
 from greenflow.spec.fields import Spec

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from greenflow.config import Settings
-from greenflow.engine.node import Node, node
+from greenflow.engine.declaring import node
+from greenflow.engine.node import Node
 from greenflow.engine.source import Run, Source
 from greenflow.scheme.registry import Scheme
 from greenflow.spec.batch import check

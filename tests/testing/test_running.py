@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from greenflow import Fault, Runtime, Scheme
 from greenflow.config import Settings
-from greenflow.engine.node import Context, node
+from greenflow.engine.declaring import node
+from greenflow.engine.node import Context
 from greenflow.errors import GreenflowError, Inactive, SpecInvalid
 from greenflow.spec.batch import Faulty
 from greenflow.testing import LeftBehind, flow, sequence

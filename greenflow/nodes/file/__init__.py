@@ -14,7 +14,8 @@ from typing import Annotated, Any, TypeVar
 
 from msgspec import Meta
 
-from greenflow.engine.node import Context, Node, node
+from greenflow.engine.declaring import node
+from greenflow.engine.node import Context, Node
 from greenflow.engine.process import Process
 from greenflow.engine.services import Services
 from greenflow.errors import EndOfFile, FileFailed, InvalidArgument

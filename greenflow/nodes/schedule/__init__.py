@@ -20,7 +20,8 @@ from typing import Annotated, Any, Literal
 import gevent
 from msgspec import Meta
 
-from greenflow.engine.node import describe, node
+from greenflow.engine.declaring import node
+from greenflow.engine.node import describe
 from greenflow.engine.process import Process
 from greenflow.engine.services import Compiler, Services
 from greenflow.engine.source import Run, Source

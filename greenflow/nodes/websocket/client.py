@@ -17,7 +17,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from greenflow.engine.node import Context, describe, node
+from greenflow.engine.declaring import node
+from greenflow.engine.node import Context, describe
 from greenflow.engine.packet import NOTHING
 from greenflow.engine.process import Process
 from greenflow.engine.services import Compiler, Services

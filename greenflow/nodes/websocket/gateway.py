@@ -15,7 +15,8 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from greenflow.engine.node import Context, node
+from greenflow.engine.declaring import node
+from greenflow.engine.node import Context
 from greenflow.engine.packet import NOTHING
 from greenflow.engine.process import Process
 from greenflow.engine.services import Compiler, Services

@@ -1,21 +1,22 @@
 """`listener`: HTTP requests become processes, answers become responses (BEHAVIOUR 8).
 
-Lives here: the kind, and how a process is seen through for a request. What a request is as a
-payload, and an answer as a response, is request.py's; HTTP itself is net/'s.
+Lives here: the kind, and how a process is seen through for a request. Its fields are spec.py's, an
+answer that is taken piece by piece later.py's. What a request is as a payload, and an answer as a
+response, is nodes/request.py's; HTTP itself is net/'s.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gevent
 import msgspec
-from msgspec import Meta
 
-from greenflow.engine.node import describe, node
+from greenflow.engine.declaring import node
+from greenflow.engine.node import describe
 from greenflow.engine.packet import Fault
 from greenflow.engine.process import Process
 from greenflow.engine.services import Compiler, Services
@@ -23,17 +24,17 @@ from greenflow.engine.source import Run, Source, conclude, log_unhandled
 from greenflow.errors import Interrupt, InvalidArgument, SpecFault
 from greenflow.net import mime
 from greenflow.net.answer import has_no_body
-from greenflow.net.cors import METHODS, ORIGIN, Cors
+from greenflow.net.cors import Cors
 from greenflow.net.forwarded import Proxies
-from greenflow.net.grammar import is_token
 from greenflow.net.limits import Limits
 from greenflow.net.message import ClientDisconnected, Request, Respond
 from greenflow.net.pool import Ending, Lease, Servers
 from greenflow.net.server import UNIX
 from greenflow.net.upgrade import Upgrade
+from greenflow.nodes.listener.later import Later
+from greenflow.nodes.listener.spec import ListenerSpec, cors_faults
 from greenflow.nodes.request import believe, plain, to_payload, to_response
 from greenflow.payload.stream import Stream
-from greenflow.spec.fields import Duration, Spec
 
 if TYPE_CHECKING:
     from greenflow.net.tls import Certificate
@@ -43,80 +44,6 @@ if TYPE_CHECKING:
 AFTER_DISCONNECT = 0.5
 
 _log = logging.getLogger("greenflow.nodes.listener")
-
-
-class LimitsSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Sizes in bytes, times in seconds."""
-
-    body: Annotated[int, Meta(ge=0, description="bytes of a body, also decompressed")] = (
-        Limits().body
-    )
-    connections: Annotated[int, Meta(ge=1, description="open connections")] = Limits().connections
-    header_timeout: Annotated[float, Meta(gt=0, extra={"format": "duration"})] = (
-        Limits().header_timeout
-    )
-    body_timeout: Annotated[float, Meta(gt=0, extra={"format": "duration"})] = Limits().body_timeout
-    idle_timeout: Annotated[float, Meta(gt=0, extra={"format": "duration"})] = Limits().idle_timeout
-    write_timeout: Annotated[float, Meta(gt=0, extra={"format": "duration"})] = (
-        Limits().write_timeout
-    )
-    least_rate: Annotated[
-        int,
-        Meta(ge=0, description="bytes a second that a client has to send or take; 0: any"),
-    ] = Limits().least_rate
-
-
-class TlsSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Each is PEM text or the path of a file. A file that changes is read again."""
-
-    cert: Annotated[str, Meta(min_length=1, description="certificate, with its chain")]
-    key: Annotated[str, Meta(min_length=1, description="private key, without a password")]
-
-    def __repr__(self) -> str:
-        return "<TlsSpec>"  # the key is a secret
-
-
-class CorsSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which pages of other origins may use it; a preflight starts no process."""
-
-    origins: Annotated[
-        list[str], Meta(min_length=1, description="such as https://app.example.com, or * for all")
-    ]
-    methods: Annotated[tuple[str, ...], Meta(description="methods that pages may use")] = METHODS
-    headers: Annotated[list[str], Meta(description="headers that pages may send; none: all")] = []
-    expose: Annotated[list[str], Meta(description="headers of answers that pages may read")] = []
-    credentials: Annotated[bool, Meta(description="whether pages may send cookies")] = False
-    max_age: Annotated[
-        Duration, Meta(description="how long a browser may remember a preflight")
-    ] = 600.0
-
-
-class ListenerSpec(Spec):
-    port: Annotated[
-        int | None,
-        Meta(ge=0, le=65535, description="TCP port; 0 takes a free one; none for a Unix socket"),
-    ] = None
-    protocol: Annotated[str, Meta(pattern="^http$", description="http")] = "http"
-    host: Annotated[
-        str | None,
-        Meta(description="address, or unix:PATH; default: setting listener.host"),
-    ] = None
-    tls: Annotated[TlsSpec | None, Meta(description="encrypts, with this certificate")] = None
-    limits: Annotated[LimitsSpec, Meta(description="what a client may ask")] = LimitsSpec()
-    cors: Annotated[CorsSpec | None, Meta(description="for pages of other origins")] = None
-    proxies: Annotated[
-        list[str],
-        Meta(
-            description="networks of proxies whose Forwarded and X-Forwarded-... headers are"
-            " believed (`unix`: peers of a Unix socket); from others they are then removed"
-        ),
-    ] = []
-    proxy_protocol: Annotated[
-        bool, Meta(description="connections of `proxies` begin with a PROXY header, version 1 or 2")
-    ] = False
-    stream: Annotated[
-        bool, Meta(description="start the process before the body is there; it is a stream then")
-    ] = False
 
 
 @node("listener", outputs=("out",), reads_only=True)
@@ -152,7 +79,7 @@ class Listener(Source[ListenerSpec]):
         if spec.proxy_protocol and not spec.proxies:
             faults.append(SpecFault("$.proxies", "missing: who sends PROXY headers?"))
         if spec.cors is not None:
-            faults += _cors_faults(spec.cors)
+            faults += cors_faults(spec.cors)
         return faults
 
     @property
@@ -294,7 +221,7 @@ class Listener(Source[ListenerSpec]):
                 response.body = ()
             elif request.defers:
                 pieces = self._settled(process, response.body, reason)
-                response.body = _Later(process, self.run, response.body, pieces)
+                response.body = Later(process, self.run, response.body, pieces)
                 respond(response)
                 return True
             else:
@@ -382,60 +309,6 @@ def listeners(services: Services) -> dict[str, Listener]:
     """The running listeners of a runtime, by id."""
     running: dict[str, Listener] = services.share("listeners", dict, lambda running: None)
     return running
-
-
-class _Later:
-    """The pieces of an answer that are asked for after the handler has returned. Its process goes
-    on until they are closed."""
-
-    def __init__(
-        self, process: Process, run: Run, stream: Stream, pieces: Generator[bytes]
-    ) -> None:
-        self._process, self._run, self._stream, self._pieces = process, run, stream, pieces
-        self._is_closed = False
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        try:
-            return self._process.run(self._pieces.__next__)
-        except Interrupt as interrupt:
-            if interrupt.process is not self._process:
-                raise
-            self.close()
-            raise ClientDisconnected("the process exited") from None
-        except BaseException:  # the end, too
-            self.close()
-            raise
-
-    def close(self) -> None:
-        """The answer was taken, or nobody wants the rest of it."""
-        if self._is_closed:
-            return
-        self._is_closed = True
-        try:
-            self._process.run(self._end)
-        finally:
-            self._run.end(self._process)
-
-    def _end(self) -> None:
-        self._pieces.close()
-        self._stream.close()  # the generator does that only if it was begun
-        self._process.settle(ClientDisconnected("the answer was not sent to its end"))
-
-
-def _cors_faults(cors: CorsSpec) -> Iterator[SpecFault]:
-    for i, each in enumerate(cors.origins):
-        if each != "*" and ORIGIN.fullmatch(each) is None:
-            reason = f"{each!r} is no origin: write scheme://host, with a port if it has one"
-            yield SpecFault(f"$.cors.origins[{i}]", reason)
-    if cors.credentials and "*" in cors.origins:
-        yield SpecFault("$.cors.credentials", "browsers want origins by name with it, not *")
-    for field in ("methods", "headers", "expose"):
-        for i, name in enumerate(getattr(cors, field)):
-            if not is_token(name):
-                yield SpecFault(f"$.cors.{field}[{i}]", f"{name!r} is no token (RFC 9110 5.6.2)")
 
 
 class _Failed(Exception):

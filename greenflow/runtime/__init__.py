@@ -1,7 +1,7 @@
 """Runtime: one namespace, running. What an embedding program and the command line hold.
 
-Lives here: Runtime: it puts the store, the table and the loader together, starts and stops them in
-order, and calls nodes. What they do is theirs.
+Lives here: Runtime: it starts and stops, lets any thread in, and calls nodes. The store, the table
+and the loader are put together in assembly.py; what they do is theirs.
 
 Stopping goes sources, work, resources: the sources stop, what is under way gets the grace, then
 nodes, shared things and the store are closed.
@@ -14,42 +14,35 @@ public method may be called from any thread: it is run on the runtime's hub (`Ru
 from __future__ import annotations
 
 import atexit
-import functools
 import logging
 import os
-from collections.abc import Callable, Set
+from collections.abc import Callable
 from contextlib import suppress
-from time import monotonic
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from weakref import WeakSet
 
 import gevent
-from gevent.event import Event
-from gevent.hub import Hub
 from gevent.monkey import get_original
 
-from greenflow import lang
-from greenflow.broker import open_broker
-from greenflow.config import Settings, of_languages, secrets
-from greenflow.engine.node import running_in
+from greenflow.config import Settings
 from greenflow.engine.packet import NOTHING, Fault
 from greenflow.engine.port import OutPort
 from greenflow.engine.process import Process
 from greenflow.engine.services import Services
 from greenflow.engine.source import Source
-from greenflow.errors import GreenflowError, Inactive, StoreUnavailable
-from greenflow.hub import guard, patching
+from greenflow.errors import Inactive, StoreUnavailable
 from greenflow.hub.clock import Clock
 from greenflow.hub.thread import Home, has_hub
 from greenflow.log import secret
 from greenflow.net.wsgi.serving import Application, application
 from greenflow.nodes.listener import Listener, listeners
-from greenflow.payload.value import adopt, copy
+from greenflow.payload.value import adopt, by_value, copy
+from greenflow.runtime.assembly import Assembly
 from greenflow.scheme.registry import Scheme
-from greenflow.store.base import Record, Store, open_store
+from greenflow.store.base import Record, Store
+from greenflow.store.home import HomeOperations
 from greenflow.store.operations import Operations, apply_values
-from greenflow.table.loader import Loader
 from greenflow.table.table import Table
 
 T = TypeVar("T")
@@ -65,11 +58,8 @@ FORKED = (
 _log = logging.getLogger("greenflow.runtime")
 _known: WeakSet[Runtime] = WeakSet()
 
-# What runtimes held when this OS process was forked: nothing of it is closed here.
-_left_to_the_parent: list[dict[str, Any]] = []
 
-
-class Runtime:
+class Runtime(Assembly):
     """Runs the specs of one namespace of a store. A context manager that starts and stops it; the
     first `call` or `run` starts it, too.
 
@@ -94,24 +84,11 @@ class Runtime:
         listen: bool = True,
         values: Any = None,
     ) -> None:
-        self.settings = settings or Settings()
-        self.namespace = namespace or self.settings.namespace
-        self.scheme = scheme or Scheme.installed()
-        self._store, self._specs, self._values, self._listens = store, specs, values, listen
-        self._clock = clock or Clock()
+        super().__init__(store, namespace, specs, settings, scheme, clock, listen, values)
         #: The namespace's HTTP listeners as one WSGI application, for any thread of a server or a
         #: framework; the first request starts the runtime. With several listeners the one answers
         #: whose `port` is SERVER_PORT; `wsgi_of` names one.
         self.wsgi: Application = application(self._listener_at, self._at_home)
-        self._registered: dict[str, Callable[..., Any]] = {}
-        self._opened: Store | None = None
-        self._services: Services | None = None
-        self._table: Table | None = None
-        self._loader: Loader | None = None
-        self._values_loader: Loader | None = None
-        self._secrets: frozenset[str] = frozenset()
-        self._languages: dict[str, Any] | None = None  # what those that it holds were told
-        self._guarded: Hub | None = None
         self._own_thread = own_thread
         self._home: Home | None = None
         self._settling_in = get_original("_thread", "allocate_lock")()  # OS threads that start it
@@ -156,52 +133,14 @@ class Runtime:
             if self._home is not home:  # stopped meanwhile
                 raise Inactive(STOPPED)
             if self._loader is None and self._services is None:
-                self._open()
+                try:
+                    self._open()
+                except BaseException:
+                    self._leave("")
+                    raise
             table = self._table
         if wait and table is not None:
             table.settle()
-
-    def _open(self) -> None:
-        patching.check()
-        self._secrets = secret.hold(secrets(self.settings))
-        try:
-            self._opened = open_store(self._store) if isinstance(self._store, str) else self._store
-            self._services = Services(
-                self.namespace,
-                self.settings,
-                self.scheme,
-                self._clock,
-                listens=self._listens,
-                broker=open_broker(self.settings.broker, self.namespace, self._clock),
-            )
-            self._languages = of_languages(self.settings)
-            lang.hold(self._languages)
-            self._services.operations.update({**self._operations().opcodes(), **self._registered})
-            self._table = Table(self._services)
-            values = self._services.values
-            if self._values is not None:
-                apply_values(self._opened.values, self._values, self.namespace, values.keys)
-            if self._specs is not None:
-                self._operations().apply(self._specs)
-            values.changed = self._on_values
-            self._values_loader = Loader(
-                values, self._opened.values, self.namespace, "values stay as they are"
-            )
-            self._values_loader.start()  # specs are bound to them
-            loader = Loader(self._table, self._opened.specs, self.namespace)
-            loader.start()
-            self._loader = loader
-            if self.settings.hub_guard:
-                self._guarded = gevent.get_hub()
-                guard.hold(self._guarded, self.settings.hub_guard, running_in)
-        except BaseException:
-            self._close()
-            self._leave("")
-            raise
-
-    def _on_values(self, keys: Set[tuple[str, str]]) -> None:
-        if self._table is not None:
-            self._table.change({}, values=keys)
 
     def drain(self) -> None:
         """Stop the sources, refuse calls, and wait for what is under way, up to the grace. What the
@@ -245,50 +184,6 @@ class Runtime:
         if home is not None:
             home.close()
 
-    def _close(self) -> None:
-        self._stop_following()
-        self._loader = self._values_loader = None
-        if self._table is not None:
-            self._table.close()
-            self._table = None
-        if self._services is not None:
-            self._finish(self._services)
-            self._services.close()
-            self._services = None
-        if self._guarded is not None:
-            guard.release(self._guarded)
-            self._guarded = None
-        if self._languages is not None:
-            lang.release(self._languages)
-            self._languages = None
-        if self._opened is not None:
-            if isinstance(self._store, str):
-                self._opened.close()
-            self._opened = None
-        secret.release(self._secrets)
-        self._secrets = frozenset()
-
-    def _stop_following(self) -> None:
-        for loader in (self._values_loader, self._loader):
-            if loader is not None:
-                loader.stop()
-
-    def _finish(self, services: Services) -> None:
-        """End what no node holds any more: processes whose children go on, calls."""
-        self._await_processes(services)
-        # Side by side: each may wait once more for calls that must not be interrupted.
-        error = GreenflowError("the runtime stopped, and the grace is over")
-        exits = [gevent.spawn(each.exit, error) for each in services.processes]
-        gevent.joinall(exits, raise_error=True)
-
-    def _await_processes(self, services: Services) -> None:
-        one_less, end = Event(), monotonic() + self.settings.grace
-        for process in services.processes:
-            process.on_exit(one_less.set)
-        while services.processes and (left := end - monotonic()) > 0:
-            one_less.clear()
-            one_less.wait(left)
-
     def __enter__(self) -> Self:
         try:
             self.start()
@@ -311,7 +206,7 @@ class Runtime:
         Its parameters are positional; those with a plain type are checked. What it raises goes to
         the node's `error`.
         """
-        self._registered[opcode] = _guarded(function)
+        self._registered[opcode] = by_value(function)
 
     # -- using it ------------------------------------------------------------------------------
 
@@ -431,13 +326,7 @@ class Runtime:
         home = self._home
         if home is None:
             raise Inactive("the runtime is not started")
-        return _Operations(home, self._operations())
-
-    def _operations(self) -> Operations:
-        if self._opened is None:
-            raise Inactive("the runtime is not started")
-        scope = self.settings.syscall.namespace
-        return Operations(self._opened.specs, self.scheme, self.namespace, scope)
+        return HomeOperations(home, self._operations())
 
     @property
     def connected(self) -> bool:
@@ -478,39 +367,13 @@ class Runtime:
         """In the child of a fork: what has not started yet may start, what ran does not run."""
         self._settling_in = get_original("_thread", "allocate_lock")()
         if self._home is not None:
-            _left_to_the_parent.append(self.__dict__.copy())
-            self._home = self._opened = self._services = self._table = self._loader = None
-            self._values_loader = None
-            self._languages = self._guarded = None
-            self._refusal = FORKED
+            super()._forked()
+            self._home, self._refusal = None, FORKED
 
     def _running(self) -> tuple[Table, Services]:
         if self._table is None or self._services is None:
             raise Inactive(self._refusal or "the runtime is not started")
         return self._table, self._services
-
-
-class _Operations(Operations):
-    """The operations of a runtime, for any OS thread."""
-
-    def __init__(self, home: Home, inner: Operations) -> None:
-        super().__init__(inner.collection, inner.scheme, inner.namespace, inner.scope)
-        self._home = home
-
-    def create(self, documents: Any) -> list[Record]:
-        return self._home.run(super().create, documents)
-
-    def apply(self, documents: Any) -> list[Record]:
-        return self._home.run(super().apply, documents)
-
-    def update(self, patches: Any) -> list[Record]:
-        return self._home.run(super().update, patches)
-
-    def read(self, filter: Any = None) -> list[Record]:
-        return self._home.run(super().read, filter)
-
-    def delete(self, filter: Any = None) -> list[Record]:
-        return self._home.run(super().delete, filter)
 
 
 def _forked() -> None:
@@ -531,13 +394,3 @@ def _at_exit() -> None:
 
 os.register_at_fork(after_in_child=_forked)
 atexit.register(_at_exit)
-
-
-def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of others for workflows: it gets copies, and what it returns is a payload."""
-
-    @functools.wraps(function)
-    def call(*arguments: Any) -> Any:
-        return adopt(function(*map(copy, arguments)))
-
-    return call

@@ -1,0 +1,106 @@
+"""The fields of a `listener`.
+
+Lives here: what may be written in its spec, and what is wrong with CORS beyond types. What becomes
+of it is __init__.py's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from greenflow.errors import SpecFault
+from greenflow.net.cors import METHODS, ORIGIN
+from greenflow.net.grammar import is_token
+from greenflow.net.limits import Limits
+from greenflow.spec.fields import Duration, Spec
+
+
+class LimitsSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Sizes in bytes, times in seconds."""
+
+    body: Annotated[int, Meta(ge=0, description="bytes of a body, also decompressed")] = (
+        Limits().body
+    )
+    connections: Annotated[int, Meta(ge=1, description="open connections")] = Limits().connections
+    header_timeout: Annotated[float, Meta(gt=0, extra={"format": "duration"})] = (
+        Limits().header_timeout
+    )
+    body_timeout: Annotated[float, Meta(gt=0, extra={"format": "duration"})] = Limits().body_timeout
+    idle_timeout: Annotated[float, Meta(gt=0, extra={"format": "duration"})] = Limits().idle_timeout
+    write_timeout: Annotated[float, Meta(gt=0, extra={"format": "duration"})] = (
+        Limits().write_timeout
+    )
+    least_rate: Annotated[
+        int,
+        Meta(ge=0, description="bytes a second that a client has to send or take; 0: any"),
+    ] = Limits().least_rate
+
+
+class TlsSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Each is PEM text or the path of a file. A file that changes is read again."""
+
+    cert: Annotated[str, Meta(min_length=1, description="certificate, with its chain")]
+    key: Annotated[str, Meta(min_length=1, description="private key, without a password")]
+
+    def __repr__(self) -> str:
+        return "<TlsSpec>"  # the key is a secret
+
+
+class CorsSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which pages of other origins may use it; a preflight starts no process."""
+
+    origins: Annotated[
+        list[str], Meta(min_length=1, description="such as https://app.example.com, or * for all")
+    ]
+    methods: Annotated[tuple[str, ...], Meta(description="methods that pages may use")] = METHODS
+    headers: Annotated[list[str], Meta(description="headers that pages may send; none: all")] = []
+    expose: Annotated[list[str], Meta(description="headers of answers that pages may read")] = []
+    credentials: Annotated[bool, Meta(description="whether pages may send cookies")] = False
+    max_age: Annotated[
+        Duration, Meta(description="how long a browser may remember a preflight")
+    ] = 600.0
+
+
+class ListenerSpec(Spec):
+    port: Annotated[
+        int | None,
+        Meta(ge=0, le=65535, description="TCP port; 0 takes a free one; none for a Unix socket"),
+    ] = None
+    protocol: Annotated[str, Meta(pattern="^http$", description="http")] = "http"
+    host: Annotated[
+        str | None,
+        Meta(description="address, or unix:PATH; default: setting listener.host"),
+    ] = None
+    tls: Annotated[TlsSpec | None, Meta(description="encrypts, with this certificate")] = None
+    limits: Annotated[LimitsSpec, Meta(description="what a client may ask")] = LimitsSpec()
+    cors: Annotated[CorsSpec | None, Meta(description="for pages of other origins")] = None
+    proxies: Annotated[
+        list[str],
+        Meta(
+            description="networks of proxies whose Forwarded and X-Forwarded-... headers are"
+            " believed (`unix`: peers of a Unix socket); from others they are then removed"
+        ),
+    ] = []
+    proxy_protocol: Annotated[
+        bool, Meta(description="connections of `proxies` begin with a PROXY header, version 1 or 2")
+    ] = False
+    stream: Annotated[
+        bool, Meta(description="start the process before the body is there; it is a stream then")
+    ] = False
+
+
+def cors_faults(cors: CorsSpec) -> Iterator[SpecFault]:
+    for i, each in enumerate(cors.origins):
+        if each != "*" and ORIGIN.fullmatch(each) is None:
+            reason = f"{each!r} is no origin: write scheme://host, with a port if it has one"
+            yield SpecFault(f"$.cors.origins[{i}]", reason)
+    if cors.credentials and "*" in cors.origins:
+        yield SpecFault("$.cors.credentials", "browsers want origins by name with it, not *")
+    for field in ("methods", "headers", "expose"):
+        for i, name in enumerate(getattr(cors, field)):
+            if not is_token(name):
+                yield SpecFault(f"$.cors.{field}[{i}]", f"{name!r} is no token (RFC 9110 5.6.2)")

@@ -1,0 +1,161 @@
+"""What a runtime holds while it runs, put together in order and taken apart in the other.
+
+Lives here: Assembly: the store, the table, the loaders and what is shared, opened and closed on the
+hub that they live on. When that is, and who may call it, is Runtime's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Set
+from time import monotonic
+from typing import Any
+
+import gevent
+from gevent.event import Event
+from gevent.hub import Hub
+
+from greenflow import lang
+from greenflow.broker import open_broker
+from greenflow.config import Settings, of_languages, secrets
+from greenflow.engine.culprit import running_in
+from greenflow.engine.services import Services
+from greenflow.errors import GreenflowError, Inactive
+from greenflow.hub import guard, patching
+from greenflow.hub.clock import Clock
+from greenflow.log import secret
+from greenflow.scheme.registry import Scheme
+from greenflow.store.base import Store, open_store
+from greenflow.store.operations import Operations, apply_values
+from greenflow.table.loader import Loader
+from greenflow.table.table import Table
+
+# What runtimes held when this OS process was forked: nothing of it is closed here.
+_left_to_the_parent: list[dict[str, Any]] = []
+
+
+class Assembly:
+    """The parts of one namespace, running; none of them before it is opened."""
+
+    def __init__(
+        self,
+        store: str | Store,
+        namespace: str | None,
+        specs: Any,
+        settings: Settings | None,
+        scheme: Scheme | None,
+        clock: Clock | None,
+        listen: bool,
+        values: Any,
+    ) -> None:
+        self.settings = settings or Settings()
+        self.namespace = namespace or self.settings.namespace
+        self.scheme = scheme or Scheme.installed()
+        self._store, self._specs, self._values, self._listens = store, specs, values, listen
+        self._clock = clock or Clock()
+        self._registered: dict[str, Callable[..., Any]] = {}
+        self._opened: Store | None = None
+        self._services: Services | None = None
+        self._table: Table | None = None
+        self._loader: Loader | None = None
+        self._values_loader: Loader | None = None
+        self._secrets: frozenset[str] = frozenset()
+        self._languages: dict[str, Any] | None = None  # what those that it holds were told
+        self._guarded: Hub | None = None
+
+    def _open(self) -> None:
+        patching.check()
+        self._secrets = secret.hold(secrets(self.settings))
+        try:
+            self._opened = open_store(self._store) if isinstance(self._store, str) else self._store
+            self._services = Services(
+                self.namespace,
+                self.settings,
+                self.scheme,
+                self._clock,
+                listens=self._listens,
+                broker=open_broker(self.settings.broker, self.namespace, self._clock),
+            )
+            self._languages = of_languages(self.settings)
+            lang.hold(self._languages)
+            self._services.operations.update({**self._operations().opcodes(), **self._registered})
+            self._table = Table(self._services)
+            values = self._services.values
+            if self._values is not None:
+                apply_values(self._opened.values, self._values, self.namespace, values.keys)
+            if self._specs is not None:
+                self._operations().apply(self._specs)
+            values.changed = self._on_values
+            self._values_loader = Loader(
+                values, self._opened.values, self.namespace, "values stay as they are"
+            )
+            self._values_loader.start()  # specs are bound to them
+            loader = Loader(self._table, self._opened.specs, self.namespace)
+            loader.start()
+            self._loader = loader
+            if self.settings.hub_guard:
+                self._guarded = gevent.get_hub()
+                guard.hold(self._guarded, self.settings.hub_guard, running_in)
+        except BaseException:
+            self._close()
+            raise
+
+    def _on_values(self, keys: Set[tuple[str, str]]) -> None:
+        if self._table is not None:
+            self._table.change({}, values=keys)
+
+    def _operations(self) -> Operations:
+        if self._opened is None:
+            raise Inactive("the runtime is not started")
+        scope = self.settings.syscall.namespace
+        return Operations(self._opened.specs, self.scheme, self.namespace, scope)
+
+    def _close(self) -> None:
+        self._stop_following()
+        self._loader = self._values_loader = None
+        if self._table is not None:
+            self._table.close()
+            self._table = None
+        if self._services is not None:
+            self._finish(self._services)
+            self._services.close()
+            self._services = None
+        if self._guarded is not None:
+            guard.release(self._guarded)
+            self._guarded = None
+        if self._languages is not None:
+            lang.release(self._languages)
+            self._languages = None
+        if self._opened is not None:
+            if isinstance(self._store, str):
+                self._opened.close()
+            self._opened = None
+        secret.release(self._secrets)
+        self._secrets = frozenset()
+
+    def _stop_following(self) -> None:
+        for loader in (self._values_loader, self._loader):
+            if loader is not None:
+                loader.stop()
+
+    def _finish(self, services: Services) -> None:
+        """End what no node holds any more: processes whose children go on, calls."""
+        self._await_processes(services)
+        # Side by side: each may wait once more for calls that must not be interrupted.
+        error = GreenflowError("the runtime stopped, and the grace is over")
+        exits = [gevent.spawn(each.exit, error) for each in services.processes]
+        gevent.joinall(exits, raise_error=True)
+
+    def _await_processes(self, services: Services) -> None:
+        one_less, end = Event(), monotonic() + self.settings.grace
+        for process in services.processes:
+            process.on_exit(one_less.set)
+        while services.processes and (left := end - monotonic()) > 0:
+            one_less.clear()
+            one_less.wait(left)
+
+    def _forked(self) -> None:
+        """In the child of a fork: what was put together is the parent's."""
+        _left_to_the_parent.append(self.__dict__.copy())
+        self._opened = self._services = self._table = self._loader = None
+        self._values_loader = None
+        self._languages = self._guarded = None
