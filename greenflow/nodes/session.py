@@ -9,7 +9,7 @@ from typing import Any
 from gevent.event import Event
 
 from greenflow.engine.node import Answer, Context, Handler, Node, node
-from greenflow.engine.packet import NOTHING, Fault, merge
+from greenflow.engine.packet import NOTHING, Fault, merge, unused
 from greenflow.engine.process import RUNNING, Process
 from greenflow.engine.services import Services
 from greenflow.engine.source import Run
@@ -39,6 +39,8 @@ class Session(Node[Spec]):
         return self.keep if port == "io" else self.reach
 
     def keep(self, ctx: Context, payload: Any) -> Any:
+        if isinstance(payload, Exception):
+            return unused(payload, self)  # what failed is no session
         key = object()
         self.sessions[key] = ctx.process, payload
         ctx.process.on_exit(partial(self.sessions.pop, key, None))
@@ -46,6 +48,8 @@ class Session(Node[Spec]):
 
     def reach(self, ctx: Context, payload: Any) -> Any:
         live = [(p, kept) for p, kept in self.sessions.values() if p.state == RUNNING]
+        if not live:
+            return unused(payload, self)
         answers: list[Any] = [NOTHING] * len(live)
         under_way, one_ended = 0, Event()
 
