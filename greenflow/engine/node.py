@@ -283,7 +283,7 @@ class Node(Generic[S]):
             elif kind is Fault:
                 node.fail(packet, result)
             elif kind is Answer:
-                packet.answer(result.value)
+                packet.answer(echo(result.value, node))
             elif kind is GeneratorType:
                 node.send_all(packet, result)
             else:

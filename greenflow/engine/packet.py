@@ -67,6 +67,12 @@ def echo(payload: Any, origin: Any) -> Any:
     return Fault(payload, (origin,)) if isinstance(payload, Exception) else payload
 
 
+def unused(payload: Any, origin: Any) -> Any:
+    """What a node answers that has no way for a payload: nothing; an error that nobody handled
+    stays an error (5.11)."""
+    return Fault(payload, (origin,)) if isinstance(payload, Exception) else NOTHING
+
+
 class Reply:
     """Where the answers of one write meet, each in its own place."""
 

@@ -105,6 +105,7 @@ class Process:
         "_data",
         "_leaving",
         "_number",
+        "_owed",
         "_registry",
         "_resources",
         "_runaway",
@@ -141,6 +142,7 @@ class Process:
         self._childless: Event | None = None
         self._data: Data | None = None
         self._resources: Resources | None = None
+        self._owed: list[Exception] | None = None  # errors that a node keeps for later
         self._number = 0
         self._context = copy_context()
         self._registry = registry
@@ -434,6 +436,18 @@ class Process:
         else:
             self._hold().hold(False, lambda *_: hook())
 
+    def owe(self, error: Exception) -> None:
+        """A node keeps this error for later, and has answered its packet with nothing: if nobody
+        is told of it in the end (`clear`), the process fails with it (5.11)."""
+        if self._owed is None:
+            self._owed = []
+        self._owed.append(error)
+
+    def clear(self, *errors: Exception) -> None:
+        """These errors that were owed have been told."""
+        if self._owed:
+            self._owed = [owed for owed in self._owed if all(owed is not each for each in errors)]
+
     def _hold(self) -> Resources:
         if self._resources is None:
             self._resources = Resources()
@@ -448,6 +462,9 @@ class Process:
         """
         if self.state is not RUNNING:
             return self._exited()
+        if error is None and self._owed:
+            owed = self._owed
+            error = owed[0] if len(owed) == 1 else ExceptionGroup("nobody handled", owed)
         if self._resources is None:
             return error
         me = getcurrent()

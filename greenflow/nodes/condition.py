@@ -14,7 +14,7 @@ from msgspec import Meta
 from greenflow import lang
 from greenflow.engine.declaring import node
 from greenflow.engine.node import Context, Node
-from greenflow.engine.packet import NOTHING
+from greenflow.engine.packet import unused
 from greenflow.engine.result import Send
 from greenflow.engine.services import Compiler, Services
 from greenflow.errors import CompileFailed, SpecFault
@@ -73,7 +73,8 @@ class If(Node[IfSpec]):
 
 @node("switch", outputs=("out[i]",), reads_only=True)
 class Switch(Node[SwitchSpec]):
-    """Sends its input to the port of the first condition that is true; if none is, answers nothing.
+    """Sends its input to the port of the first condition that is true; if none is, answers nothing,
+    and an error with itself.
 
     False are false, null, 0, 0.0 and the empty string; everything else is true.
     """
@@ -100,7 +101,7 @@ class Switch(Node[SwitchSpec]):
         for program, port in self.cases:
             if is_true(program(payload, timeout=self.spec.timeout, log=ctx.log_line)):
                 return Send(self.output(port), payload)
-        return NOTHING
+        return unused(payload, self)
 
 
 def faults(language: str, path: str, code: str) -> list[SpecFault]:

@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from greenflow.engine.declaring import node
 from greenflow.engine.node import Context, Handler, Node
-from greenflow.engine.packet import NOTHING, Fault, merge
+from greenflow.engine.packet import NOTHING, Fault, merge, unused
 from greenflow.engine.result import Answer, Send
 from greenflow.engine.source import Run
 from greenflow.spec.fields import Duration, Spec
@@ -33,12 +33,13 @@ class Nop(Node[Spec]):
 class Fork(Node[Spec]):
     """Answers nothing at once and goes on in a child process.
 
-    An error there goes to `error` in the child; without that link it fails only the child.
+    An error there goes to `error` in the child; without that link it fails only the child. An
+    error as input is answered with itself: what a child does about it, its parent does not know.
     """
 
     def handle(self, ctx: Context, payload: Any) -> Any:
         Run(self).spawn(payload, ctx.process, ctx.packet.hops)
-        return NOTHING
+        return unused(payload, self)
 
 
 @node("call", outputs=("out[i]",), reads_only=True)
@@ -80,13 +81,17 @@ class Loop(Node[Spec]):
 class Split(Node[Spec]):
     """Sends element i of a list to `out[i]`, and anything else to `out[0]`.
 
-    Elements whose port is not linked are dropped; if none is sent, nothing is the answer.
+    Elements whose port is not linked are dropped; if none is sent, nothing is the answer. An error
+    among those dropped is not lost: it is raised, and nothing is sent.
     """
 
     def handle(self, ctx: Context, payload: Any) -> Iterator[Send]:
         elements = payload if isinstance(payload, list) else [payload]
-        for name in linked(self):
-            index = parse(name)[1]
+        ways = {parse(name)[1]: name for name in linked(self)}
+        for index, element in enumerate(elements):
+            if isinstance(element, Exception) and index not in ways:
+                raise element
+        for index, name in ways.items():
             if index < len(elements):
                 yield ctx.to(name, elements[index])
 
@@ -97,7 +102,7 @@ class Merge(Node[Spec]):
 
     Earlier ones are answered with nothing; the last carries the list in the order of the ports, or
     the bare payload if there is one port. The nth packet of a port belongs to round n. An error
-    among the payloads goes to `error`.
+    among the payloads goes to `error`; one whose round is never full fails the process.
     """
 
     def handler(self, port: str) -> Handler:
@@ -111,14 +116,17 @@ class Merge(Node[Spec]):
             waiting = {}
             process.data.set(key, waiting)
         waiting.setdefault(port, deque()).append(payload)
+        if isinstance(payload, Exception):
+            process.owe(payload)
         names = [name for name, entry in self.in_ports.items() if entry.linked]
         names.sort(key=parse)
         if not all(waiting.get(name) for name in names):
             return NOTHING
         round = [waiting[name].popleft() for name in names or [port]]
-        errors = [Fault(item, (self,)) for item in round if isinstance(item, Exception)]
+        errors = [item for item in round if isinstance(item, Exception)]
         if errors:
-            return merge(errors)
+            process.clear(*errors)
+            return merge([Fault(error, (self,)) for error in errors])
         return round[0] if len(round) == 1 else round
 
 

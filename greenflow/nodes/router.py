@@ -220,6 +220,8 @@ class Router(Node[RouterSpec]):
 
     def handle(self, ctx: Context, payload: Any) -> Any:
         if type(payload) is not dict:
+            if isinstance(payload, Exception):
+                raise payload
             raise InvalidArgument("a router takes a request, a map with method and path")
         method = str(payload.get("method") or "GET")
         found = self.routes.match(method, str(payload.get("path") or "/"))

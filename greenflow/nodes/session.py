@@ -10,7 +10,7 @@ from gevent.event import Event
 
 from greenflow.engine.declaring import node
 from greenflow.engine.node import Context, Handler, Node
-from greenflow.engine.packet import NOTHING, Fault, merge
+from greenflow.engine.packet import NOTHING, Fault, merge, unused
 from greenflow.engine.process import RUNNING, Process
 from greenflow.engine.result import Answer
 from greenflow.engine.services import Services
@@ -41,6 +41,8 @@ class Session(Node[Spec]):
         return self.keep if port == "io" else self.reach
 
     def keep(self, ctx: Context, payload: Any) -> Any:
+        if isinstance(payload, Exception):
+            return unused(payload, self)  # what failed is no session
         key = object()
         self.sessions[key] = ctx.process, payload
         ctx.process.on_exit(partial(self.sessions.pop, key, None))
@@ -48,6 +50,8 @@ class Session(Node[Spec]):
 
     def reach(self, ctx: Context, payload: Any) -> Any:
         live = [(p, kept) for p, kept in self.sessions.values() if p.state == RUNNING]
+        if not live:
+            return unused(payload, self)
         answers: list[Any] = [NOTHING] * len(live)
         under_way, one_ended = 0, Event()
 
