@@ -20,7 +20,7 @@ from greenflow.engine.packet import Fault
 from greenflow.engine.process import Process
 from greenflow.engine.services import Compiler, Services
 from greenflow.engine.source import Run, Source, conclude, log_unhandled
-from greenflow.errors import Interrupt, InvalidArgument, SpecFault
+from greenflow.errors import Interrupt, InvalidArgument, NotPublished, SpecFault
 from greenflow.net import mime
 from greenflow.net.answer import has_no_body
 from greenflow.net.cors import METHODS, ORIGIN, Cors
@@ -304,7 +304,7 @@ class Listener(Source[ListenerSpec]):
         failure = process.settle(reason)
         if failure is not None and failure is not reason:
             unhandled, response = failure, plain(500)
-        if request.disconnected:
+        if request.disconnected and not isinstance(unhandled, NotPublished):
             # Nobody waits for the answer, and that it was given up is no error of the workflow.
             _log.info("the client left before its answer", extra=describe(self, process))
         elif unhandled is not None:
