@@ -47,6 +47,12 @@ class RemoteBroker(Broker):
         self._away: set[object] = set()  # whose connection is lost
         self._reason = ""  # why one was lost last
 
+    def publish(self, topic: str, payload: Any) -> None:
+        if topic in LOCAL_TOPICS:
+            self._local.publish(topic, payload)  # which needs no copy
+        else:
+            super().publish(topic, payload)
+
     def pack(self, topic: str, payload: Any) -> Parcel:
         if topic in LOCAL_TOPICS:
             return self._local.pack(topic, payload)
