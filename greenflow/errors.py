@@ -180,6 +180,11 @@ class AddressInUse(GreenflowError):
     """A listener's address is taken, by another listener or another OS process."""
 
 
+class NoResponse(GreenflowError):
+    """A workflow answered something else than a response to a listener that takes nothing else:
+    its author must act."""
+
+
 class EncodeError(GreenflowError):
     """A value that a format cannot hold, such as NaN in JSON: who chose the format must act."""
 

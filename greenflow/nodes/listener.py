@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Generator, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import gevent
 import msgspec
@@ -114,6 +114,13 @@ class ListenerSpec(Spec):
     proxy_protocol: Annotated[
         bool, Meta(description="connections of `proxies` begin with a PROXY header, version 1 or 2")
     ] = False
+    answers: Annotated[
+        Literal["auto", "body", "response"],
+        Meta(
+            description="what `out` answers: a response if it looks like one, else the body of a"
+            " 200 (auto); always the body; always a response, and anything else is a 500"
+        ),
+    ] = "auto"
     stream: Annotated[
         bool, Meta(description="start the process before the body is there; it is a stream then")
     ] = False
@@ -272,14 +279,17 @@ class Listener(Source[ListenerSpec]):
         taken later; it ends the process then."""
         reason: BaseException | None = None
         unhandled: BaseException | None = None
+        answers = self.spec.answers
         if type(answer) is Fault:
             unhandled = answer.error
+            if answers == "body":  # else no error could have the status of one
+                answers = "auto"
             if self.error.links:
                 answer = self.ask(process, self.error, answer.error)
                 unhandled = answer.error if type(answer) is Fault else None
         if unhandled is None:
             try:
-                response = to_response(answer, request)
+                response = to_response(answer, request, answers)
             except Exception as error:
                 unhandled = error
             else:
