@@ -20,7 +20,8 @@ from greenflow.engine.packet import Fault
 from greenflow.engine.process import Process
 from greenflow.engine.services import Compiler, Services
 from greenflow.engine.source import Run, Source, conclude, log_unhandled
-from greenflow.errors import Interrupt, InvalidArgument, NotPublished, SpecFault
+from greenflow.errors import Interrupt, InvalidArgument, NotPublished, SpecFault, noted
+from greenflow.log.secret import conceal
 from greenflow.net import mime
 from greenflow.net.answer import has_no_body
 from greenflow.net.cors import METHODS, ORIGIN, Cors
@@ -28,6 +29,7 @@ from greenflow.net.forwarded import Proxies
 from greenflow.net.grammar import is_token
 from greenflow.net.limits import Limits
 from greenflow.net.message import ClientDisconnected, Request, Respond
+from greenflow.net.methods import fault_of
 from greenflow.net.pool import Ending, Lease, Servers
 from greenflow.net.server import UNIX
 from greenflow.net.upgrade import Upgrade
@@ -83,6 +85,9 @@ class CorsSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         list[str], Meta(min_length=1, description="such as https://app.example.com, or * for all")
     ]
     methods: Annotated[tuple[str, ...], Meta(description="methods that pages may use")] = METHODS
+    any_method: Annotated[
+        bool, Meta(description="whether `methods` may be names that HTTP does not know")
+    ] = False
     headers: Annotated[list[str], Meta(description="headers that pages may send; none: all")] = []
     expose: Annotated[list[str], Meta(description="headers of answers that pages may read")] = []
     credentials: Annotated[bool, Meta(description="whether pages may send cookies")] = False
@@ -141,7 +146,7 @@ class Listener(Source[ListenerSpec]):
         self.certificate: Certificate | None = None
         self.limits = Limits(**msgspec.structs.asdict(spec.limits))
         self.proxies = Proxies(spec.proxies) if spec.proxies else None
-        self.cors = None if spec.cors is None else Cors(**msgspec.structs.asdict(spec.cors))
+        self.cors = None if spec.cors is None else _policy(spec.cors)
 
     @classmethod
     def check(cls, spec: ListenerSpec, compiler: Compiler) -> list[SpecFault]:
@@ -218,6 +223,7 @@ class Listener(Source[ListenerSpec]):
             streams=self.spec.stream,
             certificate=self.certificate,
             proxies=self.proxies if self.spec.proxy_protocol and self.proxies else (),
+            tell_refused=self.tell_refused,
         )
         _log.info("listening on %s", self.address, extra=describe(self))
 
@@ -245,6 +251,7 @@ class Listener(Source[ListenerSpec]):
             self._refuse(error, request, respond)
             return
         except (mime.UnsupportedCoding, mime.BodyTooLarge) as error:
+            self.tell_refused(request.method, request.path, error.status, str(error))
             respond(plain(error.status))
             return
         run = self.run
@@ -351,9 +358,18 @@ class Listener(Source[ListenerSpec]):
             log_unhandled(self, process, failure)
             raise ClientDisconnected("the streamed answer failed") from failure
 
+    def tell_refused(self, method: str, path: str, status: int, reason: str) -> None:
+        """One line for a request that starts no process, as for its body: what is wrong with it,
+        and nothing of what is in it."""
+        extra = {**describe(self), "method": method, "path": path, "status": status}
+        text = conceal(f"{method} {path} is refused with {status}: {reason}")
+        _log.info("%s", text, extra=extra)
+
     def _refuse(self, error: InvalidArgument, request: Request, respond: Respond) -> None:
         """A body that cannot be decoded: to `error`, else 400 (BEHAVIOUR 8.8)."""
         if not self.error.links:
+            reason = noted(error.__cause__ or error)
+            self.tell_refused(request.method, request.path, error.status, reason)
             respond(plain(400))
             return
         process = self.run.begin()
@@ -435,6 +451,15 @@ class _Later:
         self._process.settle(ClientDisconnected("the answer was not sent to its end"))
 
 
+def _policy(spec: CorsSpec) -> Cors:
+    """The policy of a spec. Browsers compare methods with those that are sent, which are in upper
+    case."""
+    fields = msgspec.structs.asdict(spec)
+    if not fields.pop("any_method"):
+        fields["methods"] = [method.upper() for method in spec.methods]
+    return Cors(**fields)
+
+
 def _cors_faults(cors: CorsSpec) -> Iterator[SpecFault]:
     for i, each in enumerate(cors.origins):
         if each != "*" and ORIGIN.fullmatch(each) is None:
@@ -442,7 +467,11 @@ def _cors_faults(cors: CorsSpec) -> Iterator[SpecFault]:
             yield SpecFault(f"$.cors.origins[{i}]", reason)
     if cors.credentials and "*" in cors.origins:
         yield SpecFault("$.cors.credentials", "browsers want origins by name with it, not *")
-    for field in ("methods", "headers", "expose"):
+    for i, method in enumerate(cors.methods):
+        reason = fault_of(method, cors.any_method or method == "*")
+        if reason:
+            yield SpecFault(f"$.cors.methods[{i}]", reason)
+    for field in ("headers", "expose"):
         for i, name in enumerate(getattr(cors, field)):
             if not is_token(name):
                 yield SpecFault(f"$.cors.{field}[{i}]", f"{name!r} is no token (RFC 9110 5.6.2)")
