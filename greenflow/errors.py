@@ -165,8 +165,24 @@ class BrokerMisconfigured(BrokerUnavailable):
     """The URL of a broker is wrong, or the package behind it is missing: waiting does not help."""
 
 
+class NotPublished(BrokerUnavailable):
+    """What a process did was committed, and some of what it published then did not go out: the
+    operator must act. The message names the nodes, the cause is the broker's first reason."""
+
+    status = 500
+
+
+class EventsFull(GreenflowError):
+    """A process publishes more than is held until it settles: its author must act."""
+
+
 class AddressInUse(GreenflowError):
     """A listener's address is taken, by another listener or another OS process."""
+
+
+class NoResponse(GreenflowError):
+    """A workflow answered something else than a response to a listener that takes nothing else:
+    its author must act."""
 
 
 class EncodeError(GreenflowError):

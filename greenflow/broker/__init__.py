@@ -6,7 +6,7 @@ letters. How a server is spoken to is in a module of its own (redis.py, sqs/), f
 entry points `greenflow.brokers` and imported when `broker.url` asks for it.
 """
 
-from greenflow.broker.base import LOCAL_TOPICS, Broker, Deliver, Done, Subscription
+from greenflow.broker.base import LOCAL_TOPICS, Broker, Deliver, Done, Parcel, Subscription
 from greenflow.broker.memory import MemoryBroker
 from greenflow.broker.opening import open_broker
 
@@ -16,6 +16,7 @@ __all__ = [
     "Deliver",
     "Done",
     "MemoryBroker",
+    "Parcel",
     "Subscription",
     "open_broker",
 ]

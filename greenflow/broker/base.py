@@ -10,8 +10,8 @@ and each event is handed to one of them; subscribers with different names each g
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 #: Topics of what happens inside a runtime: their events never leave it.
 LOCAL_TOPICS = frozenset(("load", "unload"))
@@ -22,6 +22,15 @@ Done = Callable[[BaseException | None], None]
 
 #: What a subscriber is handed each event with. On the hub; must not block.
 Deliver = Callable[[Any, Done], None]
+
+
+class Parcel(NamedTuple):
+    """An event that is ready to go: what is done to its payload from now on does not show in it.
+    `content` is the broker's own, `size` about how many bytes of memory it takes."""
+
+    topic: str
+    content: Any
+    size: int
 
 
 class Subscription(ABC):
@@ -40,7 +49,6 @@ class Subscription(ABC):
 class Broker(ABC):
     """Carries events. Payloads are those of greenflow.payload.value."""
 
-    @abstractmethod
     def publish(self, topic: str, payload: Any) -> None:
         """Hand an event over. On return the broker has it, and it is not lost any more than the
         broker says.
@@ -48,6 +56,22 @@ class Broker(ABC):
         Raises InvalidArgument for a payload that cannot travel, BrokerUnavailable when the broker
         does not take it.
         """
+        (error,) = self.send([self.pack(topic, payload)])
+        if error is not None:
+            raise error
+
+    @abstractmethod
+    def pack(self, topic: str, payload: Any) -> Parcel:
+        """Make an event ready, to be sent later or not at all.
+
+        Raises InvalidArgument for a payload that cannot travel, BrokerUnavailable for one that the
+        broker would never take.
+        """
+
+    @abstractmethod
+    def send(self, parcels: Sequence[Parcel]) -> list[Exception | None]:
+        """Hand events over, in this order. Returns for each why the broker has not got it, a
+        BrokerUnavailable; with None it has."""
 
     @abstractmethod
     def subscribe(self, topic: str, subscriber: str, deliver: Deliver) -> Subscription:

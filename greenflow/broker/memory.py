@@ -6,10 +6,12 @@ or whose runtime ends (BEHAVIOUR 14): who wants more names a server in the setti
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextvars import copy_context
 from typing import Any
 
-from greenflow.broker.base import Broker, Deliver, Subscription
+from greenflow.broker.base import Broker, Deliver, Parcel, Subscription
+from greenflow.payload.value import measured
 
 
 class MemoryBroker(Broker):
@@ -27,6 +29,14 @@ class MemoryBroker(Broker):
                 takers[subscription.subscriber] = subscription
         for subscription in takers.values():
             subscription.take(payload)
+
+    def pack(self, topic: str, payload: Any) -> Parcel:
+        return Parcel(topic, *measured(payload))
+
+    def send(self, parcels: Sequence[Parcel]) -> list[Exception | None]:
+        for parcel in parcels:
+            self.publish(parcel.topic, parcel.content)
+        return [None] * len(parcels)
 
     def subscribe(self, topic: str, subscriber: str, deliver: Deliver) -> Subscription:
         subscription = MemorySubscription(self, topic, subscriber, deliver)

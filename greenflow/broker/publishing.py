@@ -46,9 +46,12 @@ class Outbox:
         self._worker: Worker | None = None
         self._is_closed = False
 
-    def publish(self, posting: Posting, end: float) -> None:
-        """Return when the server has it. Raises BrokerUnavailable when it has not at the end, by
-        monotonic(), or does not take it."""
+    def put(self, posting: Posting, end: float) -> AsyncResult[Exception | None]:
+        """Have it published after what was put before. Answers with None when the server has it,
+        and with BrokerUnavailable when it has not at the end, by monotonic(), or does not take it.
+
+        Raises BrokerUnavailable when this is closed.
+        """
         if self._is_closed:
             raise BrokerUnavailable(f"{self._transport.name}: the broker is closed")
         if self._worker is None:
@@ -56,9 +59,7 @@ class Outbox:
             self._worker.start(self._work)
         order = _Order(posting, end)
         self._worker.inbox.put(order)
-        error = order.answer.get()
-        if error is not None:
-            raise error
+        return order.answer
 
     def close(self) -> None:
         """Publish what waits, and end."""
@@ -117,7 +118,7 @@ class Outbox:
             if posting.done:
                 worker.tell(order.answer.set, None)
             elif posting.refusal:
-                worker.tell(order.answer.set, self._failed(posting.topic, posting.refusal))
+                worker.tell(order.answer.set, self.failed(posting.topic, posting.refusal))
             elif now >= order.end:
                 worker.tell(order.answer.set, self.late(posting.topic, reason))
             else:
@@ -127,7 +128,8 @@ class Outbox:
     def late(self, topic: str, reason: str) -> BrokerUnavailable:
         """What is said of an event that the server did not take in time."""
         why = f"not published within {self._seconds:g} s: {reason or 'no answer'}"
-        return self._failed(topic, why)
+        return self.failed(topic, why)
 
-    def _failed(self, topic: str, reason: str) -> BrokerUnavailable:
+    def failed(self, topic: str, reason: str) -> BrokerUnavailable:
+        """What is said of an event that the server does not take."""
         return BrokerUnavailable(f"{self._transport.name}: topic {topic!r}: {reason}")

@@ -11,15 +11,19 @@ has one queue, which is always there.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from gevent.event import AsyncResult
+
 from greenflow.broker import wire
-from greenflow.broker.base import LOCAL_TOPICS, Broker, Deliver, Subscription
+from greenflow.broker.base import LOCAL_TOPICS, Broker, Deliver, Parcel, Subscription
 from greenflow.broker.consuming import RemoteSubscription
 from greenflow.broker.memory import MemoryBroker
-from greenflow.broker.publishing import Outbox
+from greenflow.broker.publishing import TOGETHER, Outbox
 from greenflow.broker.transport import Posting, Queue, Transport
+from greenflow.errors import BrokerUnavailable
 
 if TYPE_CHECKING:
     from greenflow.config import BrokerSettings
@@ -45,14 +49,46 @@ class RemoteBroker(Broker):
 
     def publish(self, topic: str, payload: Any) -> None:
         if topic in LOCAL_TOPICS:
-            self._local.publish(topic, payload)
+            self._local.publish(topic, payload)  # which needs no copy
         else:
-            queue = self._dead if topic == self._dead.topic else None
-            body = wire.encode(payload)
+            super().publish(topic, payload)
+
+    def pack(self, topic: str, payload: Any) -> Parcel:
+        if topic in LOCAL_TOPICS:
+            return self._local.pack(topic, payload)
+        queue = self._dead if topic == self._dead.topic else None
+        posting = Posting(topic, wire.encode(payload), wire.MESSAGEPACK, queue)
+        refusal = self.transport.refusal(posting)
+        if refusal:
+            raise self._outbox.failed(topic, refusal)
+        return Parcel(topic, posting, len(posting.body))
+
+    def send(self, parcels: Sequence[Parcel]) -> list[Exception | None]:
+        errors: list[Exception | None] = []
+        while len(errors) < len(parcels):
+            # So many have the time of one, for the server gets them together.
+            some = parcels[len(errors) : len(errors) + TOGETHER]
             end = monotonic() + self.settings.timeout
-            if queue is None:
-                self._wait_for_queues(topic, end)
-            self._outbox.publish(Posting(topic, body, wire.MESSAGEPACK, queue), end)
+            errors += self._send_together(some, end)
+            if errors[-1] is not None and monotonic() >= end:  # nor would it have the others
+                errors += [errors[-1]] * (len(parcels) - len(errors))
+        return errors
+
+    def _send_together(self, parcels: Sequence[Parcel], end: float) -> list[Exception | None]:
+        answers: list[AsyncResult[Exception | None]] = []
+        for parcel in parcels:
+            try:
+                if parcel.topic in LOCAL_TOPICS:
+                    self._local.send([parcel])
+                    answer = _answered(None)
+                else:
+                    if parcel.content.queue is None:
+                        self._wait_for_queues(parcel.topic, end)
+                    answer = self._outbox.put(parcel.content, end)
+            except BrokerUnavailable as error:
+                answer = _answered(error)
+            answers.append(answer)
+        return [answer.get() for answer in answers]
 
     def _wait_for_queues(self, topic: str, end: float) -> None:
         """Wait until whoever subscribes to the topic in this runtime has a queue: an event that the
@@ -105,3 +141,9 @@ class RemoteBroker(Broker):
         self._outbox.close()
         self.transport.close()
         self._local.close()
+
+
+def _answered(error: Exception | None) -> AsyncResult[Exception | None]:
+    answer: AsyncResult[Exception | None] = AsyncResult()
+    answer.set(error)
+    return answer

@@ -162,6 +162,10 @@ class Transport(ABC):
     def producer(self) -> Producer:
         """Connect, for publishing."""
 
+    def refusal(self, posting: Posting) -> str:
+        """Why the server will never take the message, as far as that is known without it."""
+        return ""
+
     @abstractmethod
     def consumer(self, queue: Queue, prefetch: int, name: str) -> Consumer:
         """Connect, and see that the queue is there and gets what is published on its topic. `name`

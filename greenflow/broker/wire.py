@@ -11,6 +11,7 @@ their content type.
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from typing import Any
 
 import msgspec
@@ -40,7 +41,7 @@ def decode(body: bytes, content_type: str = MESSAGEPACK) -> Any:
     """The payload of a message. Raises InvalidArgument for what is none."""
     kind = content_type.partition(";")[0].strip().lower()
     if kind == JSON:
-        return loads(body)
+        return loads(body.removeprefix(BOM_UTF8))  # RFC 8259 8.1
     if kind != MESSAGEPACK:
         raise InvalidArgument(
             f"a message has the content type {content_type!r}; allowed are {MESSAGEPACK} and {JSON}"

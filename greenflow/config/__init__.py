@@ -97,6 +97,10 @@ class BrokerSettings(Struct, frozen=True, forbid_unknown_fields=True):
         float,
         Meta(extra=_DURATION, description="time in which a message must have been published"),
     ] = 5.0
+    held: Annotated[
+        int,
+        Meta(ge=0, description="bytes of events that a process may publish before it commits"),
+    ] = 16 * 1024 * 1024
     expires: Annotated[
         float,
         Meta(

@@ -6,8 +6,13 @@ Lives here: Data and Resources. When they are released, and by whom, is process.
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
+
+#: Told what a process failed with when its resources have been released; None: all committed.
+Settled = Callable[[BaseException | None], object]
 
 _log = logging.getLogger("greenflow.process")
 _MISSING = object()
@@ -51,22 +56,29 @@ class Data:
 
 
 class Resources:
-    """What a process releases, the last first: resources when it settles, hooks when it exits."""
+    """What a process releases, the last first: resources when it settles, hooks when it exits; and
+    who is told, in order, how that ended."""
 
-    __slots__ = ("_held",)
+    __slots__ = ("_held", "_told")
 
     def __init__(self) -> None:
         self._held: list[tuple[bool, Callable[..., object]]] = []
+        self._told: deque[Settled] = deque()
 
     def hold(self, is_resource: bool, release: Callable[..., object]) -> None:
         """Keep something; it is released like a context manager is left."""
         self._held.append((is_resource, release))
 
+    def tell(self, hook: Settled) -> None:
+        """Call the hook once, when the resources have been released."""
+        self._told.append(hook)
+
     def release(self, error: BaseException | None, *, hooks: bool) -> BaseException | None:
         """Release the resources, and at the end the hooks too; what is added meanwhile comes first.
 
         With an error the resources roll back. Returns it, or the first error of a commit; the
-        resources that come after that one roll back.
+        resources that come after that one roll back. When all went well, the first error of a hook
+        that was told so: what was committed stays so.
         """
         kept: list[tuple[bool, Callable[..., object]]] = []
         while self._held:
@@ -78,7 +90,15 @@ class Resources:
             else:
                 kept.append((is_resource, release))
         self._held = kept[::-1]
+        outcome = error
+        while self._told:
+            failure = release_one(partial(_tell, self._told.popleft(), outcome), error)
+            error = error or failure
         return error
+
+
+def _tell(hook: Settled, outcome: BaseException | None, *_: object) -> None:
+    hook(outcome)
 
 
 def release_one(

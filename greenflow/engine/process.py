@@ -8,7 +8,8 @@ not block costs no greenlet switch. Nodes declare nothing. If the hub gets to ru
 is not empty, whoever drained it must be blocked, so a helper greenlet takes over; branches so block
 side by side. All of a process happens on one hub's thread.
 
-Ending: `settle` closes the resources (commit or roll back) before the answer leaves its source;
+Ending: `settle` closes the resources (commit or roll back), then tells how that ended
+(`on_settled`), before the answer leaves its source;
 `exit` ends the children, interrupts the greenlets from inside the hub, answers every open packet,
 and releases the rest in reverse order. Neither recurses, so 10,000 nested children end like one.
 """
@@ -30,7 +31,7 @@ from gevent.event import Event
 from gevent.hub import GreenletExit, Waiter
 from greenlet import greenlet
 
-from greenflow.engine.data import Data, Resources, release_one
+from greenflow.engine.data import Data, Resources, Settled, release_one
 from greenflow.engine.packet import Fault, Packet, Reply, echo
 from greenflow.engine.port import InPort, OutPort
 from greenflow.errors import Interrupt, ProcessExited, Runaway
@@ -448,6 +449,15 @@ class Process:
         if self._owed:
             self._owed = [owed for owed in self._owed if all(owed is not each for each in errors)]
 
+    def on_settled(self, hook: Settled) -> None:
+        """Call the hook when `settle`, or at the latest the exit, has closed all resources: with
+        None if all of them committed, else with what the process failed with, also when there was
+        nothing to close (BEHAVIOUR 4.13). What it raises then is the error of the settling, though
+        the commit stands. It is called once, may block, and is not interrupted by an exit."""
+        if self.state is EXITED:
+            raise self._exited()
+        self._hold().tell(hook)
+
     def _hold(self) -> Resources:
         if self._resources is None:
             self._resources = Resources()
@@ -572,7 +582,15 @@ class Process:
             self.ready.clear()
         self.readers.clear()
         if self._resources is not None:
-            self.error = self._release(self._resources, self.error, hooks=True)
+            error = self.error
+            self.error = self._release(self._resources, error, hooks=True)
+            if error is None and self.error is not None:  # after it settled: nobody else is told
+                _log.error(
+                    "what the process did after it settled failed: %s",
+                    self.error,
+                    exc_info=self.error,
+                    extra={"process_id": self.id},
+                )
         self.state = EXITED
         self._data = None  # what it kept may lead back to it
         if self._registry is not None:

@@ -131,6 +131,7 @@ class Connection(Receiver):
             return False
         server = self._server
         limits = server.limits
+        request = None
         try:
             request = server.parser.parse(head, limits)
             if self._certificate is not None:
@@ -147,6 +148,8 @@ class Connection(Receiver):
                     request.body = self._read_body(request, limits)
         except Refused as refused:
             refused.bodiless = head.startswith(b"HEAD ")
+            if request is not None:
+                refused.method, refused.path = request.method, request.path
             raise
         handler = server.handler or server.wait_for_handler()
         request.client = self._client
@@ -239,6 +242,8 @@ class Connection(Receiver):
     def _refuse(self, refused: Refused) -> None:
         """Answers for the server itself."""
         self._unread = True
+        if refused.method and self._server.tell_refused is not None:
+            self._server.tell_refused(refused.method, refused.path, refused.status, str(refused))
         try:
             self._send(refusal(refused.status, self._server.date_line, bodiless=refused.bodiless))
         except ClientDisconnected as error:

@@ -49,6 +49,7 @@ from greenflow.net.connection import Connection
 from greenflow.net.head import HeadParser
 from greenflow.net.limits import Limits
 from greenflow.net.message import Address, Handler
+from greenflow.net.refusal import TellRefused
 from greenflow.net.wire import CLOSED, READABLE, RUNNING, Member
 
 if TYPE_CHECKING:
@@ -155,6 +156,7 @@ class Server:
         is_file = listener.family == AF_UNIX
         self._inode = os.stat(listener.getsockname()).st_ino if is_file else 0
         self._handler: Handler | None = None
+        self.tell_refused: TellRefused | None = None
         self._ready = Event()
         self._gone = Event()
         self._started = False

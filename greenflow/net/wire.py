@@ -32,6 +32,7 @@ from gevent import Greenlet, get_hub, getcurrent
 from greenflow.net.head import HeadParser
 from greenflow.net.limits import Limits
 from greenflow.net.message import Address, ClientDisconnected, Handler
+from greenflow.net.refusal import TellRefused
 
 # Bytes asked of one recv: what the kernel usually has at most for one reader of a fast client.
 RECV_BYTES = 64 * 1024
@@ -86,6 +87,7 @@ class Home(Protocol):
     address: Address
     limits: Limits
     handler: Handler | None
+    tell_refused: TellRefused | None
     parser: HeadParser
     date_line: str
     stopping: bool

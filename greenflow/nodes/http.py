@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -44,6 +44,7 @@ from greenflow.net.url import (
     quote_path,
     remove_dot_segments,
 )
+from greenflow.nodes.envelope import no_request
 from greenflow.payload.stream import Stream
 from greenflow.spec.fields import Spec
 
@@ -59,11 +60,6 @@ BODY_LIMIT = 8 * 1024 * 1024
 
 # The scheme of a host that comes without one.
 DEFAULT_SCHEME = "https"
-
-# What a map may have to be a request, and not the body of one (BEHAVIOUR 11.1).
-_REQUEST_KEYS = frozenset(
-    ("method", "scheme", "host", "path", "query", "protocol", "header", "body", "status", "params")
-)
 
 # Headers that are not sent as they are, in lower case: those that concern one hop or frame a
 # message (RFC 9110 7.6.1), and Host (BEHAVIOUR 11.3); Expect, for the body is sent at once; and
@@ -120,6 +116,13 @@ class HttpSpec(Spec):
             description="for the whole exchange; with `stream` again for each piece",
         ),
     ] = TIMEOUT
+    sends: Annotated[
+        Literal["auto", "body", "request"],
+        Meta(
+            description="what a payload is: a request if it looks like one, else the body of one"
+            " (auto); always the body; always a request"
+        ),
+    ] = "auto"
     stream: Annotated[
         bool, Meta(description="answer with a body that is read as it comes, not decoded")
     ] = False
@@ -135,8 +138,8 @@ class Http(Node[HttpSpec]):
     """Sends an HTTP request and answers `{status, header, body}`; any status is a normal answer.
 
     A map of payload fields (`method`, `path`, `query`, `header`, `body` ...) is the request, any
-    other value its body. A host that a payload or a redirect names must be public, unless the
-    setting `http.allow` names it. What got no usable answer goes to `error`.
+    other value its body; `sends` says it for all. A host that a payload or a redirect names must be
+    public, unless the setting `http.allow` names it. What got no usable answer goes to `error`.
     """
 
     client: Client | None = None
@@ -177,7 +180,7 @@ class Http(Node[HttpSpec]):
     def handle(self, ctx: Context, payload: Any) -> Any:
         assert self.client is not None
         seconds, limit, stream = self.spec.timeout, self.spec.limits.body, self.spec.stream
-        request = to_request(self.url, payload, stream)
+        request = to_request(self.url, payload, stream, self.spec.sends)
         if stream:
             return ctx.enter(_begun(self.client.exchange(request, seconds, limit, stream)))
         limit = BODY_LIMIT if limit is None else limit
@@ -203,16 +206,22 @@ def read_proxy(text: str) -> Url:
     return url
 
 
-def to_request(url: Url, payload: Any, stream: bool = False) -> ClientRequest:
-    """A payload as a request of a node with that URL (BEHAVIOUR 11.1 to 11.3). If its answer is to
-    be a `stream`, codings are not asked for but by the payload, for nothing is decoded.
+def to_request(url: Url, payload: Any, stream: bool = False, sends: str = "auto") -> ClientRequest:
+    """A payload as a request of a node with that URL (BEHAVIOUR 11.1 to 11.3), by what the spec
+    says that it `sends`. If its answer is to be a `stream`, codings are not asked for but by the
+    payload, for nothing is decoded.
 
     Raises InvalidArgument for fields that make no request, and EncodeError for a body that its
     Content-Type or Content-Encoding cannot hold.
     """
     fields: dict[str, Any] = {"body": payload}
-    if type(payload) is dict and payload and payload.keys() <= _REQUEST_KEYS:
-        fields = payload
+    if sends != "body":
+        reason = no_request(payload)
+        if not reason:
+            fields = payload
+        elif sends == "request":
+            text = f"the node has `sends: request`, and this is none: {reason}"
+            raise InvalidArgument(text)
     target = _whole_url(url, fields)
     headers, content_type, coding = _headers(fields.get("header"), stream)
     body = fields.get("body")

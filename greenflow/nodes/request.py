@@ -12,20 +12,16 @@ from functools import lru_cache
 from typing import Any
 
 from greenflow.engine.packet import NOTHING
+from greenflow.errors import NoResponse
 from greenflow.net import mime
 from greenflow.net.fields import FRAMING, HOP_BY_HOP, REQUEST_ONLY
 from greenflow.net.forwarded import FIELDS, Proxies, origin
 from greenflow.net.message import Request, Response, canonical_name
+from greenflow.nodes.envelope import no_response
 from greenflow.payload.stream import Stream, Verbatim
 
 # Content-Types remembered with the headers of answers that have no others.
 ALONE = 256
-
-# What makes a map a response, and the keys it may then have (BEHAVIOUR 8.3).
-_RESPONSE_MARKS = frozenset(("status", "body", "header"))
-_RESPONSE_KEYS = frozenset(
-    ("method", "scheme", "host", "path", "query", "protocol", "header", "body", "status", "params")
-)
 
 # Headers of an answer that are not the workflow's to set, in lower case (BEHAVIOUR 8.5): those
 # that frame a message or concern one hop (RFC 9110 7.6.1), and those of requests only.
@@ -73,9 +69,12 @@ def believe(proxies: Proxies, request: Request, payload: dict[str, Any]) -> None
         header["X-Forwarded-For"] = [request.client[0]]
 
 
-def to_response(answer: Any, request: Request) -> Response:
-    """An answer as a response (BEHAVIOUR 8.3 to 8.5). Raises what the encoding of its body does."""
-    if type(answer) is not dict or not is_response(answer):
+def to_response(answer: Any, request: Request, answers: str = "auto") -> Response:
+    """An answer as a response (BEHAVIOUR 8.3 to 8.5), by what a listener's spec says that
+    `answers` are. Raises what the encoding of its body does, and NoResponse."""
+    if answers == "body" or (reason := no_response(answer)):
+        if answers == "response":
+            raise NoResponse(f"the listener has `answers: response`, and this is none: {reason}")
         if answer is NOTHING or answer is None or type(answer) is Stream:
             return _response(200, None, answer, request)
         return _encoded(200, [], answer, None, None, request)
@@ -162,11 +161,6 @@ def _weakened(name: str, value: str) -> tuple[str, str]:
     """The field, of an answer that is compressed now: a strong ETag would claim that its bytes are
     those of the uncompressed one (RFC 9110 8.8.3.3)."""
     return name, f"W/{value}" if name == "Etag" and value.startswith('"') else value
-
-
-def is_response(answer: dict[str, Any]) -> bool:
-    """Whether a map is a response; any other is the body of a 200."""
-    return not _RESPONSE_MARKS.isdisjoint(answer) and answer.keys() <= _RESPONSE_KEYS
 
 
 def _fields(header: Any) -> Iterable[tuple[str, str]]:

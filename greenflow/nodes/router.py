@@ -24,6 +24,7 @@ from greenflow.engine.node import Context, Node
 from greenflow.engine.result import new_send
 from greenflow.engine.services import Compiler, Services
 from greenflow.errors import InvalidArgument, SpecFault
+from greenflow.net.methods import fault_of
 from greenflow.spec.fields import Spec
 from greenflow.spec.ports import OUT_PORT, canonical, parse
 
@@ -38,6 +39,9 @@ class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     port: Annotated[
         str, Meta(description="an `out[i]`", extra_json_schema={"pattern": OUT_PORT})
     ] = "out[0]"
+    any_method: Annotated[
+        bool, Meta(description="whether `method` may be a name that HTTP does not know")
+    ] = False
 
 
 class RouterSpec(Spec):
@@ -202,6 +206,9 @@ class Router(Node[RouterSpec]):
                     raise ValueError("a route leaves by out[0], out[1] and so on")
             except ValueError as error:
                 faults.append(SpecFault(f"$.routes[{i}].port", str(error)))
+            reason = fault_of(route.method, route.any_method)
+            if reason:
+                faults.append(SpecFault(f"$.routes[{i}].method", reason))
             if texts_of(route.path) != list(map(unquote, segments(route.path))):
                 reason = "no request has such a path: dot segments are taken out of it"
                 faults.append(SpecFault(f"$.routes[{i}].path", reason))

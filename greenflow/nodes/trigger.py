@@ -1,26 +1,42 @@
 """`trigger`: publishes events on a topic, and starts a process for each event (BEHAVIOUR
 14.trigger).
 
-How events travel is the broker's (greenflow.broker). An event is done when its workflow has
-answered and settled and the children have ended; if it failed, the broker may deliver it again.
+Lives here: the kind, and the events that a process holds until it has settled. How events travel is
+the broker's (greenflow.broker).
+
+What a process publishes goes out when all its resources have committed, in the order in which it
+was published, and not at all when it rolled back (BEHAVIOUR 14.4). It is packed at once: what
+cannot travel is an error of its packet, and what is done to the payload later does not show.
+
+An event is done when its workflow has answered and settled and the children have ended; if it
+failed, the broker may deliver it again.
 """
 
 from __future__ import annotations
 
+import logging
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from greenflow.broker.base import Done, Subscription
+from greenflow.broker.base import Broker, Done, Parcel, Subscription
 from greenflow.engine.declaring import node
-from greenflow.engine.node import Context
+from greenflow.engine.node import Context, describe
 from greenflow.engine.packet import NOTHING
 from greenflow.engine.process import Process
 from greenflow.engine.source import Run, Source, conclude
-from greenflow.errors import ProcessExited
+from greenflow.errors import EventsFull, NotPublished, ProcessExited
 from greenflow.spec.fields import Spec
 from greenflow.spec.ports import canonical
+
+# Bytes that an event counts for besides its payload: its parcel and its place among the others.
+EVENT_BYTES = 200
+
+# Nodes that the error of lost events names. The first says where to look.
+MOST_NAMES = 3
+
+_log = logging.getLogger("greenflow.node")
 
 
 class TriggerSpec(Spec):
@@ -31,22 +47,35 @@ class TriggerSpec(Spec):
             description="what events are about; `load` and `unload` are of this runtime's nodes",
         ),
     ]
+    when: Annotated[
+        Literal["commit", "now"],
+        Meta(
+            description="commit: `in` publishes when its process has committed, and never what was"
+            " rolled back; now: at once"
+        ),
+    ] = "commit"
 
 
 @node("trigger", inputs=("in",), reads_only=True)
 class Trigger(Source[TriggerSpec]):
     """Publishes its input on a topic, and starts a process for each event of the topic.
 
-    `in` answers nothing, as soon as the broker has the event. `out` is written with each event, in
-    a new process. The topics `load` and `unload` carry the spec of each node of this runtime as it
-    is activated or deactivated. What happens to an event whose workflow fails is the broker's:
-    `greenflow run --broker-url` names one.
+    `in` answers nothing at once; the event goes out when the process has committed, and never if it
+    rolled back. With `when: now` it goes out first, and `in` answers when the broker has it. `out`
+    is written with each event, in a new process. The topics `load` and `unload` carry the spec of
+    each node of this runtime as it is activated or deactivated. What happens to an event whose
+    workflow fails is the broker's: `greenflow run --broker-url` names one.
     """
 
     _subscription: Subscription | None = None
 
     def handle(self, ctx: Context, payload: Any) -> Any:
-        self.services.broker.publish(self.spec.topic, payload)
+        services = self.services
+        if self.spec.when == "now":
+            services.broker.publish(self.spec.topic, payload)
+        else:
+            held = _Held.of(ctx.process, services.broker, services.settings.broker.held)
+            held.add(str(describe(self)["node"]), services.broker.pack(self.spec.topic, payload))
         return NOTHING
 
     def prepare(self) -> None:
@@ -80,6 +109,63 @@ class Trigger(Source[TriggerSpec]):
             event.children = descendants(process)
         finally:
             run.end(process)
+
+
+class _Held:
+    """What a process has published, until it has settled."""
+
+    def __init__(self, process: Process, broker: Broker, limit: int) -> None:
+        self._process, self._broker = process, broker
+        self._limit, self._size = limit, 0
+        self._parcels: list[Parcel] = []
+        self._names: list[str] = []  # of the nodes that published them
+
+    @classmethod
+    def of(cls, process: Process, broker: Broker, limit: int) -> _Held:
+        """What the process, and none of its parents, holds."""
+        held: _Held | None = process.data.get(cls)
+        if held is None or held._process is not process:
+            held = cls(process, broker, limit)
+            process.on_settled(held.settled)
+            process.data.set(cls, held)
+        return held
+
+    def add(self, name: str, parcel: Parcel) -> None:
+        """Hold one more, published by the node of that name. Raises EventsFull."""
+        size = self._size + parcel.size + EVENT_BYTES
+        if size > self._limit:
+            raise EventsFull(
+                f"the process has published {len(self._parcels):,} events, and with one more they "
+                f"would be over {self._limit:,} bytes, which are held until it commits: set "
+                "broker.held, work in smaller processes, or publish with `when: now`"
+            )
+        self._size = size
+        self._parcels.append(parcel)
+        self._names.append(name)
+
+    def settled(self, error: BaseException | None) -> None:
+        """The process has committed, and they go out; or with an error it has not, and they are
+        forgotten. Raises NotPublished."""
+        self._process.data.delete(_Held)
+        if error is not None:
+            return
+        try:
+            errors = self._broker.send(self._parcels)
+        except BaseException:
+            text = "nobody waits any more for %d events of committed work: some may not go out"
+            _log.error(text, len(self._parcels), extra=self._extra())
+            raise
+        failed = [place for place, reason in enumerate(errors) if reason is not None]
+        if failed:
+            names = list(dict.fromkeys(self._names[place] for place in failed))
+            more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+            raise NotPublished(
+                f"the work is committed, but {len(failed)} of {len(errors)} events of "
+                f"{', '.join(names[:MOST_NAMES])}{more} did not go out: {errors[failed[0]]}"
+            )
+
+    def _extra(self) -> dict[str, object]:
+        return {"node": self._names[0], "process_id": self._process.id}
 
 
 class _Event:

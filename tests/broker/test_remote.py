@@ -383,7 +383,9 @@ def test_publishing_while_the_server_is_away_is_an_error_after_a_while(
         "sqs": f"sqs://key:word@eu-central-1?endpoint=http://{address}",
     }[kind]
     broker = BrokerSettings(url=url, timeout=0.2)
-    linked = "- {kind: trigger, name: linked, topic: orders, links: {error: {name: e}}}\n"
+    linked = (
+        "- {kind: trigger, name: linked, topic: orders, when: now, links: {error: {name: e}}}\n"
+    )
     probe = "- {kind: probe, name: e, answer: sorry}\n"
     with flow(PUBLISH + RECEIVE + linked + probe, broker=broker) as running:
         with pytest.raises(BrokerUnavailable) as raised:

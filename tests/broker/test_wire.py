@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -100,6 +101,7 @@ def test_any_bytes_are_a_payload_or_an_error(body: bytes) -> None:
 def test_other_programs_may_write_json() -> None:
     body = msgspec.json.encode({"sku": "A1"})
     assert wire.decode(body, "application/json; charset=utf-8") == {"sku": "A1"}
+    assert wire.decode(BOM_UTF8 + body, "application/json") == {"sku": "A1"}
     with pytest.raises(InvalidArgument) as raised:
         wire.decode(body, "text/xml")
     assert "content type 'text/xml'" in str(raised.value.__cause__)

@@ -644,3 +644,90 @@ def test_links_replaced_under_load_lose_nothing() -> None:
     gevent.joinall(clients, raise_error=True)
     assert len(answers) == 1000
     assert len({answer[0] for answer in answers}) > 5
+
+
+# -- how it settled (4.13) -----------------------------------------------------------------------
+
+
+class Ends:
+    """A resource that notes how it ended, and may fail to commit."""
+
+    def __init__(self, log: list[Any], fails: bool = False) -> None:
+        self.log, self.fails = log, fails
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        self.log.append("committed" if error is None else "rolled back")
+        if self.fails:
+            raise OSError("no commit")
+
+
+def test_who_asked_is_told_in_order_when_all_resources_are_closed() -> None:
+    log: list[Any] = []
+    process = Process()
+    process.on_settled(lambda error: log.append(("first", error)))
+    process.enter(Ends(log))
+    process.on_settled(lambda error: log.append(("second", error)))
+    process.enter(Ends(log))
+    assert process.settle() is None
+    assert log == ["committed", "committed", ("first", None), ("second", None)]
+    assert process.settle() is None
+    process.exit()
+    assert len(log) == 4
+
+
+def test_the_error_of_a_process_and_that_of_a_commit_are_told() -> None:
+    for given_error, fails in ((Boom("it failed"), False), (None, True)):
+        log: list[Any] = []
+        process = Process()
+        process.on_settled(log.append)
+        process.enter(Ends([], fails))
+        assert process.settle(given_error) is log[0] is not None
+        assert type(log[0]) is (OSError if fails else Boom)
+        process.exit()
+
+
+def test_what_a_hook_raises_is_the_error_of_the_settling_and_no_business_of_the_next() -> None:
+    log: list[Any] = []
+    process = Process()
+
+    def raises(error: Any) -> None:
+        process.on_settled(lambda error: log.append(("asked late", error)))
+        raise Boom("not published")
+
+    process.on_settled(raises)
+    process.on_settled(lambda error: log.append(("next", error)))
+    assert type(process.settle()) is Boom
+    assert log == [("next", None), ("asked late", None)]
+    process.exit()
+
+
+def test_a_process_that_exits_tells_at_the_latest_then() -> None:
+    log: list[Any] = []
+    process = Process()
+    process.on_settled(log.append)
+    process.exit(Boom("it ends"))
+    assert list(map(str, log)) == ["it ends"]
+    process = Process()
+    process.settle()
+    process.on_settled(log.append)
+    process.exit()
+    assert log[1:] == [None]
+    with pytest.raises(ProcessExited):
+        process.on_settled(log.append)
+
+
+def test_a_hook_that_fails_when_the_process_exits_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def raises(error: Any) -> None:
+        raise Boom("not published")
+
+    process = Process()
+    process.settle()
+    process.on_settled(raises)
+    process.exit()
+    (record,) = caplog.records
+    assert "not published" in record.getMessage()

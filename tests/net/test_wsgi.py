@@ -43,9 +43,13 @@ class Site:
 
     def __init__(self, answer: Callable[[Request, Respond], object], limits: Limits) -> None:
         self.answer, self.limits, self.streams = answer, limits, False
+        self.refusals: list[Any] = []
 
     def serve(self, request: Request, respond: Respond) -> None:
         self.answer(request, respond)
+
+    def tell_refused(self, *refusal: Any) -> None:
+        self.refusals.append(refusal)
 
 
 def ask(

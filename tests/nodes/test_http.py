@@ -19,6 +19,7 @@ from greenflow.errors import (
 from greenflow.net.mime.coding import known_codings
 from greenflow.net.url import parse_url
 from greenflow.nodes import http
+from greenflow.nodes.envelope import KEYS
 from greenflow.nodes.http import to_request
 from greenflow.runtime import Runtime
 from tests.net.scripted import reply
@@ -273,7 +274,7 @@ VALUES = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from(sorted(http._REQUEST_KEYS)), VALUES), st.booleans())
+@given(st.dictionaries(st.sampled_from(sorted(KEYS)), VALUES), st.booleans())
 def test_any_fields_make_a_request_or_an_error_of_their_sender(payload: Any, stream: bool) -> None:
     try:
         request = to_request(parse_url("http://a.test/x"), payload, stream)

@@ -26,6 +26,7 @@ from tests.waiting import until
     [
         ("application/json", b'{"a": [1, 2.5, null]}', {"a": [1, 2.5, None]}),
         ("application/problem+json", b"1", 1),
+        ("application/json", b"\xef\xbb\xbf[1]", [1]),
         ("text/plain; charset=latin-1", b"\xe9", "\xe9"),
         ("text/html", b"<p>", b"<p>"),
         ("application/x-www-form-urlencoded", b"a=1&a=2", {"a": ["1", "2"]}),

@@ -21,14 +21,15 @@ from tests.net.loopback import Answer, Client
 from tests.waiting import until
 
 LISTENER = """
-- {kind: listener, name: http, protocol: http, port: 0, links: {out: {name: a}LINKS}}
+- {kind: listener, name: http, protocol: http, port: 0, FIELDSlinks: {out: {name: a}LINKS}}
 """
 
 
 @contextmanager
-def served(text: str, links: str = "") -> Iterator[tuple[Flow, Client]]:
+def served(text: str, links: str = "", fields: str = "") -> Iterator[tuple[Flow, Client]]:
     """A workflow behind a listener, and a client of it. The first node is `a`."""
-    with flow(LISTENER.replace("LINKS", links) + text) as running:
+    listener = LISTENER.replace("LINKS", links).replace("FIELDS", fields and f"{fields}, ")
+    with flow(listener + text) as running:
         client = connect(running)
         try:
             yield running, client
@@ -237,9 +238,10 @@ def test_a_commit_precedes_the_answer_and_a_failed_one_is_a_500(
     ["{body: .nan}", "{status: 99}", "{status: 700}", "{status: x}", "{body: x, header: [1]}"],
 )
 def test_an_answer_that_cannot_be_sent_is_a_500(code: str) -> None:
+    # Where it has to be a response; else what is none is a body, see test_envelope.
     text = "- {kind: probe, name: a, answer: ANSWER}"
     answer = {"{body: .nan}": "{body: nan}"}.get(code, code)
-    with served(text.replace("ANSWER", answer)) as (running, client):
+    with served(text.replace("ANSWER", answer), fields="answers: response") as (running, client):
         if "nan" in code:
             probe = running.runtime.table.find("a").version.node
             object.__setattr__(probe, "handle", lambda ctx, payload: {"body": float("nan")})

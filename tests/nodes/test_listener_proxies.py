@@ -187,6 +187,7 @@ def test_any_bytes_have_one_verdict_however_they_come(data: bytes) -> None:
         ({"cors": {"origins": []}}, r"\$\.cors\.origins"),
         ({"cors": {"origins": ["*"], "credentials": True}}, r"\$\.cors\.credentials"),
         ({"cors": {"origins": ["*"], "methods": ["G T"]}}, r"\$\.cors\.methods\[0\]"),
+        ({"cors": {"origins": ["*"], "methods": ["GET", "PTU"]}}, r"\[1\]: .*did you mean PUT\?"),
     ],
 )
 def test_what_makes_no_sense_is_told(fields: dict[str, Any], path: str) -> None:
@@ -236,6 +237,19 @@ def test_a_preflight_starts_no_process() -> None:
         }
         assert list(allowed(client, THEIRS + PREFLIGHT, "OPTIONS")) == ["vary"]
         assert client.ask(method="OPTIONS", headers=OURS).status == 500
+
+
+@pytest.mark.parametrize(
+    ("fields", "methods"),
+    [
+        ({"methods": ["get", "Patch"]}, "GET, PATCH"),
+        ({"methods": ["*"]}, "*"),
+        ({"methods": ["Brew", "GET"], "any_method": True}, "Brew, GET"),
+    ],
+)
+def test_methods_are_told_as_browsers_compare_them(fields: dict[str, Any], methods: str) -> None:
+    with served("'x'", cors={"origins": ["*"], **fields}) as client:
+        assert allowed(client, OURS + PREFLIGHT, "OPTIONS")["allow-methods"] == methods
 
 
 def test_all_origins_and_the_workflows_own_word() -> None:

@@ -168,12 +168,27 @@ def test_what_is_no_map_is_an_invalid_argument() -> None:
         ([{"path": "/"}], "$.routes[0].method"),
         ([{"method": "GET", "path": "/a/../b"}], "$.routes[0].path"),
         ([{"method": "GET", "path": "/a/%2e"}], "$.routes[0].path"),
+        ([{"method": "GET", "path": "a"}, {"method": "GTE", "path": "b"}], "$.routes[1].method"),
+        ([{"method": "GET,POST", "path": "a", "any_method": True}], "$.routes[0].method"),
+        ([{"method": "CONNECT", "path": "a"}], "$.routes[0].method"),
     ],
 )
 def test_faulty_routes_are_refused_at_their_place(routes: Any, path: str) -> None:
     with pytest.raises(SpecInvalid) as raised:
         Scheme.installed().decode({"kind": "router", "routes": routes}, "default")
     assert [fault.path for fault in raised.value.faults] == [path]
+
+
+def test_a_route_may_name_a_method_of_its_own() -> None:
+    text = """
+- kind: router
+  name: a
+  routes: [{method: brew, path: pots, any_method: true}]
+  links: {'out[0]': {name: b}}
+- {kind: snippet, name: b, code: coffee}
+"""
+    with flow(text) as running:
+        assert running.call("a", request("BREW", "/pots")) == "coffee"
 
 
 # Against a reading of BEHAVIOUR 9 that tries every route.

@@ -119,6 +119,9 @@ class SqsTransport(Transport):
     def producer(self) -> Producer:
         return SqsProducer(self)
 
+    def refusal(self, posting: Posting) -> str:
+        return too_large(posting)
+
     def consumer(self, queue: Queue, prefetch: int, name: str) -> Consumer:
         return SqsConsumer(self, queue)
 

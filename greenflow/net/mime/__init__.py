@@ -10,6 +10,7 @@ cannot hold is EncodeError.
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from typing import Any
 
 from greenflow.errors import BodyTooLarge, EncodeError, InvalidArgument, UnsupportedCoding
@@ -50,7 +51,7 @@ def decode(content_type: str | None, body: bytes) -> Any:
     cause."""
     kind = media_type(content_type or "")
     if kind.is_json:
-        return loads(body)
+        return loads(body.removeprefix(BOM_UTF8))  # RFC 8259 8.1
     if kind.name == "text/plain":
         return decode_text(body, kind.parameters.get("charset"))
     if kind.name == FORM:

@@ -69,6 +69,9 @@ class Site(Protocol):
     def serve(self, request: Request, respond: Respond) -> None:
         """Answer one request."""
 
+    def tell_refused(self, method: str, path: str, status: int, reason: str) -> object:
+        """A request is refused, for that reason. In any OS thread."""
+
 
 Run = Callable[..., Any]
 """Calls a function with arguments where the site lives, such as on the hub of another thread."""
@@ -91,6 +94,8 @@ def application(choose: Callable[[Environ], Site | None], run: Run = here) -> Ap
         try:
             request = to_request(environ, site.limits, site.streams)
         except Refused as refused:
+            path = environ.get("PATH_INFO") or "/"
+            site.tell_refused(environ["REQUEST_METHOD"], path, refused.status, str(refused))
             return _plain(refused.status, environ["REQUEST_METHOD"], start_response)
         answer = _Answer(request)
         try:

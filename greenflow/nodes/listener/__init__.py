@@ -21,10 +21,10 @@ from greenflow.engine.packet import Fault
 from greenflow.engine.process import Process
 from greenflow.engine.services import Compiler, Services
 from greenflow.engine.source import Run, Source, conclude, log_unhandled
-from greenflow.errors import Interrupt, InvalidArgument, SpecFault
+from greenflow.errors import Interrupt, InvalidArgument, NotPublished, SpecFault, noted
+from greenflow.log.secret import conceal
 from greenflow.net import mime
 from greenflow.net.answer import has_no_body
-from greenflow.net.cors import Cors
 from greenflow.net.forwarded import Proxies
 from greenflow.net.limits import Limits
 from greenflow.net.message import ClientDisconnected, Request, Respond
@@ -32,7 +32,7 @@ from greenflow.net.pool import Ending, Lease, Servers
 from greenflow.net.server import UNIX
 from greenflow.net.upgrade import Upgrade
 from greenflow.nodes.listener.later import Later
-from greenflow.nodes.listener.spec import ListenerSpec, cors_faults
+from greenflow.nodes.listener.spec import ListenerSpec, cors_faults, policy
 from greenflow.nodes.request import believe, plain, to_payload, to_response
 from greenflow.payload.stream import Stream
 
@@ -61,7 +61,7 @@ class Listener(Source[ListenerSpec]):
         self.certificate: Certificate | None = None
         self.limits = Limits(**msgspec.structs.asdict(spec.limits))
         self.proxies = Proxies(spec.proxies) if spec.proxies else None
-        self.cors = None if spec.cors is None else Cors(**msgspec.structs.asdict(spec.cors))
+        self.cors = None if spec.cors is None else policy(spec.cors)
 
     @classmethod
     def check(cls, spec: ListenerSpec, compiler: Compiler) -> list[SpecFault]:
@@ -138,6 +138,7 @@ class Listener(Source[ListenerSpec]):
             streams=self.spec.stream,
             certificate=self.certificate,
             proxies=self.proxies if self.spec.proxy_protocol and self.proxies else (),
+            tell_refused=self.tell_refused,
         )
         _log.info("listening on %s", self.address, extra=describe(self))
 
@@ -165,6 +166,7 @@ class Listener(Source[ListenerSpec]):
             self._refuse(error, request, respond)
             return
         except (mime.UnsupportedCoding, mime.BodyTooLarge) as error:
+            self.tell_refused(request.method, request.path, error.status, str(error))
             respond(plain(error.status))
             return
         run = self.run
@@ -199,14 +201,17 @@ class Listener(Source[ListenerSpec]):
         taken later; it ends the process then."""
         reason: BaseException | None = None
         unhandled: BaseException | None = None
+        answers = self.spec.answers
         if type(answer) is Fault:
             unhandled = answer.error
+            if answers == "body":  # else no error could have the status of one
+                answers = "auto"
             if self.error.links:
                 answer = self.ask(process, self.error, answer.error)
                 unhandled = answer.error if type(answer) is Fault else None
         if unhandled is None:
             try:
-                response = to_response(answer, request)
+                response = to_response(answer, request, answers)
             except Exception as error:
                 unhandled = error
             else:
@@ -231,7 +236,7 @@ class Listener(Source[ListenerSpec]):
         failure = process.settle(reason)
         if failure is not None and failure is not reason:
             unhandled, response = failure, plain(500)
-        if request.disconnected:
+        if request.disconnected and not isinstance(unhandled, NotPublished):
             # Nobody waits for the answer, and that it was given up is no error of the workflow.
             _log.info("the client left before its answer", extra=describe(self, process))
         elif unhandled is not None:
@@ -268,9 +273,18 @@ class Listener(Source[ListenerSpec]):
             log_unhandled(self, process, failure)
             raise ClientDisconnected("the streamed answer failed") from failure
 
+    def tell_refused(self, method: str, path: str, status: int, reason: str) -> None:
+        """One line for a request that starts no process, as for its body: what is wrong with it,
+        and nothing of what is in it."""
+        extra = {**describe(self), "method": method, "path": path, "status": status}
+        text = conceal(f"{method} {path} is refused with {status}: {reason}")
+        _log.info("%s", text, extra=extra)
+
     def _refuse(self, error: InvalidArgument, request: Request, respond: Respond) -> None:
         """A body that cannot be decoded: to `error`, else 400 (BEHAVIOUR 8.8)."""
         if not self.error.links:
+            reason = noted(error.__cause__ or error)
+            self.tell_refused(request.method, request.path, error.status, reason)
             respond(plain(400))
             return
         process = self.run.begin()

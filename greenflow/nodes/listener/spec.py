@@ -7,15 +7,16 @@ of it is __init__.py's.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
 from greenflow.errors import SpecFault
-from greenflow.net.cors import METHODS, ORIGIN
+from greenflow.net.cors import METHODS, ORIGIN, Cors
 from greenflow.net.grammar import is_token
 from greenflow.net.limits import Limits
+from greenflow.net.methods import fault_of
 from greenflow.spec.fields import Duration, Spec
 
 
@@ -57,6 +58,9 @@ class CorsSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         list[str], Meta(min_length=1, description="such as https://app.example.com, or * for all")
     ]
     methods: Annotated[tuple[str, ...], Meta(description="methods that pages may use")] = METHODS
+    any_method: Annotated[
+        bool, Meta(description="whether `methods` may be names that HTTP does not know")
+    ] = False
     headers: Annotated[list[str], Meta(description="headers that pages may send; none: all")] = []
     expose: Annotated[list[str], Meta(description="headers of answers that pages may read")] = []
     credentials: Annotated[bool, Meta(description="whether pages may send cookies")] = False
@@ -88,9 +92,25 @@ class ListenerSpec(Spec):
     proxy_protocol: Annotated[
         bool, Meta(description="connections of `proxies` begin with a PROXY header, version 1 or 2")
     ] = False
+    answers: Annotated[
+        Literal["auto", "body", "response"],
+        Meta(
+            description="what `out` answers: a response if it looks like one, else the body of a"
+            " 200 (auto); always the body; always a response, and anything else is a 500"
+        ),
+    ] = "auto"
     stream: Annotated[
         bool, Meta(description="start the process before the body is there; it is a stream then")
     ] = False
+
+
+def policy(spec: CorsSpec) -> Cors:
+    """The policy of a spec. Browsers compare methods with those that are sent, which are in upper
+    case."""
+    fields = msgspec.structs.asdict(spec)
+    if not fields.pop("any_method"):
+        fields["methods"] = [method.upper() for method in spec.methods]
+    return Cors(**fields)
 
 
 def cors_faults(cors: CorsSpec) -> Iterator[SpecFault]:
@@ -100,7 +120,11 @@ def cors_faults(cors: CorsSpec) -> Iterator[SpecFault]:
             yield SpecFault(f"$.cors.origins[{i}]", reason)
     if cors.credentials and "*" in cors.origins:
         yield SpecFault("$.cors.credentials", "browsers want origins by name with it, not *")
-    for field in ("methods", "headers", "expose"):
+    for i, method in enumerate(cors.methods):
+        reason = fault_of(method, cors.any_method or method == "*")
+        if reason:
+            yield SpecFault(f"$.cors.methods[{i}]", reason)
+    for field in ("headers", "expose"):
         for i, name in enumerate(getattr(cors, field)):
             if not is_token(name):
                 yield SpecFault(f"$.cors.{field}[{i}]", f"{name!r} is no token (RFC 9110 5.6.2)")
