@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import gevent
 from gevent._hub_local import get_hub_if_exists
 from greenlet import getcurrent
 
+from greenflow.hub.breathing import let_others_run
 from greenflow.lang.cel.values import BudgetSpent, CelError
 
 #: Steps of one slice: about 10 ms at 0.1 µs a step, the longest that others may wait.
@@ -24,10 +24,6 @@ SLICE = 100_000
 
 #: Slices after the first: 1,000,000 steps in all, so that a bomb ends within 0.2 s.
 SLICES = 9
-
-#: Seconds of the pause between slices. A pause of 0 runs what is ready but looks at no socket or
-#: timer (measured: a lag of the whole evaluation), so it is the least that is a timer.
-PAUSE = 1e-6
 
 #: The longest list, string or byte string that an operation may make: twice a body's limit of
 #: 8 MiB.
@@ -64,7 +60,7 @@ def has_others() -> bool:
 def breathe() -> None:
     """Let others run, if there are any."""
     if has_others():
-        gevent.sleep(PAUSE)
+        let_others_run()
 
 
 def bounded(length: int) -> None:
