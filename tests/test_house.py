@@ -89,6 +89,17 @@ def test_a_file_or_module_that_is_named_is_there(path: Path) -> None:
         assert missing(text, path.parent) | unknown(text) == set()
 
 
+def test_the_reason_of_a_bad_argument_is_kept() -> None:
+    """`raise InvalidArgument("the reason") from error` puts the error in the place of the reason,
+    and `from None` nothing."""
+    lost = re.compile(r"raise InvalidArgument\((?!error\))[^()\n]*(?:\([^()\n]*\))?\S*\)\s+from\b")
+    lost_entirely = re.compile(r"raise InvalidArgument\([^)\n]+\)\s+from None")
+    for path in MODULES:
+        text = path.read_text()
+        found = lost.search(text.replace("InvalidArgument()", "")) or lost_entirely.search(text)
+        assert found is None, f"{name(path)}: {found and found[0]}"
+
+
 def test_nothing_is_left_undone() -> None:
     assert [name(path) for path in MODULES if UNDONE.search(path.read_text())] == []
 

@@ -34,7 +34,7 @@ def encode(payload: Any) -> bytes:
     try:
         return _encoder.encode(payload)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise InvalidArgument(f"the payload cannot be published: {error}") from error
+        raise InvalidArgument() from ValueError(f"the payload cannot be published: {error}")
 
 
 def decode(body: bytes, content_type: str = MESSAGEPACK) -> Any:
@@ -49,7 +49,7 @@ def decode(body: bytes, content_type: str = MESSAGEPACK) -> Any:
     try:
         return adopt(_decoder.decode(body))
     except (msgspec.DecodeError, ValueError, OverflowError, RecursionError) as error:
-        raise InvalidArgument(f"the body is no {MESSAGEPACK}: {error}") from error
+        raise InvalidArgument() from ValueError(f"the body is no {MESSAGEPACK}: {error}")
 
 
 def _extend(item: Any) -> msgspec.msgpack.Ext:

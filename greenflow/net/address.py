@@ -173,7 +173,8 @@ def look_up_public(host: str, port: int, allowed: Allowed) -> list[Place]:
 
 
 def _ends_in_number(host: str) -> bool:
-    return _NUMBER.fullmatch(host.lower().rstrip(".").rpartition(".")[2]) is not None
+    last = host.lower().rstrip(".").rpartition(".")[2]
+    return ":" not in host and _NUMBER.fullmatch(last) is not None  # IPv6 is read in one way
 
 
 def _is_plain(host: str) -> bool:

@@ -17,6 +17,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import NamedTuple
 
 from greenflow.net.grammar import QUOTED_TEXT, TOKEN, unquoted
+from greenflow.net.ip import write
 from greenflow.net.message import Address, Request
 from greenflow.net.refusal import Refused
 
@@ -141,7 +142,7 @@ def _version_1(data: bytes) -> tuple[int, Address | None] | None:
     wanted = {"TCP4": IPv4Address, "TCP6": IPv6Address}.get(family)
     if wanted is None or not isinstance(address, wanted) or not isinstance(other, wanted):
         raise Refused(400, "PROXY line with an unknown family")
-    return end + 2, (str(address), port)
+    return end + 2, (write(address), port)
 
 
 def _port(text: str) -> int:
@@ -166,7 +167,7 @@ def _version_2(data: bytes) -> tuple[int, Address | None] | None:
     if family == _TCP4 and length >= 12:
         return end, (str(IPv4Address(fields[:4])), int.from_bytes(fields[8:10], "big"))
     if family == _TCP6 and length >= 36:
-        return end, (str(IPv6Address(fields[:16])), int.from_bytes(fields[32:34], "big"))
+        return end, (write(IPv6Address(fields[:16])), int.from_bytes(fields[32:34], "big"))
     if family in (_TCP4, _TCP6):
         raise Refused(400, "PROXY header without its addresses")
     return end, None  # a family that says nothing of use here

@@ -179,7 +179,7 @@ class Receiver(Wire):
             request.refusal = refused
             if refused.status == 413:
                 raise BodyTooLarge(str(refused)) from None
-            raise InvalidArgument(str(refused)) from None
+            raise InvalidArgument() from ValueError(str(refused))
 
     def _chunks(self, request: Request, limits: Limits, patience: Patience) -> Iterator[bytes]:
         decoder = ChunkedDecoder(limits)

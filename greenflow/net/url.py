@@ -9,9 +9,10 @@ address without its brackets. Errors do not repeat the URL, which may hold a pas
 from __future__ import annotations
 
 import re
-from ipaddress import IPv6Address
 from typing import NamedTuple
 from urllib.parse import quote, unquote
+
+from greenflow.net.ip import read_ipv6, write
 
 PORTS = {"http": 80, "https": 443}
 
@@ -134,7 +135,7 @@ def parse_authority(text: str) -> tuple[str | None, str, int]:
     port = int(digits) if digits else 0
     if port > 65535 or (digits and not port):
         raise ValueError(f"the port {digits} is not from 1 to 65535")
-    host = str(IPv6Address(address)) if address else _host_name(name)
+    host = write(read_ipv6(address)) if address else _host_name(name)
     return unquote(user) if user is not None else None, host, port
 
 

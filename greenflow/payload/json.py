@@ -113,7 +113,7 @@ def loads(text: bytes | str) -> Any:
         raise InvalidArgument() from ValueError(f"no JSON: nested too deep: {error}")
     except (msgspec.MsgspecError, ValueError, OverflowError) as error:
         raise InvalidArgument() from ValueError(f"no JSON: {error}")
-    if _may_be_deep(data) and not _is_shallow(value):
+    if _may_be_deep(data) and not is_shallow(value):
         _check_depth(value)
     return value
 
@@ -142,7 +142,7 @@ def _may_be_deep(data: bytes) -> bool:
     return False
 
 
-def _is_shallow(value: Any) -> bool:
+def is_shallow(value: Any) -> bool:
     """Whether lists and maps are surely not nested too deep. The collector tracks all of them that
     hold others, and no scalar."""
     level = [value]

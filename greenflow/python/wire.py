@@ -80,7 +80,7 @@ def encode(payload: Any, serialize: str) -> bytes:
         _Pickler(buffer, pickle.HIGHEST_PROTOCOL).dump(payload)
         return buffer.getvalue()
     except Exception as error:
-        raise InvalidArgument(f"it cannot be sent as {serialize}: {error}") from error
+        raise InvalidArgument() from ValueError(f"it cannot be sent as {serialize}: {error}")
 
 
 def decode(data: bytes, serialize: str) -> Any:
@@ -88,7 +88,7 @@ def decode(data: bytes, serialize: str) -> Any:
     try:
         return msgspec.json.decode(data) if serialize == "json" else pickle.loads(data)
     except Exception as error:
-        raise InvalidArgument(f"it is no {serialize}: {error}") from error
+        raise InvalidArgument() from ValueError(f"it is no {serialize}: {error}")
 
 
 def fail(error: BaseException) -> NoReturn:

@@ -29,6 +29,9 @@ INIT, ACTIVE, DEACTIVE, DEINIT = "init", "active", "deactive", "deinit"
 # one that has not goes on by itself, and its symbol follows when it has.
 PATIENCE = 1.0
 
+# Seconds beyond its limit that a telling may take to exit what it began.
+SETTLING = 1.0
+
 # How a spec may write each of the ports, and the port.
 _SPELLINGS = {spelling: port for port in LIFECYCLE for spelling in (port, f"{port}[0]")}
 

@@ -34,7 +34,7 @@ from greenflow.log import secret
 from greenflow.table.activity import Key, key_of
 from greenflow.table.compiling import compile_change
 from greenflow.table.draining import Draining
-from greenflow.table.lifecycle import ACTIVE, DEACTIVE, DEINIT, INIT, PATIENCE, Telling
+from greenflow.table.lifecycle import ACTIVE, DEACTIVE, DEINIT, INIT, PATIENCE, SETTLING, Telling
 from greenflow.table.linking import link_new, relink, unlink
 from greenflow.table.opening import Opening
 from greenflow.table.plan import Plan, work_out_plan
@@ -361,7 +361,7 @@ class Table:
         parts = version.told(port)
         if parts:
             telling = Telling(parts[::-1], port, self.services.settings.grace, limit)
-            telling.wait(limit + PATIENCE)
+            telling.wait(limit + SETTLING)
             if telling.error is not None:
                 raise telling.error
 

@@ -11,7 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greenflow.errors import CompileFailed, InvalidArgument, JavaScriptError, WorkflowError
+from greenflow.errors import (
+    CompileFailed,
+    InvalidArgument,
+    JavaScriptError,
+    WorkflowError,
+    messages,
+)
 from greenflow.lang import javascript
 from tests.lang.scripts import returning, run, shared_workers
 
@@ -175,12 +181,21 @@ def test_what_is_no_payload(payload: Any) -> None:
         run(returning("a"), payload)
 
 
-def test_a_payload_that_is_too_deep() -> None:
+@pytest.mark.parametrize("depth", [201, 300, 5000, 50_000])
+def test_a_payload_that_is_too_deep(depth: int) -> None:
     deep: list[Any] = []
-    for _ in range(5000):
+    for _ in range(depth - 1):
         deep = [deep]
-    with pytest.raises(InvalidArgument):
+    with pytest.raises(InvalidArgument) as raised:
         run(returning("a"), deep)
+    assert "nested deeper than 200 lists and maps" in ": ".join(messages(raised.value))
+
+
+def test_a_payload_that_is_as_deep_as_may_be_among_many() -> None:
+    deep: list[Any] = [[] for _ in range(300)]
+    for _ in range(198):
+        deep = [deep]
+    assert run(returning("a"), deep) == deep
 
 
 @pytest.mark.parametrize(

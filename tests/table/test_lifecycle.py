@@ -334,11 +334,25 @@ def test_an_init_without_answer_fails_after_the_grace(impatient: None) -> None:
 @pytest.fixture
 def hand(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The hand of the clock that the table and its tellings read: it stands until a test moves it.
-    A machine that stops for a while would let the grace pass before anybody was told."""
+    A machine that stops for a while would let the grace pass before anybody was told. What drains
+    has a clock that stands for ever: it would exit who is still told a moment before its time."""
     hand = [100.0]
     for module in ("lifecycle", "table"):
         monkeypatch.setattr(f"greenflow.table.{module}.monotonic", lambda: hand[0])
+    monkeypatch.setattr("greenflow.table.draining.monotonic", lambda: 0.0)
     return hand
+
+
+class Late(Event):
+    """Who waits here has begun in time, and then the time is over."""
+
+    def __init__(self, hand: list[float], seconds: float) -> None:
+        super().__init__()
+        self.hand, self.seconds = hand, seconds
+
+    def wait(self, timeout: float | None = None) -> Any:
+        self.hand[0] += self.seconds
+        return super().wait(timeout)
 
 
 def test_a_deinit_without_answer_is_logged_after_the_grace(
@@ -346,12 +360,11 @@ def test_a_deinit_without_answer_is_logged_after_the_grace(
 ) -> None:
     with empty_table(grace=0.02) as bench:
         bench.scheme.register(Ear)
-        Ear.gates["deactive f"] = Event()
+        Ear.gates["deactive f"] = Late(hand, 0.02)
         bench.change(EAR, feed("f", links=tells()), probe("b"))
         bench.change(remove=("f",))
         bench.change(probe("b", say="B"))
         assert "stop f" not in log
-        hand[0] += 0.02
         until(lambda: "stop f" in log)
         assert "unload failed: deactive: no answer within 0.02 s" in caplog.text
         until(lambda: "deinit: not told, for the grace was over" in caplog.text)

@@ -25,6 +25,7 @@ from typing import Any
 import msgspec
 
 from greenflow.errors import InvalidArgument, JavaScriptError, SnippetFailed, messages
+from greenflow.payload.json import is_shallow
 from greenflow.payload.value import MAX_DEPTH, MAX_INT, MIN_INT
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -64,12 +65,18 @@ def encode(payload: Any, tag: str, errors: list[Exception]) -> str:
     try:
         text = _encoder(special).encode(payload)
     except RecursionError:
-        raise InvalidArgument(f"nested deeper than {MAX_DEPTH} lists and maps") from None
+        raise InvalidArgument() from ValueError(f"nested deeper than {MAX_DEPTH} lists and maps")
     except ValueError:
         if _depth(payload) > MAX_DEPTH:  # a cycle is one, too
-            raise InvalidArgument(f"nested deeper than {MAX_DEPTH} lists and maps") from None
+            raise InvalidArgument() from ValueError(
+                f"nested deeper than {MAX_DEPTH} lists and maps"
+            )
         errors.clear()
         text = _encoder(special).encode(_without_nan(payload))
+    # How deep the encoder goes is another matter on each Python. Few lists and maps are not deep.
+    may_be_deep = text.count("[") + text.count("{") > MAX_DEPTH and not is_shallow(payload)
+    if may_be_deep and _depth(payload) > MAX_DEPTH:
+        raise InvalidArgument(f"nested deeper than {MAX_DEPTH} lists and maps")
     return f"{'t' if tagged else 'v'}{text}"
 
 

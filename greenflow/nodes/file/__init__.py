@@ -178,7 +178,7 @@ def utf8(text: str) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError as error:
-        raise InvalidArgument(f"this text has no UTF-8: {error.reason}") from error
+        raise InvalidArgument() from ValueError(f"this text has no UTF-8: {error.reason}")
 
 
 class PrintSpec(Spec):

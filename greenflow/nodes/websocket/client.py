@@ -202,7 +202,7 @@ def to_handshake(url: Url, payload: Any, spec: WebSocketSpec) -> Asked:
     try:
         target = _whole_url(url, fields)
     except ValueError as error:
-        raise InvalidArgument(error) from None
+        raise InvalidArgument() from error
     headers, subprotocols = _headers(fields.get("header"))
     if url.user is not None and all(name != "Authorization" for name, _ in headers):
         headers.append(("Authorization", basic(url.user)))

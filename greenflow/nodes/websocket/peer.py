@@ -291,14 +291,14 @@ def _data(kind: int, data: Any) -> bytes:
         try:
             return checked_close(data or b"")
         except ValueError as error:
-            raise InvalidArgument(error) from None
+            raise InvalidArgument() from error
     if kind not in (TEXT, BINARY):
         raise InvalidArgument("the type of a message is 1 text, 2 binary or 8 close")
     if type(data) is bytes and kind == TEXT:
         try:
             data.decode()
         except UnicodeDecodeError:
-            raise InvalidArgument("the bytes of a text message are no UTF-8") from None
+            raise InvalidArgument() from ValueError("the bytes of a text message are no UTF-8")
     return b"" if data is None else _bytes(data)
 
 
@@ -310,5 +310,5 @@ def _bytes(value: Any) -> bytes:
         return dumps(value).removesuffix(b"\n")
     try:
         return value.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidArgument("a string with half of a surrogate pair") from error
+    except UnicodeEncodeError:
+        raise InvalidArgument() from ValueError("a string with half of a surrogate pair")

@@ -28,10 +28,25 @@ from greenflow.spec.syntax import (
 TOKEN = re.compile(
     r'[ \t\r\n]*+(?:([{}\[\]:,])|("(?:[^"\\]|\\.)*+")|([^\s{}\[\]:,"]++))', re.DOTALL
 )
-_INTEGER = re.compile(r"-?[0-9]+")
+# What may stand in a string up to its end, and what else a value may be (RFC 8259 6 and 7).
+_CHARACTERS = re.compile(r'(?:[^"\\\x00-\x1f]++|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*+')
+_WORD = re.compile(
+    r"true|false|null|(?P<constant>NaN|-?Infinity)"
+    r"|(?:(?P<integer>-?(?:0|[1-9][0-9]*+))(?![.eE][-+0-9]))"
+    r"|-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][-+]?[0-9]++)?+"
+)
 _BLANK = re.compile(r"[ \t\r\n]*+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+# What a place of a text may have to go on with; the first in a list or a map may be its end.
+_VALUE, _KEY = "value", "property name in double quotes"
+_COLON, _COMMA = "':' delimiter", "',' delimiter"
+_FIRST = "first "
+_FIRST_VALUE, _FIRST_KEY = _FIRST + _VALUE, _FIRST + _KEY
+_SIGNS = {_COLON: ":", _COMMA: ","}
+_CLOSABLE = (_COMMA, _FIRST_VALUE, _FIRST_KEY)
 
 
 class _Refused(Exception):
@@ -60,8 +75,8 @@ def parts_of_json(text: str) -> list[Part]:
         _JSONPlaces(text).find()
         raise
     except json.JSONDecodeError as error:
-        reason = error.msg[0].lower() + error.msg[1:]
-        raise SyntaxFault(error.lineno, error.colno, f"not JSON: {reason}") from None
+        _JSONPlaces(text).find()
+        raise SyntaxFault(error.lineno, error.colno, "not JSON") from None
     places = _JSONPlaces(text)
     return [
         Part(value, partial(places.document, index))
@@ -110,7 +125,8 @@ def _check_levels(value: Any, levels: int) -> None:
 
 class _JSONPlaces:
     """The second look at a JSON text: the places of all documents in it, and the first thing in it
-    that is refused. It trusts the first look for the grammar."""
+    that is wrong. Its words and places are ours: those of Python's parser differ from version to
+    version."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -121,59 +137,95 @@ class _JSONPlaces:
         return self.find()[index]
 
     def find(self) -> list[Place]:
+        """Raises SyntaxFault."""
         if self.places is None:
-            self.places = list(self.scan())
+            self.places = self.scan()
         return self.places
 
     def scan(self) -> list[Place]:
+        text = self.text
         roots: list[Place] = []
         stack: list[Any] = [roots]
-        key: str | None = None
-        key_at = (0, 0)
-        for token in TOKEN.finditer(self.text):
-            sign, string, word = token.groups()
-            line, column = self.lines.at(token.end() - len(sign or string or word))
-            above = stack[-1]
-            if sign in (":", ","):
-                continue
-            if sign in ("}", "]"):
+        key, key_at, wanted = "", (0, 0), _VALUE
+        position = _skip_blank(text, 0)
+        while position < len(text):
+            sign, above = text[position], stack[-1]
+            is_map = isinstance(above, dict)
+            line, column = self.lines.at(position)
+            if sign == ("}" if is_map else "]") and wanted in _CLOSABLE and len(stack) > 1:
                 stack.pop()
-                continue
-            if string is not None:
-                value = self.string(string, line, column)
-                if isinstance(above, dict) and key is None:
-                    if value in above:
-                        raise twice(value, line, column)
-                    key, key_at = value, (line, column)
-                    continue
-            elif word is not None:
-                self.check_word(word, line, column)
-            inside: Any = {} if sign == "{" else [] if sign == "[" else None
-            if isinstance(above, dict):
-                above[key or ""] = (*key_at, inside)
-                key = None
+                position, wanted = position + 1, _COMMA
+            elif wanted in _SIGNS:
+                if sign != _SIGNS[wanted]:
+                    raise self.expected(wanted, position)
+                position, wanted = position + 1, _KEY if is_map and wanted == _COMMA else _VALUE
+            elif wanted in (_KEY, _FIRST_KEY):
+                if sign != '"':
+                    raise self.expected(_KEY, position)
+                key, position = self.string(position)
+                if key in above:
+                    raise twice(key, line, column)
+                key_at, wanted = (line, column), _COLON
             else:
-                above.append((line, column, inside))
-            if inside is not None:
-                entry = stack[2] if len(stack) > 2 else inside
-                if len(stack) > depth_of(stack[1] if len(stack) > 1 else None, entry):
-                    raise too_deep(line, column)
-                stack.append(inside)
+                inside: Any = {} if sign == "{" else [] if sign == "[" else None
+                if is_map:
+                    above[key] = (*key_at, inside)
+                else:
+                    above.append((line, column, inside))
+                if inside is not None:
+                    entry = stack[2] if len(stack) > 2 else inside
+                    if len(stack) > depth_of(stack[1] if len(stack) > 1 else None, entry):
+                        raise too_deep(line, column)
+                    stack.append(inside)
+                    position, wanted = position + 1, _FIRST_KEY if sign == "{" else _FIRST_VALUE
+                else:
+                    position = self.string(position)[1] if sign == '"' else self.word(position)
+                    wanted = _COMMA
+            if len(stack) == 1:
+                wanted = _VALUE
+            position = _skip_blank(text, position)
+        if len(stack) > 1:
+            raise self.expected(_KEY if wanted == _FIRST_KEY else wanted, position)
         return roots
 
-    def string(self, token: str, line: int, column: int) -> str:
-        value: str = json.loads(token, strict=False)
+    def expected(self, what: str, position: int) -> SyntaxFault:
+        return self.fault(f"expecting {what.removeprefix(_FIRST)}", position)
+
+    def fault(self, reason: str, position: int) -> SyntaxFault:
+        return SyntaxFault(*self.lines.at(position), f"not JSON: {reason}")
+
+    def string(self, start: int) -> tuple[str, int]:
+        """The string that begins there, and where it ends."""
+        inside = _CHARACTERS.match(self.text, start + 1)
+        assert inside is not None  # none are some
+        end = inside.end()
+        sign = self.text[end : end + 1]
+        if sign == "" or (sign == "\\" and end + 1 == len(self.text)):
+            raise self.fault("a string without an end starts here", start)
+        if sign == "\\":
+            wrong = "\\uXXXX escape" if self.text[end + 1] == "u" else "escape"
+            raise self.fault(f"invalid {wrong} in a string", end)
+        if sign != '"':
+            raise self.fault(f"invalid control character U+{ord(sign):04X} in a string", end)
+        value: str = json.loads(self.text[start : end + 1])
         if _SURROGATE.search(value):
+            line, column = self.lines.at(start)
             reason = "half of a surrogate pair is no character"
             raise SyntaxFault(line, column, reason, is_final=True)
-        return value
+        return value, end + 1
 
-    def check_word(self, word: str, line: int, column: int) -> None:
-        if word in ("NaN", "Infinity", "-Infinity"):
-            raise SyntaxFault(line, column, f"{word} is no JSON number")
-        if word in ("true", "false", "null"):
-            return
-        if _INTEGER.fullmatch(word):
+    def word(self, start: int) -> int:
+        """Where the number, true, false or null ends that begins there."""
+        found = _WORD.match(self.text, start)
+        if found is None:
+            raise self.expected(_VALUE, start)
+        line, column = self.lines.at(start)
+        constant, whole = found.group("constant", "integer")
+        word = found[0]
+        if constant is not None:
+            raise SyntaxFault(line, column, f"{constant} is no JSON number")
+        if whole is not None:
             integer(word, 10, line, column)
-        else:
+        elif word not in ("true", "false", "null"):
             floating(word, line, column)
+        return found.end()
