@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,10 @@ settings.register_profile(
 settings.load_profile("untimed")
 
 
+#: In CI (the variable CI is set) nothing else may be skipped: a test that never runs shows nothing.
+MAY_BE_SKIPPED = ("root may read everything",)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak", action="store_true", help="run the tests that take long, too")
 
@@ -33,6 +38,18 @@ def pytest_sessionstart() -> None:
     """A shell that starts the tests in the background has them ignore Ctrl-C, and so every program
     that they start: the tests send it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport]:
+    report: pytest.TestReport = yield
+    if report.skipped and os.environ.get("CI") and not hasattr(report, "wasxfail"):
+        assert isinstance(report.longrepr, tuple)
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        if reason not in MAY_BE_SKIPPED:
+            report.outcome = "failed"
+            report.longrepr = f"{item.nodeid} was skipped, which nothing is in CI: {reason}"
+    return report
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
