@@ -84,7 +84,7 @@ def test_both_take_the_same_texts(text: str) -> None:
         ("[1, 2", "1:6: not JSON: expecting ',' delimiter"),
         ("[1,]", "1:4: not JSON: expecting value"),
         ("[", "1:2: not JSON: expecting value"),
-        ("{", "1:2: not JSON: expecting property name in double quotes"),
+        ("{", "1:2: not JSON: expecting property name enclosed in double quotes"),
         ('{"a": 1 "b": 2}', "1:9: not JSON: expecting ',' delimiter"),
         ("[1}", "1:3: not JSON: expecting ',' delimiter"),
         ("]", "1:1: not JSON: expecting value"),

@@ -41,7 +41,7 @@ _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 # What a place of a text may have to go on with; the first in a list or a map may be its end.
-_VALUE, _KEY = "value", "property name in double quotes"
+_VALUE, _KEY = "value", "property name enclosed in double quotes"
 _COLON, _COMMA = "':' delimiter", "',' delimiter"
 _FIRST = "first "
 _FIRST_VALUE, _FIRST_KEY = _FIRST + _VALUE, _FIRST + _KEY
