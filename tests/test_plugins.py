@@ -57,7 +57,8 @@ assert main() == 0
 assert metadata.entry_points is before
 print(len(looks))
 """
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    # What is compiled is a change of its folder, too.
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["patched", '"1"', "1"]

@@ -23,6 +23,7 @@ import traceback
 import typing
 from collections.abc import Callable
 from importlib.abc import SourceLoader
+from importlib.machinery import ModuleSpec
 from types import CoroutineType, GeneratorType, ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -48,17 +49,24 @@ class PythonFunction:
 
     `arguments` is `whole`, `position`, `name`, or None for what the function and the payload
     suggest. `context` says whether a first parameter `ctx` may be had, `text` that payloads were
-    JSON, in which bytes are Base64. Raises CompileFailed.
+    JSON, in which bytes are Base64; with `as_written` the module is compiled of its source,
+    whatever was compiled of it before. Raises CompileFailed.
     """
 
     def __init__(
-        self, reference: str, arguments: str | None = None, *, context: bool, text: bool = False
+        self,
+        reference: str,
+        arguments: str | None = None,
+        *,
+        context: bool,
+        text: bool = False,
+        as_written: bool = False,
     ) -> None:
         self.reference, self._arguments = reference, arguments
         self._context = context
         # Else a string would be taken for the Base64 of bytes.
         self._native = () if text else (bytes, bytearray)
-        self.module = _import(reference.partition(":")[0])
+        self.module = _import(reference.partition(":")[0], as_written)
         self.file: str | None = (
             inspect.getsourcefile(self.module) if _has_file(self.module) else None
         )
@@ -206,9 +214,12 @@ def _has_file(module: ModuleType) -> bool:
     return getattr(module, "__file__", None) is not None
 
 
-def _import(name: str) -> ModuleType:
+def _import(name: str, as_written: bool) -> ModuleType:
     importlib.invalidate_caches()  # the module may have been written a moment ago
     try:
+        spec = importlib.util.find_spec(name) if as_written and name not in sys.modules else None
+        if spec is not None and isinstance(spec.loader, SourceLoader) and spec.origin is not None:
+            return _from_source(spec, spec.loader, spec.origin)
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         missing = error.name or ""
@@ -228,16 +239,27 @@ def _read_again(old: ModuleType) -> ModuleType:
     if spec is None or not isinstance(spec.loader, SourceLoader) or spec.origin is None:
         raise CompileFailed(f"module {name!r} has no source that could be read again")
     linecache.checkcache(spec.origin)
-    new = importlib.util.module_from_spec(spec)
-    sys.modules[name] = new
     try:
-        # Not by the compiled file beside it, which is told apart by whole seconds.
-        code = spec.loader.source_to_code(spec.loader.get_data(spec.origin), spec.origin)
-        exec(code, new.__dict__)
+        return _from_source(spec, spec.loader, spec.origin)
     except (Exception, SystemExit) as error:
         sys.modules[name] = old
         raise _failed(name, error) from error
-    return new
+
+
+def _from_source(spec: ModuleSpec, loader: SourceLoader, origin: str) -> ModuleType:
+    """A module of its source, and not of the compiled file beside it, which is told apart by whole
+    seconds. Raises what the code does; the module is gone then."""
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        exec(loader.source_to_code(loader.get_data(origin), origin), module.__dict__)
+    except BaseException:
+        del sys.modules[spec.name]
+        raise
+    parent, _, child = spec.name.rpartition(".")
+    if parent:
+        setattr(sys.modules[parent], child, module)
+    return module
 
 
 def _failed(name: str, error: BaseException) -> CompileFailed:

@@ -56,7 +56,11 @@ def serve(wire: socket.socket, first: dict[str, Any]) -> None:
     serialize = setup.serialize
     try:
         function = PythonFunction(
-            setup.reference, setup.arguments, context=False, text=serialize == "json"
+            setup.reference,
+            setup.arguments,
+            context=False,
+            text=serialize == "json",
+            as_written=True,
         )
     except CompileFailed as error:
         lines.send(wire, lines.REFUSED, str(error).encode("utf-8", "replace"))
