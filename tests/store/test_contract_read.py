@@ -161,7 +161,10 @@ def test_a_feed_has_its_namespace_only(specs: Collection) -> None:
         specs.insert([spec("a"), spec("b", namespace="other"), spec("c", namespace="third")])
         assert next_batch(one).ids == {"a"}
         assert next_batch(other).ids == {"b"}
-        assert next_batch(both).ids == {"a", "b", "c"}
+        reported: set[str] = set()  # a journal has an entry for each namespace
+        while len(reported) < 3:
+            reported |= next_batch(both).ids
+        assert reported == {"a", "b", "c"}
 
 
 def test_a_failed_batch_is_not_reported(specs: Collection) -> None:
