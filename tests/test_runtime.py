@@ -49,6 +49,34 @@ def test_a_call_is_answered_raised_or_none() -> None:
             flow.call("text", port="side")
 
 
+def test_a_call_of_a_source_without_in_ports_is_an_event_of_it() -> None:
+    specs = [
+        {
+            "kind": "schedule",
+            "name": "nightly",
+            "cron": "0 6 * * *",
+            "links": {"out": {"name": "boom"}, "error": {"name": "text"}},
+        },
+        {"kind": "schedule", "name": "alone", "cron": "0 6 * * *"},
+        {
+            "kind": "schedule",
+            "name": "fails",
+            "cron": "0 6 * * *",
+            "links": {"out": {"name": "boom"}},
+        },
+        {"kind": "throw", "name": "boom"},
+        snippet("text"),
+    ]
+    with Runtime("memory://", specs=specs) as flow:
+        assert flow.call("nightly", "no") == "x"
+        assert flow.call("alone", "no") is None
+        with pytest.raises(GreenflowError, match="no"):
+            flow.call("fails", "no")
+        with pytest.raises(Inactive, match="no in port 'io'"):
+            flow.call("nightly", port="io")
+        assert not flow.services.processes
+
+
 def test_an_inactive_node_says_why() -> None:
     specs = snippet("a", links={"out": {"name": "missing"}})
     with Runtime("memory://", specs=specs) as flow:

@@ -20,6 +20,7 @@ import click
 #: Commands by name: the module of this package that has the function `command`.
 COMMANDS = {
     "apply": "apply",
+    "call": "call",
     "delete": "delete",
     "eval": "eval",
     "get": "get",

@@ -34,7 +34,8 @@ comes of them.
 _PORTS = """\
 Every kind has the out port `error`. `init` and `active` are written to before and after a node
 begins to work, `deactive` and `deinit` before and after it stops; what is written is the spec.
-`out[i]` stands for `out[0]`, `out[1]` and so on; `out[0]` is `out`.
+`out[i]` stands for `out[0]`, `out[1]` and so on; `out[0]` is `out`. What reaches outside a test
+replaces or allows ([testing.md](testing.md#what-reaches-outside)).
 """
 
 
@@ -91,7 +92,8 @@ def page(scheme: Scheme) -> str:
         if kind["kind"] in others:
             also = ", ".join(f"`{name}`" for name in others[kind["kind"]])
             lines += [f"Another name of this kind is {also}.", ""]
-        lines += [f"In ports: {_ports(kind['inputs'])}. Out ports: {_ports(kind['outputs'])}."]
+        ports = f"In ports: {_ports(kind['inputs'])}. Out ports: {_ports(kind['outputs'])}."
+        lines += [ports + " It reaches outside." if kind["reaches_outside"] else ports]
         own = [field for field in kind["fields"] if field["name"] not in names_of_common]
         if own:
             lines += ["", *_table(own)]
@@ -147,7 +149,8 @@ def _show(kind: dict[str, Any]) -> None:
     also = f" (another name of {kind['is']})" if kind["is"] != kind["kind"] else ""
     click.echo(f"{kind['kind']}{also}\n\n{kind['doc']}\n")
     click.echo(f"in ports:  {', '.join(kind['inputs']) or '-'}")
-    click.echo(f"out ports: {', '.join(kind['outputs']) or '-'}\n")
+    click.echo(f"out ports: {', '.join(kind['outputs']) or '-'}")
+    click.echo("reaches outside: a test replaces or allows it\n" if kind["reaches_outside"] else "")
     print_table(
         ("FIELD", "TYPE", "DEFAULT", "MEANS"),
         (

@@ -16,6 +16,7 @@ from greenflow.cli.results import Result, Test
 from greenflow.config import Settings, of_languages
 
 if TYPE_CHECKING:
+    from greenflow.testing.cases import Case
     from greenflow.testing.nodes import NodeTest
 
 #: Seconds that a `test` node may take unless it or --timeout says something else.
@@ -47,6 +48,12 @@ logger = logging.getLogger("greenflow.cli.test")
     metavar="FILE",
     help="File or folder of values for the test nodes of files; may be repeated.",
 )
+@click.option(
+    "--allow",
+    multiple=True,
+    metavar="NAME",
+    help="Node that may reach outside in all tests; may be repeated.",
+)
 @click.option("--junit", metavar="FILE", help="Write the results to this file as JUnit XML, too.")
 @click.option(
     "--timeout",
@@ -59,6 +66,7 @@ def command(
     regex: str | None,
     files: tuple[str, ...],
     values: tuple[str, ...],
+    allow: tuple[str, ...],
     junit: str | None,
     timeout: str | None,
 ) -> int:
@@ -66,8 +74,9 @@ def command(
     `test` nodes of the store's namespace. Only those in whose name REGEX is found, if it is given.
 
     Each test has a runtime of its own, in memory: nothing is stored, no listener opens its port and
-    no schedule comes due, so a service may run beside it. With a failed test the exit code is 3,
-    without any test 1.
+    no schedule comes due, so a service may run beside it. What reaches outside, such as http, sql
+    and python nodes, has to be replaced or allowed. With a failed test the exit code is 3, without
+    any test 1.
     """
     from greenflow.cli.junit import write_junit
     from greenflow.cli.output import print_data
@@ -75,9 +84,8 @@ def command(
     wanted, seconds = _pattern(regex), _seconds(timeout)
     if values and not files:
         raise click.UsageError("--values goes with --file: a store has its own")
-    tests = list(
-        _of_files(settings, files, values, seconds) if files else _of_store(settings, seconds)
-    )
+    read = _of_files(settings, files, values, seconds) if files else _of_store(settings, seconds)
+    tests: list[Test] = [test._replace(allowed=frozenset(allow)) for test in read]
     chosen = [test for test in tests if wanted is None or wanted.search(test.name)]
     if not chosen:
         _tell_none(tests, regex, ", ".join(files) or f"namespace {settings.namespace!r}")
@@ -119,13 +127,13 @@ def _seconds(timeout: str | None) -> float:
 
 def _of_files(
     settings: Settings, files: tuple[str, ...], values: tuple[str, ...], seconds: float
-) -> Iterator[Test]:
+) -> Iterator[NodeTest | Case]:
     """Everything is read before the first test runs. Raises Faulty with the faults of all files."""
     from greenflow.cli.run import find_modules
     from greenflow.scheme.registry import Scheme
     from greenflow.spec.batch import Faulty, MissingFile, check, read_files
     from greenflow.spec.document import cases_of
-    from greenflow.testing.cases import Case, read_cases
+    from greenflow.testing.cases import read_cases
     from greenflow.values.values import ValueValidator
 
     scheme = Scheme.installed()
@@ -181,7 +189,7 @@ def _has_specs(path: str) -> bool:
         return False
 
 
-def _of_store(settings: Settings, seconds: float) -> Iterator[Test]:
+def _of_store(settings: Settings, seconds: float) -> Iterator[NodeTest]:
     from greenflow.store.base import open_store
 
     of_namespace = {"namespace": settings.namespace}

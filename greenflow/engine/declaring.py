@@ -18,6 +18,7 @@ def node(
     inputs: tuple[str, ...] | None = None,
     outputs: tuple[str, ...] | None = None,
     reads_only: bool | None = None,
+    reaches_outside: bool | None = None,
 ) -> Callable[[Any], type[Node[Any]]]:
     """Declare a kind: decorates a Node class, or a function `(ctx, payload)` that becomes one."""
 
@@ -43,6 +44,8 @@ def node(
             made.outputs = tuple(map(_declared_port, outputs))
         if reads_only is not None:
             made.reads_only = reads_only
+        if reaches_outside is not None:
+            made.reaches_outside = reaches_outside
         return made
 
     return declare

@@ -81,6 +81,7 @@ class Node(Generic[S]):
     inputs: ClassVar[tuple[str, ...]] = ("in",)
     outputs: ClassVar[tuple[str, ...]] = ("out",)
     reads_only: ClassVar[bool] = False
+    reaches_outside: bool = False  # a test replaces or allows it; an `__init__` may say otherwise
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

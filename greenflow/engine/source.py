@@ -97,6 +97,21 @@ class Run:
             self.end(process)
 
 
+def begins_alone(node: Node[Any]) -> bool:
+    """Whether no packet leads to a node: a source without in ports, such as a schedule."""
+    return isinstance(node, Source) and not node.port_names(node.spec)[0]
+
+
+def ask_as(node: Node[Any], process: Process, payload: Any) -> Any:
+    """What the workflow behind a source answers, as to an event of it, in that process; to an error
+    its `error` link, if there is one."""
+    out = node.output("out")
+    answer = node.ask(process, out, payload) if out.links else NOTHING
+    if isinstance(answer, Fault) and node.error.links and process.state == RUNNING:
+        return node.ask(process, node.error, answer.error)
+    return answer
+
+
 def conclude(node: Node[Any], process: Process, answer: Any) -> BaseException | None:
     """Give an error answer to the node's `error` link, settle, and log what nobody took."""
     if isinstance(answer, Fault) and node.error.links and process.state == RUNNING:

@@ -133,7 +133,7 @@ class HttpSpec(Spec):
     limits: Annotated[LimitsSpec, Meta(description="what an answer may be")] = LimitsSpec()
 
 
-@node("http", reads_only=True)
+@node("http", reads_only=True, reaches_outside=True)
 class Http(Node[HttpSpec]):
     """Sends an HTTP request and answers `{status, header, body}`; any status is a normal answer.
 

@@ -78,7 +78,7 @@ class PythonSpec(Spec):
     ] = "pickle"
 
 
-@node("python")
+@node("python", reaches_outside=True)
 class Python(Node[PythonSpec]):
     """Calls a Python function with its input; what it returns leaves by `out`.
 

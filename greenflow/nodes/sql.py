@@ -60,7 +60,7 @@ class SqlSpec(Spec):
     ] = ROWS
 
 
-@node("sql", reads_only=True)
+@node("sql", reads_only=True, reaches_outside=True)
 class Sql(Node[SqlSpec]):
     """Runs SQL in the transaction that its process has at this source.
 
@@ -91,6 +91,8 @@ class Sql(Node[SqlSpec]):
             self._isolation = isolation_of(spec.isolation)
         except ValueError as error:
             raise CompileFailed(str(error)) from None
+        in_memory = isinstance(self._source, SqliteSource) and not self._source.path
+        self.reaches_outside = not in_memory
         self._which = self._source.key, self._isolation
         self._databases: Databases = services.share("sql", Databases, Databases.close)
 

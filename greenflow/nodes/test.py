@@ -49,6 +49,10 @@ class TestSpec(Spec):
         Duration | None,
         Meta(description="how long it may take; default: what `greenflow test` says"),
     ] = None
+    allow: Annotated[
+        list[str],
+        Meta(description="nodes that may reach outside in it: by name, without one by kind"),
+    ] = []
 
 
 class Target(Struct, frozen=True, forbid_unknown_fields=True):

@@ -57,7 +57,7 @@ class WsgiSpec(Spec):
     ] = ""
 
 
-@node("wsgi", reads_only=True)
+@node("wsgi", reads_only=True, reaches_outside=True)
 class Wsgi(Node[WsgiSpec]):
     """Answers an HTTP payload from a WSGI application; the response leaves by `out`.
 

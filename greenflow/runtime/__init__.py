@@ -27,7 +27,6 @@ from gevent.monkey import get_original
 
 from greenflow.config import Settings
 from greenflow.engine.packet import NOTHING, Fault
-from greenflow.engine.port import OutPort
 from greenflow.engine.process import Process
 from greenflow.engine.services import Services
 from greenflow.engine.source import Source
@@ -38,6 +37,7 @@ from greenflow.log import secret
 from greenflow.net.wsgi.serving import Application, application
 from greenflow.nodes.listener import Listener, listeners
 from greenflow.payload.value import adopt, by_value, copy
+from greenflow.runtime.asking import way_in
 from greenflow.runtime.assembly import Assembly
 from greenflow.scheme.registry import Scheme
 from greenflow.store.base import Record, Store
@@ -226,7 +226,8 @@ class Runtime(Assembly):
     def call(
         self, node: str, payload: Any = None, *, port: str = "in", timeout: float | None = None
     ) -> Any:
-        """Send a payload to a node, by name or id, in a process of its own; returns the answer.
+        """Send a payload to a node, by name or id, in a process of its own; returns the answer. To
+        a source without in ports, such as a schedule, it is sent as an event of the source.
 
         NOTHING is returned as None. Raises the error that the workflow answers, Inactive for a node
         that is not running, TimeoutError after `timeout` seconds: the process is exited then.
@@ -235,12 +236,11 @@ class Runtime(Assembly):
 
     def _call(self, node: str, payload: Any, port: str, timeout: float | None) -> Any:
         table, services = self._running()
-        entry = OutPort()
-        entry.links = (table.input(node, port),)
+        ask = way_in(table, node, port)
         process = Process(grace=self.settings.grace, registry=services.processes)
         try:
             with gevent.Timeout(timeout) as limit:
-                (answer,) = process.ask(entry, adopt(payload))
+                answer = ask(process, adopt(payload))
                 failure = process.settle(answer.error if isinstance(answer, Fault) else None)
         except gevent.Timeout as expired:
             if expired is not limit:

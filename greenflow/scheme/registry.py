@@ -203,6 +203,7 @@ class Scheme:
             "doc": inspect.cleandoc(node_type.__doc__ or ""),
             "inputs": list(node_type.inputs),
             "outputs": [*node_type.outputs, "error"],
+            "reaches_outside": node_type.reaches_outside,
             "fields": [_described(field) for field in fields(node_type.spec_type)],
             "example": example(node_type),
         }

@@ -2,8 +2,8 @@
 
 Lives here: Workflow and NodeTest. The specs run in memory, in a runtime of their own for each test,
 so that none sees what another did; what a workflow stores by `syscall` is stored there and nowhere
-else. Sources that nothing in a workflow can reach stay still: no listener opens a port, no schedule
-comes due.
+else. No source begins by itself (sources.py), and no node reaches outside that the test does not
+allow (outside.py).
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ from greenflow.engine.node import Node
 from greenflow.engine.source import Source
 from greenflow.errors import GreenflowError
 from greenflow.nodes.test import SECONDS, Test
+from greenflow.nodes.trigger import Trigger
 from greenflow.runtime import Runtime
 from greenflow.scheme.registry import Scheme
 from greenflow.store.base import open_store
 from greenflow.testing.observing import FlowRecord, ObservingScheme
+from greenflow.testing.outside import Outside
 from greenflow.testing.running import GRACE, run_test
+from greenflow.testing.sources import Sources
 
 
 class Workflow:
@@ -37,12 +40,7 @@ class Workflow:
     ) -> None:
         self.specs = {document["id"]: document for document in specs}
         self.values, self.settings, self.scheme = list(values), settings, scheme
-        names = {name: id for id, each in self.specs.items() if (name := each.get("name"))}
-        self._next = {
-            id: {link["id"] if link.get("id") else names.get(link.get("name")) for link in found}
-            for id, document in self.specs.items()
-            if (found := list(_links(document)))
-        }
+        self._names = {name: id for id, each in self.specs.items() if (name := each.get("name"))}
         self.tests = [id for id in self.specs if issubclass(self._kind(id), Test)]
         self._private = self._of_tests_alone()
 
@@ -51,6 +49,17 @@ class Workflow:
         which there is much, and which may be broken."""
         left_out = self._private - self._behind([test])
         return [document for id, document in self.specs.items() if id not in left_out]
+
+    def behind(self, id: str, *, events: bool) -> list[dict[str, Any]]:
+        """The documents of a node and all that it leads to; with `events` also through the topics
+        of `trigger` nodes, of which all take part then."""
+        found = self._behind([id])
+        if events and any(map(self._is_trigger, found)):
+            found |= self._behind(filter(self._is_trigger, self.specs))
+        return [self.specs[each] for each in self.specs if each in found]
+
+    def _is_trigger(self, id: str) -> bool:
+        return issubclass(self._kind(id), Trigger)
 
     def _kind(self, id: str) -> type[Node[Any]]:
         try:
@@ -63,8 +72,9 @@ class Workflow:
         found = set(ids)
         pending = list(found)
         while pending:
-            for id in self._next.get(pending.pop(), ()):
-                if id is not None and id not in found:
+            for link in _links(self.specs[pending.pop()]):
+                id = link["id"] if link.get("id") else self._names.get(link.get("name"))
+                if isinstance(id, str) and id in self.specs and id not in found:
                     found.add(id)
                     pending.append(id)
         return found
@@ -81,12 +91,16 @@ class Workflow:
 
 
 def _links(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The links in a document, sound or not."""
-    links = document.get("links")
+    """The links in a document, sound or not; also those of the specs in it, which may lead out."""
+    links = document.get("links", document.get("ports"))
     for one in links.values() if isinstance(links, dict) else ():
         for link in one if isinstance(one, list) else [one]:
             if isinstance(link, dict):
                 yield link
+    inner = document.get("specs", document.get("nodes"))
+    for one in inner if isinstance(inner, list) else [inner]:
+        if isinstance(one, dict):
+            yield from _links(one)
 
 
 class NodeTest(NamedTuple):
@@ -98,16 +112,30 @@ class NodeTest(NamedTuple):
     source: str  # the file, or what else it comes from
     line: int  # of the file, from 1; 0 is unknown
     timeout: float = SECONDS  # unless its spec says something else
+    allowed: frozenset[str] = frozenset()  # beside those that its spec allows
 
     def run(self) -> None:
-        """Run it in a runtime of its own. Raises NodeTestFailed."""
+        """Run it in a runtime of its own. Raises NodeTestFailed and ReachedOutside."""
         workflow = self.workflow
         grace = min(workflow.settings.grace, GRACE)
         # No broker of the service's: a test would take its events, and publish to its subscribers.
         settings = msgspec.structs.replace(workflow.settings, grace=grace, broker=Settings().broker)
-        observing = ObservingScheme(workflow.scheme, FlowRecord(), {}, still=True)
+        sources = Sources()
+        outside = Outside(self.allowed.union(_allowed(workflow.specs[self.id])))
+        observing = ObservingScheme(
+            workflow.scheme, FlowRecord(), {}, sources=sources, outside=outside
+        )
         with open_store("memory://") as store:
             store.specs.apply(workflow.of(self.id))
             store.values.apply(workflow.values)
             with Runtime(store, settings=settings, scheme=observing, own_thread=False) as runtime:
-                run_test(runtime, self.id, self.timeout)
+                # Of a node that was refused as others were loaded, its state tells who needs it.
+                outside.reached.clear()
+                sources.open()
+                run_test(runtime, self.id, self.timeout, outside)
+
+
+def _allowed(document: Mapping[str, Any]) -> list[str]:
+    """The field `allow` of a test, sound or not."""
+    allow = document.get("allow")
+    return [one for one in (allow if isinstance(allow, list) else [allow]) if isinstance(one, str)]

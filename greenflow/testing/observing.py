@@ -21,12 +21,13 @@ from greenflow.engine.port import InPort, OutPort
 from greenflow.engine.process import RUNNING, Process, Reader
 from greenflow.engine.result import Answer, Send
 from greenflow.engine.services import Services
-from greenflow.engine.source import Run, Source
 from greenflow.nodes.listener.spec import ListenerSpec
 from greenflow.payload.value import copy
 from greenflow.scheme.registry import Scheme
 from greenflow.spec.fields import Spec
 from greenflow.spec.ports import canonical
+from greenflow.testing.outside import Outside, confined
+from greenflow.testing.sources import Sources, label, waiting
 
 LOOPBACK = "127.0.0.1"
 
@@ -38,11 +39,6 @@ class Passed(NamedTuple):
     port: str
     payload: Any
     process: int  # the number of the process, as the log has it
-
-
-def label(spec: Spec) -> str:
-    """What the node of a spec is called in the record."""
-    return spec.name or spec.kind
 
 
 class sequence:
@@ -63,6 +59,10 @@ class FlowRecord:
         self.names: set[str] = set()  # of all nodes that were made
         self.ports: dict[OutPort, dict[tuple[Node[Any], str], None]] = {}
         self._more = Event()
+
+    def forget(self) -> None:
+        """Begin anew: what passed so far is of no interest."""
+        self.passed.clear()
 
     def note(self, spec: Spec, port: str, payload: Any, process: Process) -> None:
         """Something passes a node; `assert` finds it in the trace of the process."""
@@ -163,36 +163,27 @@ class Replacement(Node[Any]):
         return result if self.out is not None else Answer(result)
 
 
-class Still(Source[Any]):
-    """Mixed into the kind of a source that is not to begin anything."""
-
-    def prepare(self) -> None:
-        pass
-
-    def abandon(self) -> None:
-        pass
-
-    def start(self, run: Run) -> None:
-        pass
-
-    def stop(self) -> None:
-        pass
-
-
 class ObservingScheme(Scheme):
     """The kinds of another scheme, whose nodes are under test.
 
     `replace` maps the name of a node, also of one in a block, to a function of the payload, an
     error, an answer, or a `sequence` of them. Listeners open a free port of the loopback address.
-    With `still` the sources that nothing in a workflow can reach, such as listeners and schedules,
-    begin nothing.
+    `sources` says which sources begin by themselves, and `outside` which nodes may reach outside;
+    without them all do.
     """
 
     def __init__(
-        self, scheme: Scheme, record: FlowRecord, replace: Mapping[str, Any], *, still: bool = False
+        self,
+        scheme: Scheme,
+        record: FlowRecord,
+        replace: Mapping[str, Any],
+        *,
+        sources: Sources | None = None,
+        outside: Outside | None = None,
     ) -> None:
         super().__init__(scheme._known)
-        self._record, self._replace, self._still = record, dict(replace), still
+        self._record, self._replace = record, dict(replace)
+        self._sources, self._outside = sources, outside
         self._made: dict[object, type[Node[Any]]] = {}
 
     def class_for(self, spec: Spec) -> type[Node[Any]]:
@@ -200,18 +191,18 @@ class ObservingScheme(Scheme):
         replaced = spec.name if spec.name in self._replace else None
         key = kind, replaced
         if key not in self._made:
-            made: type[Node[Any]] = kind
             body: dict[str, Any] = {"record": self._record}
+            made: type[Node[Any]]
             if replaced is not None:
                 step = self._replace[replaced]
                 made = Replacement
                 body["steps"] = step.steps if isinstance(step, sequence) else (step,)
                 body["ports"] = classmethod(lambda _, spec, compiler: kind.ports(spec, compiler))
+            else:
+                made = kind if self._outside is None else confined(kind, self._outside)
+                made = made if self._sources is None else waiting(made, self._sources)
             body |= {"kind": kind.kind, "spec_type": kind.spec_type}
-            bases: tuple[type[Node[Any]], ...] = (Observed, made)
-            if self._still and issubclass(kind, Source) and not kind.inputs:
-                bases = (Still, *bases)
-            self._made[key] = type(kind.__name__, bases, body)
+            self._made[key] = type(kind.__name__, (Observed, made), body)
         return self._made[key]
 
     def compile(self, spec: Spec, services: Services) -> Node[Any]:

@@ -7,8 +7,8 @@ sockets; only what a test names is replaced. What a flow started has to be gone 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from http.client import HTTPConnection, HTTPMessage
 from os import PathLike
 from typing import Any, NamedTuple
@@ -35,6 +35,8 @@ from greenflow.table.symbol import Symbol
 from greenflow.table.table import Table
 from greenflow.testing.leaks import Held, LeftBehind
 from greenflow.testing.observing import FlowRecord, ObservingScheme, Passed
+from greenflow.testing.outside import NotAllowed, Outside
+from greenflow.testing.sources import Sources, label
 
 SECONDS = 10.0  # after which what a test waits for has failed
 GRACE = 5.0  # seconds, for a flow whose settings say nothing: a test that blocks should end soon
@@ -54,22 +56,34 @@ class NodeTestFailed(AssertionError):
     """A workflow does not do what a `test` node wants; the message has a line for each cause."""
 
 
-def run_test(runtime: Runtime, node: str, timeout: float) -> None:
-    """Run a `test` node of a runtime whose nodes are under test. Raises as `Flow.test` does."""
+def run_test(runtime: Runtime, node: str, timeout: float, outside: Outside | None = None) -> None:
+    """Run a `test` node of a runtime whose nodes are under test. Raises as `Flow.test` does, and
+    ReachedOutside first of all."""
 
     def run() -> Verdict:
         symbol = runtime.table.find(node)
         found = symbol.version.node
         if not symbol.active:
-            return Verdict(Inactive("it cannot run: " + "\n".join(_reasons(runtime.table, symbol))))
+            return Verdict(Inactive(f"it cannot run: {why_inactive(runtime, node)}"))
         if not isinstance(found, Test):
             raise LookupError(f"node {node!r} is of kind {symbol.version.document['kind']!r}")
         return found.run(timeout)
 
-    verdict = runtime.run(run)
+    try:
+        with nullcontext() if outside is None else outside.breaking():
+            verdict = runtime.run(run)
+    finally:
+        if outside is not None:
+            outside.look()
     if verdict.error is not None:
         # What is a secret is only known while the runtime runs.
         raise NodeTestFailed(conceal("\n".join(verdict.reasons()))) from concealed(verdict.error)
+
+
+def why_inactive(runtime: Runtime, node: str) -> str:
+    """Why a node cannot run, a line for each node behind it that cannot; empty if it can."""
+    symbol = runtime.table.find(node)
+    return "" if symbol.active else "\n".join(_reasons(runtime.table, symbol))
 
 
 def _reasons(table: Table, symbol: Symbol) -> Iterator[str]:
@@ -90,14 +104,23 @@ def _reasons(table: Table, symbol: Symbol) -> Iterator[str]:
 class Flow:
     """A workflow that runs, and what passed its nodes."""
 
-    def __init__(self, runtime: Runtime, record: FlowRecord) -> None:
-        self.runtime, self._record = runtime, record
+    def __init__(
+        self,
+        runtime: Runtime,
+        record: FlowRecord,
+        sources: Sources | None = None,
+        outside: Outside | None = None,
+    ) -> None:
+        self.runtime, self._record, self._sources = runtime, record, sources
+        self._outside = outside
 
     def call(
         self, node: str, payload: Any = None, *, port: str = "in", timeout: float = SECONDS
     ) -> Any:
-        """Send a payload to a node and return its answer, as `Runtime.call` does."""
-        return self.runtime.call(node, payload, port=port, timeout=timeout)
+        """Send a payload to a node and return its answer, as `Runtime.call` does. To a source
+        without in ports it is sent as an event of the source, which need not have begun."""
+        with self._asking():
+            return self.runtime.call(node, payload, port=port, timeout=timeout)
 
     def start(
         self, node: str, payload: Any = None, *, port: str = "in"
@@ -115,7 +138,8 @@ class Flow:
         listener: str | None = None,
         timeout: float = SECONDS,
     ) -> Response:
-        """Ask a listener over its socket: the one of that name, or the only one there is.
+        """Ask a listener over its socket: the one of that name, or the only one there is. It begins
+        to listen if it has not.
 
         A body of bytes or text is sent as it is, any other as JSON. Redirects are not followed, and
         certificates not checked. Raises LookupError for no such listener, OSError and HTTPException
@@ -125,7 +149,8 @@ class Flow:
         if body is not None and not isinstance(body, bytes):
             kind, body, _ = mime.encode(body, None if isinstance(body, str) else mime.JSON)
             headers.setdefault("Content-Type", kind)
-        with gevent.Timeout(timeout, TimeoutError(f"no answer within {timeout:g} s")):
+        late = TimeoutError(f"no answer within {timeout:g} s")
+        with self._asking(), gevent.Timeout(timeout, late):
             connection = self._connect(self._listener(listener))
             try:
                 connection.request(method, path, body, headers)
@@ -147,12 +172,21 @@ class Flow:
     def test(self, node: str, timeout: float = SECONDS) -> None:
         """Run a `test` node, by name or id. Raises NodeTestFailed, an AssertionError with a line
         for each cause, and LookupError for what is no such node."""
-        run_test(self.runtime, node, timeout)
+        run_test(self.runtime, node, timeout, self._outside)
 
     @property
     def record(self) -> list[Passed]:
         """Everything that passed, in order: node, port, payload, process."""
         return list(self._record.passed)
+
+    def forget(self) -> None:
+        """Leave out of `passed` and `record` what has passed so far."""
+        self._record.forget()
+
+    @property
+    def reached(self) -> list[NotAllowed]:
+        """The errors of packets that came to nodes which `allow` does not name, one for each."""
+        return [] if self._outside is None else list(self._outside.reached)
 
     def settle(self, timeout: float = SECONDS) -> None:
         """Wait until no process runs, also none that `fork` left behind. Raises AssertionError."""
@@ -165,6 +199,9 @@ class Flow:
                     process.on_exit(one_less.set)
                 one_less.wait()
 
+    def _asking(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._outside is None else self._outside.breaking()
+
     def _listener(self, name: str | None) -> Listener:
         found = {
             symbol.name or symbol.id: symbol.version.node
@@ -172,9 +209,11 @@ class Flow:
             if isinstance(symbol.version.node, Listener)
         }
         if name is None and len(found) == 1:
-            return next(iter(found.values()))
+            name = next(iter(found))
         if name not in found:
             raise LookupError(f"which listener? There are {', '.join(found) or 'none'}")
+        if self._sources is not None:
+            self._sources.begin(label(found[name].spec))
         return found[name]
 
     def _connect(self, listener: Listener) -> HTTPConnection:
@@ -199,6 +238,8 @@ def flow(
     scheme: Scheme | None = None,
     values: Mapping[str, Any] | None = None,
     leaks: bool = True,
+    allow: Collection[str] | None = None,
+    sources: Collection[str] | None = None,
 ) -> Iterator[Flow]:
     """Run specs in memory until the block ends.
 
@@ -208,15 +249,26 @@ def flow(
     links. `clock` is what the nodes wait by; `values` maps names of values to their data. Listeners
     open a free port of 127.0.0.1.
 
+    `allow` names the nodes that may reach outside, such as `http`, `sql` and `python` nodes. A
+    packet that comes to another one is NotAllowed, which `call` and `request` raise, and an error
+    of the flow, whatever the workflow makes of it.
+    `sources` names those that begin by themselves, such as schedules; a listener then listens once
+    it is asked. Without them every node may, and every source begins, as elsewhere.
+
     Raises Faulty with every fault of the specs, Inactive when a node cannot run, also for being of
-    another namespace than the settings', LookupError for a replaced node that is not there. With
+    another namespace than the settings', LookupError for a node to be replaced, or a source,
+    that is not there, ReachedOutside at the end for what `allow` does not name. With
     `leaks`, LeftBehind when greenlets, descriptors, threads or processes of the block are there
     after its end.
     """
     gevent.get_hub()  # where there is one, a runtime lives on it: tests and nodes take turns
     before = Held.now() if leaks else None
     record = FlowRecord()
-    chosen = ObservingScheme(scheme or Scheme.installed(), record, replace or {})
+    outside = None if allow is None else Outside(allow)
+    held = None if sources is None else Sources(sources)
+    chosen = ObservingScheme(
+        scheme or Scheme.installed(), record, replace or {}, sources=held, outside=outside
+    )
     settings = settings or Settings(grace=GRACE)
     documents = _documents(specs, chosen, settings.namespace)
     strange = sorted({document["namespace"] for document in documents} - {settings.namespace})
@@ -232,12 +284,15 @@ def flow(
         clock=clock,
     )
     with runtime:
-        _require(runtime, chosen)
-        running = Flow(runtime, record)
-        yield running
+        _require(runtime, chosen, outside)
+        if held is not None:
+            _begin(held)
+        yield Flow(runtime, record, held, outside)
         live = list(runtime.services.processes)
         for process in live:
             live.extend(process.children)
+    if outside is not None:
+        outside.look()
     if before is not None:
         _look_for_leaks(before, live)
 
@@ -265,7 +320,16 @@ def _documents(specs: Specs, scheme: Scheme, namespace: str) -> list[dict[str, A
     return [entry.data for entry in check(documents, scheme, namespace, named=False)] + data
 
 
-def _require(runtime: Runtime, scheme: ObservingScheme) -> None:
+def _begin(sources: Sources) -> None:
+    """Raises LookupError for those that are not there."""
+    if missing := sources.unknown():
+        raise LookupError(f"no source is called {', '.join(map(repr, missing))}")
+    sources.open()
+
+
+def _require(runtime: Runtime, scheme: ObservingScheme, outside: Outside | None) -> None:
+    if outside is not None:
+        outside.look()  # what a node did as it was loaded
     inactive = [
         f"{status['name'] or status['id']}: {status['reason']}"
         for status in runtime.status()

@@ -150,7 +150,7 @@ class WriteSpec(Spec):
     ] = False
 
 
-@node("write", reads_only=True)
+@node("write", reads_only=True, reaches_outside=True)
 class Write(FileNode[WriteSpec]):
     """Writes its input to the end of a file, whole, and answers how many bytes that were.
 
@@ -187,7 +187,7 @@ class PrintSpec(Spec):
     ] = None
 
 
-@node("print", reads_only=True)
+@node("print", reads_only=True, reaches_outside=True)
 class Print(FileNode[PrintSpec]):
     """Writes its input to the standard output, or to the end of a file, and answers how many bytes
     that were.
@@ -195,6 +195,10 @@ class Print(FileNode[PrintSpec]):
     A list is `[format, args...]` as for Go's Printf (`%v %s %d %f %q %x %t`). A string is written
     as it is, without a new line, and another value as a line of JSON.
     """
+
+    def __init__(self, spec: PrintSpec, services: Services) -> None:
+        super().__init__(spec, services)
+        self.reaches_outside = spec.filename is not None
 
     def handle(self, ctx: Context, payload: Any) -> Any:
         if isinstance(payload, list):

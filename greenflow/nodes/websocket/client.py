@@ -77,7 +77,7 @@ class WebSocketSpec(ConnectionSpec):
     tls: Annotated[TlsSpec, Meta(description="certificates")] = TlsSpec()
 
 
-@node("websocket", inputs=("io", "in"), outputs=("out",), reads_only=True)
+@node("websocket", inputs=("io", "in"), outputs=("out",), reads_only=True, reaches_outside=True)
 class WebSocket(Peer[WebSocketSpec]):
     """`io` connects to a WebSocket server, within `timeout`, and answers nothing.
 
