@@ -27,11 +27,7 @@ from greenflow.errors import SpecFault
 from greenflow.log.secret import conceal, concealed
 from greenflow.payload.value import adopt, copy
 from greenflow.spec.fields import Spec
-
-# LIFECYCLE and has_port also for greenflow/table/, which asks for them here.
-from greenflow.spec.ports import ERROR, canonical, has_output
-from greenflow.spec.ports import LIFECYCLE as LIFECYCLE
-from greenflow.spec.ports import has_port as has_port
+from greenflow.spec.ports import ERROR, canonical, has_output, has_port
 
 if TYPE_CHECKING:
     from greenflow.engine.port import Receive

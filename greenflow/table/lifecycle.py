@@ -17,11 +17,12 @@ from typing import Any
 import gevent
 from gevent.event import Event
 
-from greenflow.engine.node import LIFECYCLE, Node
+from greenflow.engine.node import Node
 from greenflow.engine.packet import Fault
 from greenflow.engine.process import Process
 from greenflow.engine.source import Run
 from greenflow.errors import GreenflowError, messages
+from greenflow.spec.ports import LIFECYCLE
 
 INIT, ACTIVE, DEACTIVE, DEINIT = "init", "active", "deactive", "deinit"
 

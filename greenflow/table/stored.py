@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from greenflow.engine.node import has_port
 from greenflow.errors import GreenflowError
 from greenflow.scheme.registry import Scheme
 from greenflow.spec.fields import Link, Spec
-from greenflow.spec.ports import canonical
+from greenflow.spec.ports import canonical, has_port
 from greenflow.spec.template import Deferred
 from greenflow.table.activity import work_out
 
