@@ -54,6 +54,9 @@ class Followed:
         self._namespace = settings.namespace
         # What of these files is in the collection, by id.
         self._applied: dict[str, dict[str, Any]] = {}
+        # Where those stand, as far as somebody asked.
+        self._documents: dict[str, Document] = {}
+        self._places: dict[tuple[str, str], str] = {}
         # What was read of each file, and in which state it was.
         self._known: dict[str, tuple[object, list[Document]]] = {}
         self._watcher: Watcher | None = None
@@ -82,6 +85,16 @@ class Followed:
             self._watcher.close()
         if self._greenlet is not None:
             self._greenlet.join()
+
+    def locate(self, id: str, path: str) -> str | None:
+        """Where a part of what is applied stands, as `file:line:column`; None if it is not of these
+        files."""
+        place = self._places.get((id, path))
+        if place is None and id in self._documents:
+            document = self._documents[id]
+            line, column = document.position(path)
+            place = self._places[id, path] = f"{document.source}:{line}:{column}"
+        return place
 
     def _follow(self, watcher: Watcher) -> None:
         while watcher.next() is not None:
@@ -139,6 +152,8 @@ class Followed:
             self._collection.apply([old[id] for id in gone])
             raise
         self._applied = new
+        self._documents = {entry.data["id"]: entry.document for entry in entries}
+        self._places.clear()
         created = sum(data["id"] not in old for data in changed)
         if old and (gone or changed):
             self._log(

@@ -154,6 +154,7 @@ def _run_files(
         known.load()
         sources.load()
         runtime = Runtime(store, settings=settings, scheme=scheme)
+        runtime.locate = sources.locate
         with _running(runtime):
             _tell_started(runtime, ", ".join(files))
             known.start()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from types import FrameType
 
 from greenflow.engine.node import Node, describe
+from greenflow.engine.origin import name_of
 from greenflow.hub.guard import Culprit
 
 
@@ -19,4 +20,4 @@ def running_in(frame: FrameType) -> Culprit | None:
     node = frame.f_locals.get("node")
     if not isinstance(node, Node):
         return None
-    return Culprit(node.spec.namespace, node.spec.name or node.spec.id, describe(node))
+    return Culprit(node.spec.namespace, name_of(node), describe(node))

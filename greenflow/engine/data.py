@@ -11,6 +11,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from greenflow.engine.origin import blame
+from greenflow.payload.origin import origin_of
+
 #: Told what a process failed with when its resources have been released; None: all committed.
 Settled = Callable[[BaseException | None], object]
 
@@ -62,12 +65,13 @@ class Resources:
     __slots__ = ("_held", "_told")
 
     def __init__(self) -> None:
-        self._held: list[tuple[bool, Callable[..., object]]] = []
+        self._held: list[tuple[bool, Callable[..., object], Any]] = []
         self._told: deque[Settled] = deque()
 
-    def hold(self, is_resource: bool, release: Callable[..., object]) -> None:
-        """Keep something; it is released like a context manager is left."""
-        self._held.append((is_resource, release))
+    def hold(self, is_resource: bool, release: Callable[..., object], origin: Any = None) -> None:
+        """Keep something; it is released like a context manager is left. `origin` is the node that
+        opened it."""
+        self._held.append((is_resource, release, origin))
 
     def tell(self, hook: Settled) -> None:
         """Call the hook once, when the resources have been released."""
@@ -80,15 +84,17 @@ class Resources:
         resources that come after that one roll back. When all went well, the first error of a hook
         that was told so: what was committed stays so.
         """
-        kept: list[tuple[bool, Callable[..., object]]] = []
+        kept: list[tuple[bool, Callable[..., object], Any]] = []
         while self._held:
-            is_resource, release = self._held.pop()
+            is_resource, release, origin = self._held.pop()
             if is_resource or hooks:
                 failure = release_one(release, error)
                 if error is None and is_resource:
                     error = failure
+                    if error is not None and origin is not None and origin_of(error) is None:
+                        blame(error, origin)
             else:
-                kept.append((is_resource, release))
+                kept.append((is_resource, release, origin))
         self._held = kept[::-1]
         outcome = error
         while self._told:

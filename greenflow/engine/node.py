@@ -18,6 +18,7 @@ from contextlib import AbstractContextManager
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args
 
+from greenflow.engine.origin import arose_here, blame, name_of
 from greenflow.engine.packet import NOTHING, Fault, Packet, Reply, echo
 from greenflow.engine.port import InPort, OutPort
 from greenflow.engine.process import RUNNING, Process, Reader
@@ -89,6 +90,8 @@ class Node(Generic[S]):
     def __init__(self, spec: S, services: Services) -> None:
         self.spec, self.services = spec, services
         self.within: Node[Any] | None = None  # the block it is a part of
+        self.place_within = 0  # its place among the sub-nodes there
+        self.revision = 0  # of its document in the store
         self.retiring = False  # a change under way replaces or removes it
         self.in_ports: dict[str, InPort] = {}
         self.out_ports: dict[str, OutPort] = {}
@@ -139,7 +142,7 @@ class Node(Generic[S]):
         name = canonical(name)
         port = self.in_ports.get(name)
         if port is None and has_port(self.port_names(self.spec)[0], name):
-            port = self.in_ports[name] = InPort(self.receiver(self.handler(name)))
+            port = self.in_ports[name] = InPort(self.receiver(self.handler(name)), self)
             port.emptied = self.emptied
         return port
 
@@ -216,6 +219,14 @@ class Node(Generic[S]):
             within = within.within
         return error
 
+    def fault(self, error: Exception, packet: Packet) -> Fault:
+        """An error that left the handler of this node, as the answer of the packet: it knows where
+        it arose from now on."""
+        shown, process_id = self.shown(error), packet.process.id
+        if arose_here(shown, packet.payload, process_id):
+            blame(shown, self, packet.payload, process_id)
+        return Fault(shown, (self,))
+
     def fail(self, packet: Packet, fault: Fault) -> None:
         """Send an error to the `error` link; without one it is the answer (BEHAVIOUR 5.2, 5.3)."""
         if self.error.links:
@@ -261,7 +272,7 @@ class Node(Generic[S]):
                     result = adopt(result)
             except Exception as error:
                 if packet.reply is not None:
-                    node.fail(packet, Fault(node.shown(error), (node,)))
+                    node.fail(packet, node.fault(error, packet))
                 return ctx.released
             if packet.reply is None:  # the process exited meanwhile
                 return ctx.released
@@ -287,7 +298,7 @@ class Node(Generic[S]):
                 lost = LookupError(
                     f"kind {node.spec.kind!r} returned a value and has no port 'out'"
                 )
-                node.fail(packet, Fault(lost, (node,)))
+                node.fail(packet, node.fault(lost, packet))
             return ctx.released
 
         return receive
@@ -325,10 +336,7 @@ class Node(Generic[S]):
 
 def describe(node: Node[Any], process: Process | None = None) -> dict[str, object]:
     """The fields of a log record: which node, and which process."""
-    extra: dict[str, object] = {
-        "namespace": node.spec.namespace,
-        "node": node.spec.name or node.spec.id,
-    }
+    extra: dict[str, object] = {"namespace": node.spec.namespace, "node": name_of(node)}
     if process is not None:
         extra["process_id"] = process.id
     return extra
@@ -380,7 +388,7 @@ class Context:
     def enter(self, resource: AbstractContextManager[T]) -> T:
         """Open a resource that the process commits or rolls back when it settles (BEHAVIOUR
         4.5)."""
-        return self.process.enter(resource)
+        return self.process.enter(resource, self.node)
 
     def shield(self) -> AbstractContextManager[None]:
         """Around a library call that must not be interrupted when the process exits."""

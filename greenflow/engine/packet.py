@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from gevent import get_hub
 
+from greenflow.engine.origin import blame
+from greenflow.payload.origin import origin_of
+
 if TYPE_CHECKING:
     from gevent.hub import Waiter
 
@@ -43,6 +46,8 @@ class Fault:
 
     def __init__(self, error: BaseException, origins: tuple[Any, ...] = ()) -> None:
         self.error, self.origins = error, origins
+        if origins and origin_of(error) is None:  # one that no node raised: of a refusal, a result
+            blame(error, origins[0])
 
     def __repr__(self) -> str:
         return f"Fault({self.error!r})"
@@ -94,6 +99,10 @@ class Carrier(Protocol):
 
     open: set[Packet]
     state: str
+
+    @property
+    def id(self) -> int:
+        """Its number."""
 
     @property
     def parent(self) -> Carrier | None:

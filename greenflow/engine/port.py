@@ -18,13 +18,13 @@ class InPort:
 
     `receive(reader, packet)` handles one packet: it answers it or sends it on, and returns whether
     it gave up the reader meanwhile. `in_flight` counts the packets queued or in hand, `linked` the
-    links that lead here.
+    links that lead here. `node` is whose port it is, for an error of what is not let in.
     """
 
-    __slots__ = ("emptied", "in_flight", "linked", "receive")
+    __slots__ = ("emptied", "in_flight", "linked", "node", "receive")
 
-    def __init__(self, receive: Receive) -> None:
-        self.receive = receive
+    def __init__(self, receive: Receive, node: Any = None) -> None:
+        self.receive, self.node = receive, node
         self.in_flight = 0
         self.linked = 0
         self.emptied: Callable[[], object] | None = None  # called when in_flight falls to 0

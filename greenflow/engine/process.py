@@ -113,6 +113,7 @@ class Process:
         "_runners",
         "children",
         "error",
+        "event",
         "grace",
         "hops",
         "open",
@@ -136,6 +137,8 @@ class Process:
         self.open: set[Packet] = set()  # exactly the unanswered packets
         self.state = RUNNING
         self.error: BaseException | None = None
+        # Of a request that it began with: method, path, and id if it has one.
+        self.event: tuple[str, str, str | None] | None = None
         self._runners: set[Any] = set()  # greenlets that run handlers of this process
         self._runaway = False  # too many packets were open; until the source asks again
         self._armed = False  # the hub was asked to look whether ready work needs a helper
@@ -217,7 +220,8 @@ class Process:
             or len(self.open) > MAX_OPEN
             or self._runaway
         ):
-            packet.answer(Fault(self._refusal(packet)))
+            origins = () if port.node is None else (port.node,)
+            packet.answer(Fault(self._refusal(packet), origins))
             return
         reader = self.readers.get(port)
         if reader is None:
@@ -422,12 +426,13 @@ class Process:
 
     # -- what it holds -------------------------------------------------------------------------
 
-    def enter(self, resource: AbstractContextManager[T]) -> T:
-        """Open a resource that `settle` closes: it commits, or rolls back if the process failed."""
+    def enter(self, resource: AbstractContextManager[T], origin: Any = None) -> T:
+        """Open a resource that `settle` closes: it commits, or rolls back if the process failed.
+        `origin` is the node that opens it: where an error of its end arises."""
         if self.state is not RUNNING:
             raise self._exited()
         value = resource.__enter__()
-        self._hold().hold(True, resource.__exit__)
+        self._hold().hold(True, resource.__exit__, origin)
         return value
 
     def on_exit(self, hook: Callable[[], object]) -> None:

@@ -68,6 +68,9 @@ class Services:
         # and keeping them costs every request something.
         self.keeps_requests = False
         self.processes: set[Process] = set()  # every live process without a parent
+        # Where a person finds a spec, given its id and a path in it: `file:line:column`. None for
+        # one that is known by its id and revision alone.
+        self.locate: Callable[[str, str], str | None] | None = None
         self.operations: dict[str, Callable[..., Any]] = {}  # what `syscall` may call, by opcode
         self._shared: dict[object, tuple[Any, Callable[[Any], object]]] = {}
 

@@ -7,17 +7,38 @@ packets is node.py's.
 from __future__ import annotations
 
 import logging
+import os
+import sysconfig
 from functools import partial
+from reprlib import Repr
 from typing import Any, ClassVar
 
-from greenflow.engine.node import Node, S, describe
+from greenflow.engine.node import Node, S
+from greenflow.engine.origin import name_of, place_of
 from greenflow.engine.packet import NOTHING, Fault
 from greenflow.engine.port import OutPort
 from greenflow.engine.process import RUNNING, Process
-from greenflow.errors import noted
-from greenflow.log.secret import conceal
+from greenflow.errors import SnippetFailed, noted
+from greenflow.log.secret import conceal, concealed
+from greenflow.payload.origin import origin_of
+
+#: Members of a group of errors that a line of the log names: a person reads no more.
+MOST_MEMBERS = 10
 
 _log = logging.getLogger("greenflow.node")
+
+# Files of Python that no user wrote: greenflow's own, the standard library's, what is installed.
+_LIBRARIES = tuple(
+    {
+        os.path.join(os.path.dirname(os.path.dirname(__file__)), ""),
+        *(os.path.join(sysconfig.get_path(name), "") for name in ("stdlib", "purelib", "platlib")),
+    }
+)
+
+# A payload for the eyes of a person: a few hundred characters of each text, a few elements.
+_SHORT = Repr()
+_SHORT.maxstring = _SHORT.maxother = 200
+_SHORT.maxlevel = _SHORT.maxlist = _SHORT.maxdict = 10
 
 
 class Source(Node[S]):
@@ -122,13 +143,72 @@ def conclude(node: Node[Any], process: Process, answer: Any) -> BaseException | 
     return failure
 
 
-def log_unhandled(node: Node[Any], process: Process, error: BaseException) -> None:
-    """One line for an error that nobody took and its causes, without the payload (5.10)."""
-    chain, seen = [], set()
+def log_unhandled(
+    node: Node[Any], process: Process, error: BaseException, status: int | None = None
+) -> None:
+    """One line for an error that nobody took, and its causes, without the payload (5.10): in which
+    node it arose, where that stands, and what the process of this source began with. `status` is
+    that of the response. At the level debug a second one has the traceback and the payload."""
+    origin = origin_of(error)
+    extra: dict[str, object] = {
+        "namespace": node.spec.namespace,
+        "node": name_of(node) if origin is None else origin.node,
+        "kind": node.spec.kind if origin is None else origin.kind,
+        "source": name_of(node),
+        "at": place_of(node) if origin is None else origin.at,
+        "code": _position(error),
+        "status": status,
+        "process_id": process.id,
+    }
+    extra["method"], extra["path"], extra["request_id"] = _event(process)
+    # A program may log in its own way, which conceals nothing.
+    _log.error("unhandled error: %s", conceal(_in_words(error)), extra=extra)
+    if _log.isEnabledFor(logging.DEBUG):
+        given = "nothing" if origin is None else conceal(_SHORT.repr(origin.input))
+        shown = concealed(error)
+        _log.debug("the node was given %s", given, exc_info=shown, extra=extra)
+
+
+def _event(process: Process) -> tuple[str | None, str | None, str | None]:
+    """Method, path and id of the request that a process, or the first of its parents that has one,
+    began with."""
+    each: Process | None = process
+    while each is not None:
+        if each.event is not None:
+            return each.event
+        each = each.parent
+    return None, None, None
+
+
+def _in_words(error: BaseException) -> str:
+    """An error and its causes; of a group, each member with its node."""
+    chain: list[str] = []
+    seen: set[int] = set()
     cause: BaseException | None = error
     while cause is not None and id(cause) not in seen:
         seen.add(id(cause))
-        chain.append(f"{type(cause).__name__}: {noted(cause)}")
+        text = f"{type(cause).__name__}: {noted(cause)}"
+        if isinstance(cause, BaseExceptionGroup):
+            text += f" [{'; '.join(map(_of_member, cause.exceptions[:MOST_MEMBERS]))}]"
+        chain.append(text)
         cause = cause.__cause__
-    text = conceal(", because of ".join(chain))  # a program may log in its own way
-    _log.error("unhandled error: %s", text, extra=describe(node, process))
+    return ", because of ".join(chain)
+
+
+def _of_member(error: BaseException) -> str:
+    origin = origin_of(error)
+    return f"{'' if origin is None else f'{origin.node} at {origin.at}: '}{_in_words(error)}"
+
+
+def _position(error: BaseException) -> str | None:
+    """Where in the code of an author it was raised: line and column in the code of a spec, or file
+    and line of the innermost Python that is neither ours nor a library's."""
+    if isinstance(error, SnippetFailed) and error.line:
+        return f"{error.line}:{error.column}"
+    place, trace = None, error.__traceback__
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if not file.startswith((*_LIBRARIES, "<")):
+            place = f"{file}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return place

@@ -5,7 +5,7 @@ secret is, redactor.py and secret.py say. What logs is elsewhere: library code c
 `logging.getLogger("greenflow....")` and nothing more, so that an embedding program keeps its own
 set-up.
 
-A record may carry `namespace`, `node`, `process_id` (through `extra=`). On a terminal it is text,
+A record may carry the fields of FIELDS (through `extra=`). On a terminal it is text,
 elsewhere a JSON object; both are redacted as a whole, after the arguments were put in. An error
 that no greenlet caught is a record as well: gevent's hub would print it in many lines.
 """
@@ -38,7 +38,19 @@ FORMATS = ("auto", "text", "json")
 
 #: Fields a record may carry, in the order in which they are shown, and under which name: logging
 #: keeps `process` for the number of the OS process, so a workflow's is passed as `process_id`.
-FIELDS = {"namespace": "namespace", "node": "node", "process_id": "process"}
+FIELDS = {
+    "namespace": "namespace",
+    "node": "node",
+    "kind": "kind",
+    "source": "source",
+    "at": "at",
+    "code": "code",
+    "method": "method",
+    "path": "path",
+    "status": "status",
+    "request_id": "request_id",
+    "process_id": "process",
+}
 
 # Libraries that log what they send at the level debug, and secrets with it: the path and the query
 # of requests, commands to a database with their documents, messages of a broker.

@@ -58,8 +58,8 @@ class _Step(Node[StepSpec]):
         ]
         self.by_name = {inner.spec.name: inner for inner in self.inner if inner.spec.name}
         self.local: dict[OutPort, tuple[InPort, ...]] = {}
-        for inner in self.inner:
-            inner.within = self
+        for place, inner in enumerate(self.inner):
+            inner.within, inner.place_within = self, place
         super().__init__(spec, services)
         self.guards = any(canonical(port) == ERROR for port in spec.links)
         for inner in self.inner:
@@ -167,7 +167,7 @@ class _Step(Node[StepSpec]):
             if len(entries) == 1 and not self.guards:
                 self.in_ports[name] = entries[0]
             else:
-                self.in_ports[name] = InPort(self._receive(tuple(entries)))
+                self.in_ports[name] = InPort(self._receive(tuple(entries)), self)
                 self.in_ports[name].emptied = self.emptied
         return self.in_ports[name]
 

@@ -41,7 +41,7 @@ class Throw(Node[Spec]):
                 raised = outer
         if raised is None:
             return Answer(None)
-        return Fault(raised, (self,))
+        return self.fault(raised, ctx.packet)
 
 
 def message(item: Any) -> str:

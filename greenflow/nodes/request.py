@@ -7,9 +7,11 @@ read and written is mime/'s; the requests that workflows send are http.py's.
 from __future__ import annotations
 
 import http
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
+from uuid import uuid4
 
 from greenflow.engine.packet import NOTHING
 from greenflow.errors import NoResponse
@@ -26,6 +28,12 @@ ALONE = 256
 # Headers of an answer that are not the workflow's to set, in lower case (BEHAVIOUR 8.5): those
 # that frame a message or concern one hop (RFC 9110 7.6.1), and those of requests only.
 _IGNORED = HOP_BY_HOP | FRAMING | REQUEST_ONLY | {"proxy-authenticate"}
+
+#: The header that names a request: in what a proxy sends, and in the response.
+REQUEST_ID = "X-Request-Id"
+
+# What is taken from a proxy for one: it is put into headers and lines of the log.
+_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,200}")
 
 _PROTOCOLS = {"1.0": "HTTP/1.0", "1.1": "HTTP/1.1"}
 
@@ -67,6 +75,15 @@ def believe(proxies: Proxies, request: Request, payload: dict[str, Any]) -> None
     payload["host"] = said.host or payload["host"]
     if request.client is not request.peer:
         header["X-Forwarded-For"] = [request.client[0]]
+
+
+def identify(request: Request, proxies: Proxies | None) -> str:
+    """What a request is called in logs: as a proxy that is believed calls it, else a new name."""
+    if proxies is not None and request.peer in proxies:
+        sent = request.header(REQUEST_ID)
+        if sent is not None and _REQUEST_ID.fullmatch(sent):
+            return sent
+    return uuid4().hex
 
 
 def to_response(answer: Any, request: Request, answers: str = "auto") -> Response:

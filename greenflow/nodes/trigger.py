@@ -22,7 +22,8 @@ from msgspec import Meta
 
 from greenflow.broker.base import Broker, Done, Parcel, Subscription
 from greenflow.engine.declaring import node
-from greenflow.engine.node import Context, describe
+from greenflow.engine.node import Context, Node, describe
+from greenflow.engine.origin import blame, name_of
 from greenflow.engine.packet import NOTHING
 from greenflow.engine.process import Process
 from greenflow.engine.source import Run, Source, conclude
@@ -75,7 +76,7 @@ class Trigger(Source[TriggerSpec]):
             services.broker.publish(self.spec.topic, payload)
         else:
             held = _Held.of(ctx.process, services.broker, services.settings.broker.held)
-            held.add(str(describe(self)["node"]), services.broker.pack(self.spec.topic, payload))
+            held.add(self, services.broker.pack(self.spec.topic, payload))
         return NOTHING
 
     def prepare(self) -> None:
@@ -118,7 +119,7 @@ class _Held:
         self._process, self._broker = process, broker
         self._limit, self._size = limit, 0
         self._parcels: list[Parcel] = []
-        self._names: list[str] = []  # of the nodes that published them
+        self._nodes: list[Node[Any]] = []  # which published them
 
     @classmethod
     def of(cls, process: Process, broker: Broker, limit: int) -> _Held:
@@ -130,8 +131,8 @@ class _Held:
             process.data.set(cls, held)
         return held
 
-    def add(self, name: str, parcel: Parcel) -> None:
-        """Hold one more, published by the node of that name. Raises EventsFull."""
+    def add(self, node: Node[Any], parcel: Parcel) -> None:
+        """Hold one more, published by that node. Raises EventsFull."""
         size = self._size + parcel.size + EVENT_BYTES
         if size > self._limit:
             raise EventsFull(
@@ -141,7 +142,7 @@ class _Held:
             )
         self._size = size
         self._parcels.append(parcel)
-        self._names.append(name)
+        self._nodes.append(node)
 
     def settled(self, error: BaseException | None) -> None:
         """The process has committed, and they go out; or with an error it has not, and they are
@@ -157,15 +158,17 @@ class _Held:
             raise
         failed = [place for place, reason in enumerate(errors) if reason is not None]
         if failed:
-            names = list(dict.fromkeys(self._names[place] for place in failed))
+            names = list(dict.fromkeys(name_of(self._nodes[place]) for place in failed))
             more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-            raise NotPublished(
+            lost = NotPublished(
                 f"the work is committed, but {len(failed)} of {len(errors)} events of "
                 f"{', '.join(names[:MOST_NAMES])}{more} did not go out: {errors[failed[0]]}"
             )
+            blame(lost, self._nodes[failed[0]], None, self._process.id)
+            raise lost
 
     def _extra(self) -> dict[str, object]:
-        return {"node": self._names[0], "process_id": self._process.id}
+        return describe(self._nodes[0], self._process)
 
 
 class _Event:

@@ -20,6 +20,7 @@ from typing import Any, NoReturn, Protocol
 import msgspec
 
 from greenflow.errors import GreenflowError, InvalidArgument, PythonError, messages
+from greenflow.payload.origin import Origin, mark, origin_of
 
 SETUP, CALL = b"S", b"C"
 READY, REFUSED, VALUE, SEVERAL, INVALID, ERROR = b"R", b"X", b"V", b"G", b"I", b"E"
@@ -64,6 +65,15 @@ def _exactly(wire: Socket, size: int) -> bytes:
 
 class _Pickler(pickle.Pickler):
     """Errors travel as text: their classes may not be there on the other side."""
+
+    def reducer_override(self, item: Any) -> Any:
+        if isinstance(item, BaseException):
+            return told, (tell_all(item),)
+        return NotImplemented
+
+
+class _Plain(pickle.Pickler):
+    """For what a node was given, in which errors leave out what theirs were."""
 
     def reducer_override(self, item: Any) -> Any:
         if isinstance(item, BaseException):
@@ -131,6 +141,21 @@ def tell(error: BaseException, frames: int = 0) -> dict[str, Any]:
     }
 
 
+def tell_all(error: BaseException) -> dict[str, Any]:
+    """As `tell` does, with where it arose in a workflow, and what that node was given as far as it
+    can be sent."""
+    item, origin = tell(error), origin_of(error)
+    if origin is not None:
+        item["origin"] = [origin.node, origin.kind, origin.at]
+        try:
+            buffer = io.BytesIO()
+            _Plain(buffer, pickle.HIGHEST_PROTOCOL).dump(origin.input)
+            item["input"] = buffer.getvalue()
+        except Exception:  # a stream, or whatever else stays where it is
+            item["input"] = None
+    return item
+
+
 def _messages(error: BaseException) -> list[str]:
     try:
         found = list(messages(error))[: _MAX_CAUSES + 1]
@@ -158,6 +183,9 @@ def told(item: dict[str, Any]) -> Exception:
         made.__cause__ = cause
     if item["trace"]:
         made.add_note(f"in the worker:\n{item['trace']}")
+    if "origin" in item:
+        (node, kind, at), data = item["origin"], item["input"]
+        mark(made, Origin(node, kind, at, None if data is None else pickle.loads(data)))
     return made
 
 

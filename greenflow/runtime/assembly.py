@@ -52,6 +52,9 @@ class Assembly:
         self.scheme = scheme or Scheme.installed()
         self._store, self._specs, self._values, self._listens = store, specs, values, listen
         self._clock = clock or Clock()
+        #: Where a person finds a spec, for logs: given an id and a path in the spec, its
+        #: `file:line:column`, or None. Set before the start by who knows the files.
+        self.locate: Callable[[str, str], str | None] | None = None
         self._registered: dict[str, Callable[..., Any]] = {}
         self._opened: Store | None = None
         self._services: Services | None = None
@@ -75,6 +78,7 @@ class Assembly:
                 listens=self._listens,
                 broker=open_broker(self.settings.broker, self.namespace, self._clock),
             )
+            self._services.locate = self.locate
             self._languages = of_languages(self.settings)
             lang.hold(self._languages)
             self._services.operations.update({**self._operations().opcodes(), **self._registered})

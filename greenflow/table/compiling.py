@@ -133,6 +133,7 @@ class _Compiling:
                 self.candidates.dirty.add(version.id)
                 return
             version.node = services.compiler.compile(version.spec, services)
+            version.node.revision = revision
         except Exception as error:
             version.error = error
         finally:

@@ -163,6 +163,8 @@ class Table:
         for id, (document, revision) in plan.rewritten.items():
             symbol = self.symbols[id]
             symbol.version.document, symbol.version.revision = document, revision
+            if symbol.version.node is not None:
+                symbol.version.node.revision = revision
             symbol.pending = None
         for version, refusal in plan.refusals.items():
             version.refusal = refusal

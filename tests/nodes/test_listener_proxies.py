@@ -262,3 +262,44 @@ def test_all_origins_and_the_workflows_own_word() -> None:
     with served("1 / 0", cors={"origins": ["*"]}) as client:
         answer = client.ask(headers=OURS)
         assert (answer.status, answer.headers["access-control-allow-origin"]) == (500, "*")
+
+
+# -- names of requests -------------------------------------------------------------------------
+
+
+NAMED = "self.?request_id.orValue('none')"
+
+
+def test_a_request_that_is_named_says_so_in_its_response_and_payload() -> None:
+    with served(NAMED, request_id=True) as client:
+        first, second = client.ask(headers="X-Request-Id: mine\r\n"), client.ask()
+        names = [answer.headers["x-request-id"] for answer in (first, second)]
+        assert "mine" not in names  # nobody is believed
+        assert len(set(names)) == 2
+        assert second.text == names[1]
+
+
+@pytest.mark.parametrize(
+    ("sent", "is_kept"),
+    [("01-ab:c/d", True), ("x" * 200, True), ("x" * 201, False), ("a b", False), ("\xe9", False)],
+)
+def test_the_name_that_a_believed_proxy_gave_is_kept(sent: str, is_kept: bool) -> None:
+    with served(request_id=True, proxies=["127.0.0.0/8"]) as client:
+        answer = client.ask(headers=f"X-Request-Id: {sent}\r\n")
+        assert (answer.headers["x-request-id"] == sent) == is_kept
+
+
+def test_refusals_carry_it_too() -> None:
+    with served(request_id=True) as client:
+        headers = "Content-Type: application/json\r\nContent-Length: 1\r\n"
+        client.send(f"POST / HTTP/1.1\r\nHost: a\r\n{headers}\r\n{{")
+        answer = client.answer("POST")
+        assert answer.status == 400
+        assert len(answer.headers["x-request-id"]) == 32
+
+
+def test_without_the_field_there_is_none() -> None:
+    with served(NAMED) as client:
+        answer = client.ask()
+        assert "x-request-id" not in answer.headers
+        assert answer.text == "none"

@@ -96,7 +96,7 @@ def test_an_error_without_link_is_logged_once_and_fails_its_process(
         assert running.probes.of("a") == ["secret payload", "opened", "rolled back"]
     (record,) = [each for each in caplog.records if each.levelname == "ERROR"]
     assert "sold out" in record.getMessage()
-    assert record.__dict__["node"] == "first"
+    assert (record.__dict__["node"], record.__dict__["source"]) == ("a", "first")
     assert "secret payload" not in caplog.text
 
 

@@ -30,6 +30,7 @@ from greenflow.lang.cel.values import (
     name,
     normal,
 )
+from greenflow.payload.origin import FIELDS, shown
 
 #: Two values of one of these classes are equal when Python says so.
 SIMPLE = frozenset((str, int, float, bool, type(None), bytes, UInt))
@@ -303,13 +304,24 @@ def field_of(container: Any, field: str) -> Any:
         return find_optional(container, field)
     if isinstance(container, dict):
         return find(container, field)
-    raise CelError(f"{name(container)} has no fields; {field!r} is asked for")
+    if isinstance(container, Exception) and field in FIELDS:
+        return shown(container)[field]
+    raise CelError(
+        f"{name(container)} has no fields; {field!r} is asked for{_of_an_error(container)}"
+    )
+
+
+def _of_an_error(container: Any) -> str:
+    return f" (an error has {', '.join(FIELDS)})" if isinstance(container, Exception) else ""
 
 
 def field_optional(container: Any, field: str) -> Optional:
     """`container.?field`."""
     if type(container) is Optional or isinstance(container, dict):
         return find_optional(container, field)
+    if isinstance(container, Exception):
+        value = shown(container).get(field)
+        return NONE if value is None else Optional(value)
     raise CelError(f"{name(container)} has no fields; {field!r} is asked for")
 
 
@@ -319,4 +331,6 @@ def has_field(container: Any, field: str) -> bool:
         return find_optional(container, field).present
     if isinstance(container, dict):
         return field in container
+    if isinstance(container, Exception):
+        return shown(container).get(field) is not None
     raise CelError(f"{name(container)} has no fields; {field!r} is asked for")

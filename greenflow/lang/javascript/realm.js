@@ -60,8 +60,34 @@
         hidden(made, "errors", members);
       }
       hidden(made, "error", () => told.t);
+      if (told.o !== undefined) {
+        hidden(made, "node", told.o[0]);
+        hidden(made, "kind", told.o[1]);
+        hidden(made, "at", told.o[2]);
+        if (told.p === undefined) hidden(made, "input", null);
+        else later(made, "input", () => read(told.p));
+      }
       weakSet(came, made, told.i);
       return made;
+    };
+
+    // A property that is made when somebody asks for it.
+    const later = (target, name, make) =>
+      defineProperty(target, name, {
+        __proto__: null,
+        get: () => {
+          const value = make();
+          hidden(target, name, value);
+          return value;
+        },
+        set: (value) => hidden(target, name, value),
+        configurable: true,
+      });
+
+    // A payload, as it stands on the wire.
+    const read = (written) => {
+      const value = parse(slice(written, 1));
+      return written[0] === "t" ? revive(value) : value;
     };
 
     const define = (target, name, value) =>
@@ -241,8 +267,7 @@
       room = MAX_LOG;
       outcome = undefined;
       try {
-        let value = parse(slice(this, 1));
-        if (this[0] === "t") value = revive(value);
+        const value = read(this);
         if (handler === undefined) {
           const found = load();
           if (typeof found !== "function") throw new Mistake("the default export is not callable");

@@ -15,6 +15,7 @@ JSON text says that there are tags in it, `v` that there are none.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import math
 import re
@@ -26,6 +27,7 @@ import msgspec
 
 from greenflow.errors import InvalidArgument, JavaScriptError, SnippetFailed, messages
 from greenflow.payload.json import is_shallow
+from greenflow.payload.origin import origin_of
 from greenflow.payload.value import MAX_DEPTH, MAX_INT, MIN_INT
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -46,10 +48,11 @@ _MAX_CAUSES = 10
 _decode = msgspec.json.decode
 
 
-def encode(payload: Any, tag: str, errors: list[Exception]) -> str:
+def encode(payload: Any, tag: str, errors: list[Exception], *, inputs: bool = True) -> str:
     """The text of a payload. Its errors are appended to `errors`, where `decode` finds those that
-    come back. Raises InvalidArgument for what is no payload."""
-    tagged = False
+    come back; with `inputs` each takes along what its node was given. Raises InvalidArgument for
+    what is no payload."""
+    tagged, before = False, len(errors)
 
     def special(value: Any) -> dict[str, Any]:
         nonlocal tagged
@@ -59,7 +62,9 @@ def encode(payload: Any, tag: str, errors: list[Exception]) -> str:
         if isinstance(value, datetime):
             return {tag: "d", "v": (value - _EPOCH) / timedelta(milliseconds=1)}
         if isinstance(value, Exception):
-            return {tag: "e", "v": _told(value, errors, _MAX_CAUSES)}
+            told = _told(value, errors, _MAX_CAUSES)
+            told.update(_origin(value, tag, errors, inputs))
+            return {tag: "e", "v": told}
         raise InvalidArgument(f"{type(value).__qualname__} is no payload")
 
     try:
@@ -71,7 +76,7 @@ def encode(payload: Any, tag: str, errors: list[Exception]) -> str:
             raise InvalidArgument() from ValueError(
                 f"nested deeper than {MAX_DEPTH} lists and maps"
             )
-        errors.clear()
+        del errors[before:]
         text = _encoder(special).encode(_without_nan(payload))
     # How deep the encoder goes is another matter on each Python. Few lists and maps are not deep.
     may_be_deep = text.count("[") + text.count("{") > MAX_DEPTH and not is_shallow(payload)
@@ -123,6 +128,21 @@ def _told(error: BaseException, errors: list[Exception], depth: int) -> dict[str
             told["g"] = [_told(member, errors, depth - 1) for member in error.exceptions]
         if error.__cause__ is not None:
             told["c"] = _told(error.__cause__, errors, depth - 1)
+    return told
+
+
+def _origin(
+    error: Exception, tag: str, errors: list[Exception], with_input: bool
+) -> dict[str, Any]:
+    """Where an error arose; what the node was given is a text, read only if it is asked for. What
+    cannot go to JavaScript is left out, and so is what the errors in it had been given."""
+    origin = origin_of(error)
+    if origin is None:
+        return {}
+    told: dict[str, Any] = {"o": [origin.node, origin.kind, origin.at]}
+    if with_input:
+        with contextlib.suppress(InvalidArgument):
+            told["p"] = encode(origin.input, tag, errors, inputs=False)
     return told
 
 

@@ -27,13 +27,19 @@ from greenflow.net import mime
 from greenflow.net.answer import has_no_body
 from greenflow.net.forwarded import Proxies
 from greenflow.net.limits import Limits
-from greenflow.net.message import ClientDisconnected, Request, Respond
+from greenflow.net.message import (
+    ClientDisconnected,
+    Request,
+    Respond,
+    Response,
+    canonical_name,
+)
 from greenflow.net.pool import Ending, Lease, Servers
 from greenflow.net.server import UNIX
 from greenflow.net.upgrade import Upgrade
 from greenflow.nodes.listener.later import Later
 from greenflow.nodes.listener.spec import ListenerSpec, cors_faults, policy
-from greenflow.nodes.request import believe, plain, to_payload, to_response
+from greenflow.nodes.request import REQUEST_ID, believe, identify, plain, to_payload, to_response
 from greenflow.payload.stream import Stream
 
 if TYPE_CHECKING:
@@ -152,6 +158,10 @@ class Listener(Source[ListenerSpec]):
 
     def serve(self, request: Request, respond: Respond) -> None:
         """Answer one request. Called in the greenlet of its connection."""
+        request_id = None
+        if self.spec.request_id:
+            request_id = identify(request, self.proxies)
+            respond = partial(_respond_as, request_id, respond)
         if self.cors is not None:
             preflight = self.cors.preflight(request)
             if preflight is not None:
@@ -163,7 +173,7 @@ class Listener(Source[ListenerSpec]):
             if self.proxies is not None:
                 believe(self.proxies, request, payload)
         except InvalidArgument as error:
-            self._refuse(error, request, respond)
+            self._refuse(error, request, respond, request_id)
             return
         except (mime.UnsupportedCoding, mime.BodyTooLarge) as error:
             self.tell_refused(request.method, request.path, error.status, str(error))
@@ -171,6 +181,9 @@ class Listener(Source[ListenerSpec]):
             return
         run = self.run
         process = run.begin()
+        if request_id is not None:
+            payload["request_id"] = request_id
+        process.event = request.method, request.path, request_id
         request.on_disconnect = partial(_leave, process)
         upgrade = request.upgrade
         if upgrade is not None:
@@ -240,7 +253,7 @@ class Listener(Source[ListenerSpec]):
             # Nobody waits for the answer, and that it was given up is no error of the workflow.
             _log.info("the client left before its answer", extra=describe(self, process))
         elif unhandled is not None:
-            log_unhandled(self, process, unhandled)
+            log_unhandled(self, process, unhandled, response.status)
         respond(response)
         return False
 
@@ -280,7 +293,9 @@ class Listener(Source[ListenerSpec]):
         text = conceal(f"{method} {path} is refused with {status}: {reason}")
         _log.info("%s", text, extra=extra)
 
-    def _refuse(self, error: InvalidArgument, request: Request, respond: Respond) -> None:
+    def _refuse(
+        self, error: InvalidArgument, request: Request, respond: Respond, request_id: str | None
+    ) -> None:
         """A body that cannot be decoded: to `error`, else 400 (BEHAVIOUR 8.8)."""
         if not self.error.links:
             reason = noted(error.__cause__ or error)
@@ -288,10 +303,18 @@ class Listener(Source[ListenerSpec]):
             respond(plain(400))
             return
         process = self.run.begin()
+        process.event = request.method, request.path, request_id
         try:
             self._respond(process, request, Fault(error, (self,)), respond)
         finally:
             self.run.end(process)
+
+
+def _respond_as(request_id: str, respond: Respond, response: Response) -> None:
+    """Send a response that names its request."""
+    headers = [each for each in response.headers if canonical_name(each[0]) != REQUEST_ID]
+    headers.append((REQUEST_ID, request_id))
+    respond(Response(response.status, headers, response.body, response.length))
 
 
 def _leave(process: Process) -> None:

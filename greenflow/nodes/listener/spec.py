@@ -92,6 +92,13 @@ class ListenerSpec(Spec):
     proxy_protocol: Annotated[
         bool, Meta(description="connections of `proxies` begin with a PROXY header, version 1 or 2")
     ] = False
+    request_id: Annotated[
+        bool,
+        Meta(
+            description="name each request in X-Request-Id of its response, in `request_id` of its"
+            " payload and in the log; the name of a proxy that is believed is kept"
+        ),
+    ] = False
     answers: Annotated[
         Literal["auto", "body", "response"],
         Meta(
