@@ -10,7 +10,6 @@ import logging
 import os
 import sysconfig
 from functools import partial
-from reprlib import Repr
 from typing import Any, ClassVar
 
 from greenflow.engine.node import Node, S
@@ -21,6 +20,7 @@ from greenflow.engine.process import RUNNING, Process
 from greenflow.errors import SnippetFailed, noted
 from greenflow.log.secret import conceal, concealed
 from greenflow.payload.origin import origin_of
+from greenflow.payload.outline import outline
 
 #: Members of a group of errors that a line of the log names: a person reads no more.
 MOST_MEMBERS = 10
@@ -34,11 +34,6 @@ _LIBRARIES = tuple(
         *(os.path.join(sysconfig.get_path(name), "") for name in ("stdlib", "purelib", "platlib")),
     }
 )
-
-# A payload for the eyes of a person: a few hundred characters of each text, a few elements.
-_SHORT = Repr()
-_SHORT.maxstring = _SHORT.maxother = 200
-_SHORT.maxlevel = _SHORT.maxlist = _SHORT.maxdict = 10
 
 
 class Source(Node[S]):
@@ -148,7 +143,8 @@ def log_unhandled(
 ) -> None:
     """One line for an error that nobody took, and its causes, without the payload (5.10): in which
     node it arose, where that stands, and what the process of this source began with. `status` is
-    that of the response. At the level debug a second one has the traceback and the payload."""
+    that of the response. At the level debug a second one has the traceback and an outline of the
+    payload."""
     origin = origin_of(error)
     extra: dict[str, object] = {
         "namespace": node.spec.namespace,
@@ -164,7 +160,7 @@ def log_unhandled(
     # A program may log in its own way, which conceals nothing.
     _log.error("unhandled error: %s", conceal(_in_words(error)), extra=extra)
     if _log.isEnabledFor(logging.DEBUG):
-        given = "nothing" if origin is None else conceal(_SHORT.repr(origin.input))
+        given = "nothing" if origin is None else conceal(outline(origin.input))
         shown = concealed(error)
         _log.debug("the node was given %s", given, exc_info=shown, extra=extra)
 
