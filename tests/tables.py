@@ -174,6 +174,7 @@ def empty_table(grace: float = 5.0) -> Iterator[Bench]:
     assert bench.table.symbols == {}
     assert bench.table.referrers == {}
     assert bench.table.names == {}
+    assert bench.table.namesakes == {}
     assert not bench.table.draining
     assert not bench.table.failed_to_load
     assert not bench.table._awaited

@@ -137,6 +137,10 @@ class Node(Generic[S]):
     def port_names(self, spec: S) -> tuple[tuple[str, ...], tuple[str, ...]]:
         return self.ports(spec, self.services.compiler)
 
+    def has_input(self, name: str) -> bool:
+        """Whether there is an in-port of that name. Unlike `input` it makes none."""
+        return name in self.in_ports or has_port(self.port_names(self.spec)[0], canonical(name))
+
     def input(self, name: str) -> InPort | None:
         """The in-port of that name, made on first reference; None if the kind has none."""
         name = canonical(name)

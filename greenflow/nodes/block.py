@@ -146,22 +146,23 @@ class _Step(Node[StepSpec]):
 
     # -- ports ---------------------------------------------------------------------------------
 
-    def _enter(self, name: str) -> list[InPort]:
-        """The in ports of sub-nodes that an in port of the block leads to."""
-        bounds = _bounds(self.spec)[0]
+    def _within(self, name: str) -> list[tuple[Node[Any], str]]:
+        """The sub-nodes that an in port of the block leads to, each with the port there."""
         if self.chained:
-            found = self.inner[0].input(name)
-            return [] if found is None else [found]
-        for port, inners in bounds.items():
+            return [(self.inner[0], name)]
+        for port, inners in _bounds(self.spec)[0].items():
             if canonical(port) == name:
-                entries = (self.by_name[inner.name].input(inner.port) for inner in inners)
-                return [entry for entry in entries if entry is not None]
+                return [(self.by_name[inner.name], inner.port) for inner in inners]
         return []
+
+    def has_input(self, name: str) -> bool:
+        return any(node.has_input(port) for node, port in self._within(canonical(name)))
 
     def input(self, name: str) -> InPort | None:
         name = canonical(name)
         if name not in self.in_ports:
-            entries = self._enter(name)
+            ports = (node.input(port) for node, port in self._within(name))
+            entries = [port for port in ports if port is not None]
             if not entries:
                 return None
             if len(entries) == 1 and not self.guards:

@@ -44,7 +44,7 @@ class Graph(Protocol):
     def has_input(self, id: str, port: str) -> bool:
         """Whether the node has that in port; true as well where that is not known."""
 
-    def referrers(self, id: str) -> Iterable[tuple[str, str]]:
+    def referrers_of(self, id: str) -> Iterable[tuple[str, str]]:
         """The nodes that link to the node, each with the out port that does."""
 
     def is_active(self, id: str) -> bool:
@@ -75,7 +75,7 @@ def work_out(
             reasons[id] = ""
             stack += [
                 referrer
-                for referrer, _ in graph.referrers(id)
+                for referrer, _ in graph.referrers_of(id)
                 if referrer not in reasons and not graph.is_active(referrer)
             ]
 
@@ -96,7 +96,7 @@ def work_out(
         reasons[id] = reason
         if waits_for is not None:
             blamed[id] = waits_for
-        for referrer, port in graph.referrers(id):
+        for referrer, port in graph.referrers_of(id):
             if active(referrer):
                 suspected.setdefault(referrer, set()).add(port)
                 queue.append(referrer)

@@ -8,12 +8,35 @@ from __future__ import annotations
 
 from greenflow.hub.breathing import unhurried
 from greenflow.table.activity import key_of
-from greenflow.table.plan import Plan
+from greenflow.table.plan import Plan, Ports
 from greenflow.table.symbol import Version
 from greenflow.table.view import View
 
 
-def link_new(plan: Plan, ports: dict[tuple[Version, str], None]) -> None:
+def link_ahead(plan: Plan, early: Ports) -> Ports:
+    """Do before the swap what changes nothing of what runs, so that the swap is short and cannot
+    fail: link the ports of new nodes that lead to new nodes only, and make the in ports that the
+    others will lead to. The ports that are left to the swap; `early` were linked before, and are
+    looked at again. Lets others run."""
+    prospect = plan.prospect
+    ports = dict(plan.relinked)
+    for version, port in early:
+        if prospect.version(version.id) is version:
+            ports[version, port] = None
+    _link_new(plan, ports)
+    if not plan.accepted and not prospect.names:
+        return ports  # nothing is new or called otherwise: what links lead to is less than before
+    for version, port in unhurried(ports):
+        for link in () if version.spec is None else version.spec.links[port]:
+            id = prospect.led_to(key_of(link))
+            target = None if id is None else prospect.version(id)
+            node = None if target is None else target.node
+            if node is not None and link.port not in node.in_ports:
+                node.input(link.port)
+    return ports
+
+
+def _link_new(plan: Plan, ports: dict[tuple[Version, str], None]) -> None:
     """Link the ports of new nodes that lead to new nodes only, none of which is in use yet, and
     take them out of `ports`. Lets others run."""
     new = plan.accepted
@@ -21,7 +44,7 @@ def link_new(plan: Plan, ports: dict[tuple[Version, str], None]) -> None:
         if version.node is None or version.spec is None or version.telling is not None:
             continue
         for port, links in version.spec.links.items():
-            ids = [plan.led_to(key_of(link)) for link in links]
+            ids = [plan.prospect.led_to(key_of(link)) for link in links]
             nodes = [new[id].node if id in new else None for id in ids if id is not None]
             if len(nodes) == len(links) and None not in nodes:
                 entries = [

@@ -41,7 +41,7 @@ class Opening:
         self._plan = plan
         for node in self._retiring:
             node.retiring = False
-        retiring = (*plan.replaced(), *plan.unload)
+        retiring = (*plan.gone, *plan.unload)
         self._retiring = [version.node for version in retiring if version.node is not None]
         for node in self._retiring:
             node.retiring = True
@@ -93,8 +93,8 @@ class Opening:
             for port, links in here.spec.links.items():
                 entries, counted = [], []
                 for link in links:
-                    id = self._plan.led_to(key_of(link))
-                    there = None if id is None else self._plan.version(id)
+                    id = self._plan.prospect.led_to(key_of(link))
+                    there = None if id is None else self._plan.prospect.version(id)
                     if there is None or there.node is None:
                         continue
                     entry = there.node.input(link.port)
@@ -122,10 +122,10 @@ class Opening:
             if version.opened and version.node is not None and version.telling is None:
                 version.node.close()
                 version.opened = False
-        gone = {version.node for version in self._plan.replaced()}
+        gone = {version.node for version in self._plan.gone}
         for node in self._retiring:
             node.retiring = node in gone
         for version, port in self.early:
-            if self._plan.version(version.id) is not version and version.telling is None:
+            if self._plan.prospect.version(version.id) is not version and version.telling is None:
                 assert version.node is not None
                 version.node.link(port, ())

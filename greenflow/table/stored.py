@@ -94,7 +94,7 @@ class _Stored:
             return True
         return has_port(self.scheme.ports(self.specs[id])[0], canonical(port))
 
-    def referrers(self, id: str) -> list[tuple[str, str]]:
+    def referrers_of(self, id: str) -> list[tuple[str, str]]:
         return self._referrers.get(id, [])
 
     def is_active(self, id: str) -> bool:

@@ -1,7 +1,6 @@
-"""Symbols: a node of the table, its versions, and what their links call their targets.
+"""Symbols: a node of the table, and its versions.
 
-Lives here: Version, Symbol, and the key of a link. What a change does to them is plan.py's and
-table.py's.
+Lives here: Version and Symbol. What a change would do to them, plan.py works out; table.py does it.
 """
 
 from __future__ import annotations

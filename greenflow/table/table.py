@@ -35,9 +35,9 @@ from greenflow.table.activity import Key, key_of
 from greenflow.table.compiling import compile_change
 from greenflow.table.draining import Draining
 from greenflow.table.lifecycle import ACTIVE, DEACTIVE, DEINIT, INIT, PATIENCE, SETTLING, Telling
-from greenflow.table.linking import link_new, relink, unlink
+from greenflow.table.linking import link_ahead, relink, unlink
 from greenflow.table.opening import Opening
-from greenflow.table.plan import Plan, work_out_plan
+from greenflow.table.plan import Plan, Ports, work_out_plan
 from greenflow.table.symbol import INITIALISED, LOADED, STARTED, UNLOADED, Symbol, Version
 from greenflow.table.view import Change
 
@@ -54,6 +54,9 @@ class Table:
         self.services = services
         self.symbols: dict[str, Symbol] = {}
         self.names: dict[str, str] = {}
+        # Who runs under a name that another has taken since: its new version, which is called
+        # otherwise, was refused. It has the name again when the other is gone.
+        self.namesakes: dict[str, dict[str, None]] = {}
         # Who links to what: also refused versions, and old ones that still drain.
         self.referrers: dict[Key, dict[tuple[Version, str], None]] = {}
         self._bound: dict[Key, dict[Version, None]] = {}  # who was rendered with which value
@@ -130,35 +133,17 @@ class Table:
         while not opening.open(plan):
             plan = work_out_plan(self, change, candidates)
         opening.tidy()
-        gone = plan.replaced()
         # Those that never ran, and were told `init`.
-        dropped = [version for version in plan.outdated() if version.telling is not None]
-        relinked = self._link_ahead(plan, opening)
-        self._swap(plan, gone, dropped, relinked)
-        self._run_hooks(plan, gone, dropped)
+        dropped = [version for version in plan.outdated if version.telling is not None]
+        self._swap(plan, dropped, link_ahead(plan, opening.early))
+        self._run_hooks(plan, dropped)
 
-    def _link_ahead(self, plan: Plan, opening: Opening) -> dict[tuple[Version, str], None]:
-        """Do before the swap what changes nothing of what runs, so that the swap is short: note who
-        links to whom, and link the ports of new nodes that lead to new nodes only. The ports that
-        are left to the swap. Lets others run."""
-        relinked = plan.relinked()
-        for version, port in opening.early:
-            if plan.version(version.id) is version:
-                relinked[version, port] = None
-        for version in unhurried(plan.referring):
-            self.refer(version)
-        link_new(plan, relinked)
-        return relinked
-
-    def _swap(
-        self,
-        plan: Plan,
-        gone: list[Version],
-        dropped: list[Version],
-        relinked: dict[tuple[Version, str], None],
-    ) -> None:
-        """Make the plan true. No other greenlet runs in here."""
-        for version in plan.outdated():
+    def _swap(self, plan: Plan, dropped: list[Version], relinked: Ports) -> None:
+        """Make the plan true. No other greenlet runs in here, and the table is written nowhere
+        else but for what is closed and forgotten."""
+        for key, ports in plan.referrers.items():
+            self.referrers.setdefault(key, {}).update(ports)
+        for version in plan.outdated:
             self.forget(version)
         for id, (document, revision) in plan.rewritten.items():
             symbol = self.symbols[id]
@@ -168,10 +153,9 @@ class Table:
             symbol.pending = None
         for version, refusal in plan.refusals.items():
             version.refusal = refusal
-        self.draining.add(gone)
-        for version in gone:
-            if version.name is not None and self.names.get(version.name) == version.id:
-                del self.names[version.name]
+        self.draining.add(plan.gone)
+        for version in plan.gone:
+            self._lose_name(version)
         for id in plan.removed:
             del self.symbols[id]
         for version in (*plan.accepted.values(), *plan.refused.values()):
@@ -180,11 +164,10 @@ class Table:
         for version in plan.accepted.values():
             symbol = self.symbols.setdefault(version.id, Symbol(version))
             symbol.version, symbol.pending = version, None
-            if version.name is not None:
-                self.names[version.name] = version.id
+        self._give_names(plan)
         for id, version in (*plan.refused.items(), *plan.failed.items()):
             self.symbols[id].pending = version
-        self.draining.take_back(plan.change.back.values())
+        self.draining.take_back(plan.back.values())
         self.draining.add(dropped)
         for id, (active, reason) in plan.outcome.items():
             symbol = self.symbols[id]
@@ -197,6 +180,29 @@ class Table:
         for version, port in relinked:
             relink(self, version, port, drains=version in self.draining)
 
+    def _lose_name(self, version: Version) -> None:
+        if version.name is None:
+            return
+        if self.names.get(version.name) == version.id:
+            del self.names[version.name]
+        others = self.namesakes.get(version.name, {})
+        others.pop(version.id, None)
+        if not others:
+            self.namesakes.pop(version.name, None)
+
+    def _give_names(self, plan: Plan) -> None:
+        names = plan.prospect.names
+        without = [v for v in plan.accepted.values() if v.name and names[v.name] != v.id]
+        for name, id in names.items():
+            before = self.names.get(name)
+            if id not in plan.accepted:  # it has the name again
+                self._lose_name(self.symbols[id].version)
+            elif before is not None and before != id:
+                without.append(self.symbols[before].version)
+            self.names[name] = id
+        for version in without:
+            self.namesakes.setdefault(version.name or "", {})[version.id] = None
+
     def _say(self, symbol: Symbol, active: bool, reason: str) -> None:
         what = "a change was refused and the old version runs on" if active else "inactive"
         extra = {"namespace": self.services.namespace, "node": symbol.name or symbol.id}
@@ -205,11 +211,6 @@ class Table:
     def target(self, link: Link) -> Symbol | None:
         """The symbol that a link leads to."""
         return self.symbols.get(link.id if link.id else self.names.get(link.name or "", ""))
-
-    def refer(self, version: Version) -> None:
-        """Keep in mind what the version links to."""
-        for port, link in version.links():
-            self.referrers.setdefault(key_of(link), {})[version, port] = None
 
     def bound_to(self, values: Collection[Key]) -> list[Version]:
         """The versions that were rendered with one of these values, or failed for lack of it."""
@@ -235,7 +236,7 @@ class Table:
 
     # -- hooks ---------------------------------------------------------------------------------
 
-    def _run_hooks(self, plan: Plan, gone: list[Version], dropped: list[Version]) -> None:
+    def _run_hooks(self, plan: Plan, dropped: list[Version]) -> None:
         until, failed = monotonic() + PATIENCE, {}
         for version in unhurried(plan.load):
             try:
@@ -243,7 +244,7 @@ class Table:
             except Exception as error:
                 version.error = error
                 failed[version.id] = version
-        unload, gone = plan.unload, [*gone, *dropped]
+        unload, gone = [*plan.unload], [*plan.gone, *dropped]
         if failed:
             # What could not start takes its upstream down, or makes way for the old version, which
             # was not unloaded yet; nothing is compiled again.

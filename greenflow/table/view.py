@@ -15,6 +15,9 @@ from greenflow.table.symbol import Symbol, Version
 
 Document = tuple[Mapping[str, Any], int]  # a spec as it is stored, and its revision
 
+# Who links to what is called so, and by which port.
+Referrers = Mapping[Key, Mapping[tuple[Version, str], None]]
+
 
 class Change(NamedTuple):
     """What is to become of a table.
@@ -47,7 +50,12 @@ class View(Protocol):
         """The ids of those that have a name, by name."""
 
     @property
-    def referrers(self) -> Mapping[Key, Mapping[tuple[Version, str], None]]:
+    def namesakes(self) -> Mapping[str, Mapping[str, None]]:
+        """The ids of those that run under a name that another has taken since, by name, the last
+        one last."""
+
+    @property
+    def referrers(self) -> Referrers:
         """Who links to what, and by which port: also refused versions, and old ones that still
         drain."""
 

@@ -149,6 +149,33 @@ def test_names_may_be_swapped_in_one_change(bench: Bench) -> None:
     assert bench.call("a") == "ac"
 
 
+def test_a_name_that_another_took_is_given_back_when_it_goes(bench: Bench) -> None:
+    bench.change(probe("a", "f"), probe("f"))
+    bench.change(probe("f", "gone", name="g"))  # refused: the old version runs on as f
+    bench.change(probe("e", name="f"))
+    assert bench.call("a") == "ae"
+    bench.change(probe("d", name="f"), probe("e", name="e"))
+    assert bench.call("a") == "ad"
+    bench.change(remove=("d",))
+    assert bench.active() == {"a", "e", "f"}
+    assert bench.call("a") == "af"
+    bench.change(probe("e", name="f", say="E"))
+    bench.change(remove=("f",))
+    assert bench.call("a") == "aE"
+    bench.change(remove=("e",))
+    assert bench.reason("a") == "links.out: no node 'f' in namespace 'default'"
+
+
+def test_a_name_is_not_given_back_to_who_is_called_otherwise_by_then(bench: Bench) -> None:
+    bench.change(probe("a", "f"), probe("f"))
+    bench.change(probe("f", "gone", name="g"))
+    bench.change(probe("e", name="f"))
+    bench.change(probe("gone"), remove=("e",))  # now it is renamed, in the same change
+    assert bench.active() == {"f", "gone"}
+    assert bench.table.find("g").id == "f"
+    assert bench.reason("a") == "links.out: no node 'f' in namespace 'default'"
+
+
 def test_load_hooks_run_inner_to_outer_and_unload_hooks_outer_to_inner(bench: Bench) -> None:
     bench.change(feed("f", "g"), feed("x"), probe("g", "h"), probe("h"))
     opened = [line for line in log if line.startswith("open")]
