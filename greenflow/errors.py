@@ -129,6 +129,24 @@ class AssertFailed(GreenflowError):
         self.__cause__ = ValueError(reason)
 
 
+class TimedOut(GreenflowError):
+    """A part of a workflow was not over in its time; what it did was rolled back."""
+
+    status = 504
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"timed out after {seconds:g}s")
+
+
+class Cancelled(GreenflowError):
+    """Somebody ended the process (`Runtime.cancel`)."""
+
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__("cancelled")
+
+
 class RunTimedOut(GreenflowError):
     """A run of a workflow, or what it began, was not over in its time."""
 

@@ -77,12 +77,15 @@ class Resources:
         """Call the hook once, when the resources have been released."""
         self._told.append(hook)
 
-    def release(self, error: BaseException | None, *, hooks: bool) -> BaseException | None:
+    def release(
+        self, error: BaseException | None, *, hooks: bool, onto: Resources | None = None
+    ) -> BaseException | None:
         """Release the resources, and at the end the hooks too; what is added meanwhile comes first.
 
         With an error the resources roll back. Returns it, or the first error of a commit; the
         resources that come after that one roll back. When all went well, the first error of a hook
-        that was told so: what was committed stays so.
+        that was told so: what was committed stays so. Who is to be told of a commit is handed over
+        to `onto`, if there is one: it is a part of that one's work.
         """
         kept: list[tuple[bool, Callable[..., object], Any]] = []
         while self._held:
@@ -97,6 +100,9 @@ class Resources:
                 kept.append((is_resource, release, origin))
         self._held = kept[::-1]
         outcome = error
+        if onto is not None and error is None:
+            onto._told.extend(self._told)
+            self._told.clear()
         while self._told:
             failure = release_one(partial(_tell, self._told.popleft(), outcome), error)
             error = error or failure

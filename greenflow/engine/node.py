@@ -224,8 +224,7 @@ class Node(Generic[S]):
         return error
 
     def fault(self, error: Exception, packet: Packet) -> Fault:
-        """An error that left the handler of this node, as the answer of the packet: it knows where
-        it arose from now on."""
+        """An error that left the handler of this node: it knows from now on where it arose."""
         shown, process_id = self.shown(error), packet.process.id
         if arose_here(shown, packet.payload, process_id):
             blame(shown, self, packet.payload, process_id)
@@ -299,10 +298,8 @@ class Node(Generic[S]):
             elif kind is GeneratorType:
                 node.send_all(packet, result)
             else:
-                lost = LookupError(
-                    f"kind {node.spec.kind!r} returned a value and has no port 'out'"
-                )
-                node.fail(packet, node.fault(lost, packet))
+                reason = f"kind {node.spec.kind!r} returned a value and has no port 'out'"
+                node.fail(packet, node.fault(LookupError(reason), packet))
             return ctx.released
 
         return receive
@@ -381,13 +378,17 @@ class Context:
         An answer is a value, a Fault, or NOTHING. Meanwhile the in-port handles other packets.
         """
         node, process = self.node, self.reader.process
-        if not self.released:
-            self.released = True
-            self.reader.release()
+        self.step_aside()
         sent = values if node.reads_only else tuple(map(adopt, values))
         reply = node.write(process, node.output(port), sent, self.packet.hops + 1)
         process.wait_in_turn(reply)
         return reply.values if node.reads_only else [copy(answer) for answer in reply.values]
+
+    def step_aside(self) -> None:
+        """The handler will wait: its in-port handles other packets meanwhile."""
+        if not self.released:
+            self.released = True
+            self.reader.release()
 
     def enter(self, resource: AbstractContextManager[T]) -> T:
         """Open a resource that the process commits or rolls back when it settles (BEHAVIOUR

@@ -118,6 +118,7 @@ class Process:
         "hops",
         "open",
         "parent",
+        "part_of",
         "readers",
         "ready",
         "state",
@@ -149,6 +150,7 @@ class Process:
         self._owed: list[Exception] | None = None  # errors that a node keeps for later
         self._number = 0
         self._context = copy_context()
+        self.part_of: Process | None = None  # the parent, of which it is a part (engine/scope.py)
         self._registry = registry
         if parent is None:
             self.grace = grace
@@ -409,6 +411,12 @@ class Process:
                 self._arm()
             self.wait(reply)
 
+    def step_aside(self) -> None:
+        """For a handler that will run something else meanwhile: what is ready is run by a
+        helper."""
+        if self.ready:
+            self._arm()
+
     @contextmanager
     def shield(self) -> Iterator[None]:
         """A library call inside is never interrupted by exit, but waited for, up to the grace."""
@@ -504,9 +512,10 @@ class Process:
         self, resources: Resources, error: BaseException | None, *, hooks: bool
     ) -> BaseException | None:
         """Release as a part of the process: what commits may use its Local, too."""
-        context = self._context.copy()
+        context, whole = self._context.copy(), self.part_of
         context.run(_current.set, self)
-        return context.run(resources.release, error, hooks=hooks)
+        onto = whole._hold() if whole is not None and whole.state is RUNNING else None
+        return context.run(resources.release, error, hooks=hooks, onto=onto)
 
     # -- ending --------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ sleeps it goes on alone. What is due at a time of day is waited for by it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import monotonic, time
 
 import gevent
@@ -51,3 +52,19 @@ class Clock:
     def timeout(self, seconds: float) -> gevent.Timeout:
         """For a `with` block that may take so long; the block is left with this very exception."""
         return gevent.Timeout(seconds)
+
+    def alarm(self, seconds: float, ring: Callable[[], object]) -> Callable[[], object]:
+        """Have `ring` called in the hub after so long, where it must not block. Returns what calls
+        it off; to do so twice, or after it rang, does nothing."""
+        timer = gevent.get_hub().loop.timer(seconds)
+
+        def call_off() -> None:
+            timer.stop()
+            timer.close()
+
+        def rung() -> None:
+            call_off()
+            ring()
+
+        timer.start(rung)
+        return call_off

@@ -3,11 +3,15 @@
 The sub-nodes of a chain are linked `out` to `in`; the block's in ports are the first's, its out
 ports the last's, the very same objects, so a block costs nothing on the way. Only a block with an
 `error` link puts an edge under the packets that enter: it takes the errors that arise inside.
+
+A block with a `timeout` is a call instead: what is inside runs as a part of the process
+(engine/scope.py); what leaves it is caught at its edge, and goes on when all has ended in time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import pairwise
 from typing import Annotated, Any
 
@@ -15,14 +19,16 @@ import msgspec
 from msgspec import Meta
 
 from greenflow.engine.declaring import node
-from greenflow.engine.node import Node
+from greenflow.engine.node import Context, Node
 from greenflow.engine.packet import Fault, Packet
-from greenflow.engine.port import InPort, OutPort
+from greenflow.engine.port import InPort, OutPort, Receive
 from greenflow.engine.process import Process, Reader
+from greenflow.engine.result import Answer, Send
+from greenflow.engine.scope import within
 from greenflow.engine.services import Compiler, Services
 from greenflow.engine.source import Source
 from greenflow.errors import SpecFault
-from greenflow.spec.fields import Spec
+from greenflow.spec.fields import Spec, TimeLimit
 from greenflow.spec.ports import ERROR, canonical, has_output, has_port
 
 
@@ -33,11 +39,27 @@ class Inner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     port: Annotated[str, Meta(description="its port")]
 
 
+class _Leaves:
+    """What left a block with a `timeout`, and by which port: the answer inside."""
+
+    __slots__ = ("port", "value")
+
+    def __init__(self, port: str, value: Any) -> None:
+        self.port, self.value = port, value
+
+
 class StepSpec(Spec):
     specs: Annotated[
         list[Spec],
         Meta(min_length=1, description="the specs of the sub-nodes", extra={"alias": "nodes"}),
     ]
+    timeout: Annotated[
+        TimeLimit | None,
+        Meta(
+            description="how long all that is inside may take: then it is interrupted and rolled"
+            " back. It runs in a child process, and commits at its end",
+        ),
+    ] = None
 
 
 class BlockSpec(StepSpec):
@@ -58,6 +80,7 @@ class _Step(Node[StepSpec]):
         ]
         self.by_name = {inner.spec.name: inner for inner in self.inner if inner.spec.name}
         self.local: dict[OutPort, tuple[InPort, ...]] = {}
+        self.caught: set[str] = set()  # out ports whose values are caught at the edge
         for place, inner in enumerate(self.inner):
             inner.within, inner.place_within = self, place
         super().__init__(spec, services)
@@ -165,7 +188,12 @@ class _Step(Node[StepSpec]):
             entries = [port for port in ports if port is not None]
             if not entries:
                 return None
-            if len(entries) == 1 and not self.guards:
+            if self.spec.timeout is not None:
+                way = OutPort()
+                way.links = tuple(entries)
+                self.in_ports[name] = InPort(self.receiver(partial(self._in_time, way)), self)
+                self.in_ports[name].emptied = self.emptied
+            elif len(entries) == 1 and not self.guards:
                 self.in_ports[name] = entries[0]
             else:
                 self.in_ports[name] = InPort(self._receive(tuple(entries)), self)
@@ -185,6 +213,26 @@ class _Step(Node[StepSpec]):
 
         return receive
 
+    def _in_time(self, way: OutPort, ctx: Context, payload: Any) -> Any:
+        """Handle a packet of a block with a `timeout`."""
+        assert self.spec.timeout is not None
+        answer = within(ctx, self.spec.timeout, lambda part: part.ask(way, payload)[0])
+        if type(answer) is _Leaves:
+            return Send(self.output(answer.port), answer.value)
+        if _has_left(answer):
+            return self._several(answer)
+        return answer if type(answer) is Fault else Answer(answer)
+
+    def _several(self, answers: list[Any]) -> Iterator[Send]:
+        """What left, and beside it what was answered inside, in order."""
+        for answer in answers:
+            if type(answer) is _Leaves:
+                yield Send(self.output(answer.port), answer.value)
+            elif _has_left(answer):
+                yield from self._several(answer)
+            else:
+                yield Send(OutPort(), answer)  # where nothing is linked it is the answer
+
     def _leave(self, name: str) -> list[tuple[Node[Any], str]]:
         """The out ports of sub-nodes that an out port of the block is made of."""
         if self.chained:
@@ -203,7 +251,10 @@ class _Step(Node[StepSpec]):
             leaving = self._leave(name)
             if not leaving:
                 raise LookupError(f"kind {self.spec.kind!r} has no out port {name!r}")
-            self.out_ports[name] = leaving[0][0].output(leaving[0][1])
+            if self.spec.timeout is not None:
+                self.out_ports[name] = OutPort()
+            else:
+                self.out_ports[name] = leaving[0][0].output(leaving[0][1])
         return self.out_ports[name]
 
     def link(
@@ -213,6 +264,12 @@ class _Step(Node[StepSpec]):
         if has_output((), port):
             super().link(port, entries, counted)
             return
+        if self.spec.timeout is not None:
+            super().link(port, entries, counted)
+            if port in self.caught:
+                return
+            self.caught.add(port)
+            entries, counted = (InPort(_catch(port), self),), None
         for inner, name in self._leave(port):
             local = self.local.get(inner.output(name), ())
             inner.link(name, local + entries, None if counted is None else local + counted)
@@ -295,3 +352,18 @@ def _inside(origin: Node[Any], block: Node[Any]) -> bool:
     while within is not None and within is not block:
         within = within.within
     return within is block
+
+
+def _catch(port: str) -> Receive:
+    """What is an in port at the edge of a block with a `timeout`."""
+
+    def receive(reader: Reader, packet: Packet) -> bool:
+        packet.answer(_Leaves(port, packet.payload))
+        return False
+
+    return receive
+
+
+def _has_left(answer: Any) -> bool:
+    """Whether the answer is one of several branches, of which some have left the block."""
+    return type(answer) is list and any(type(x) is _Leaves or _has_left(x) for x in answer)

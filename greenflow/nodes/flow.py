@@ -6,7 +6,7 @@ Lives here: kinds that only move packets. Those about errors are in failure.py.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Annotated, Any
 
@@ -15,9 +15,11 @@ from msgspec import Meta
 from greenflow.engine.declaring import node
 from greenflow.engine.node import Context, Handler, Node
 from greenflow.engine.packet import NOTHING, Fault, merge, unused
+from greenflow.engine.process import Process
 from greenflow.engine.result import Answer, Send
+from greenflow.engine.scope import within
 from greenflow.engine.source import Run
-from greenflow.spec.fields import Duration, Spec
+from greenflow.spec.fields import Duration, Spec, TimeLimit
 from greenflow.spec.ports import parse
 
 
@@ -42,20 +44,40 @@ class Fork(Node[Spec]):
         return unused(payload, self)
 
 
+class CallSpec(Spec):
+    timeout: Annotated[
+        TimeLimit | None,
+        Meta(
+            description="how long all of it may take: then it is interrupted and rolled back. It"
+            " runs in a child process, and commits at its end",
+        ),
+    ] = None
+
+
 @node("call", outputs=("out[i]",), reads_only=True)
-class Call(Node[Spec]):
+class Call(Node[CallSpec]):
     """Sends its input to `out[0]`, the answer to the next linked port, and so on.
 
     The last answer is the answer. An error at any step goes to `error`.
     """
 
     def handle(self, ctx: Context, payload: Any) -> Any:
+        if self.spec.timeout is not None:
+            answer = within(ctx, self.spec.timeout, partial(self._in_part, payload))
+        else:
+            answer = self._in_turn(payload, lambda name, value: ctx.call(name, value)[0])
+        return answer if type(answer) is Fault else Answer(answer)
+
+    def _in_part(self, payload: Any, part: Process) -> Any:
+        return self._in_turn(payload, lambda name, value: part.ask(self.output(name), value)[0])
+
+    def _in_turn(self, payload: Any, ask: Callable[[str, Any], Any]) -> Any:
         answer = payload
         for name in linked(self):
-            (answer,) = ctx.call(name, None if answer is NOTHING else answer)
+            answer = ask(name, None if answer is NOTHING else answer)
             if type(answer) is Fault:
-                return answer
-        return Answer(answer)
+                break
+        return answer
 
 
 @node("loop", outputs=("out", "out[1]"), reads_only=True)

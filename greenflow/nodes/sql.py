@@ -121,6 +121,9 @@ class Sql(Node[SqlSpec]):
         process = ctx.process
         key = self._which, process  # a child has a transaction of its own
         transaction: Transaction | None = process.data.get(key)
+        whole = process.part_of
+        while transaction is None and whole is not None:  # a part goes on with that of the whole
+            transaction, whole = process.data.get((self._which, whole)), whole.part_of
         if transaction is None or transaction.ended:
             transaction = self._begin(process.grace)
             process.data.set(key, ctx.enter(transaction))

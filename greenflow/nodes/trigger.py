@@ -26,9 +26,10 @@ from greenflow.engine.node import Context, Node, describe
 from greenflow.engine.origin import blame, name_of
 from greenflow.engine.packet import NOTHING
 from greenflow.engine.process import Process
+from greenflow.engine.scope import limited_alone
 from greenflow.engine.source import Run, Source, conclude
 from greenflow.errors import EventsFull, NotPublished, ProcessExited
-from greenflow.spec.fields import Spec
+from greenflow.spec.fields import Spec, TimeLimit
 from greenflow.spec.ports import canonical
 
 # Bytes that an event counts for besides its payload: its parcel and its place among the others.
@@ -55,6 +56,10 @@ class TriggerSpec(Spec):
             " rolled back; now: at once"
         ),
     ] = "commit"
+    timeout: Annotated[
+        TimeLimit | None,
+        Meta(description="how long an event may take: then its process ends, rolled back"),
+    ] = None
 
 
 @node("trigger", inputs=("in",), reads_only=True)
@@ -106,6 +111,7 @@ class Trigger(Source[TriggerSpec]):
 
     def _follow(self, run: Run, process: Process, payload: Any, event: _Event) -> None:
         try:
+            limited_alone(self, process, self.spec.timeout)
             event.error = conclude(self, process, run.ask(process, self.output("out"), payload))
             event.children = descendants(process)
         finally:

@@ -1,10 +1,8 @@
 """Runtime: one namespace, running. What an embedding program and the command line hold.
 
-Lives here: Runtime: it starts and stops, lets any thread in, and calls nodes. The store, the table
-and the loader are put together in assembly.py; what they do is theirs.
-
-Stopping goes sources, work, resources: the sources stop, what is under way gets the grace, then
-nodes, shared things and the store are closed.
+Lives here: Runtime: it starts and stops, lets any thread in, and calls nodes. Store, table and
+loader are put together in assembly.py. Stopping goes sources, work, resources: the sources stop,
+what is under way gets the grace, then nodes, shared things and the store are closed.
 
 A runtime lives on one hub. In a program that is monkey-patched, or uses gevent in the thread that
 starts it, that is this thread's; in any other program it is that of an OS thread of its own. Every
@@ -39,6 +37,7 @@ from greenflow.nodes.listener import Listener, listeners
 from greenflow.payload.value import adopt, by_value, copy
 from greenflow.runtime.asking import way_in
 from greenflow.runtime.assembly import Assembly
+from greenflow.runtime.processes import ProcessInfo, ended, listed
 from greenflow.scheme.registry import Scheme
 from greenflow.store.base import Record, Store
 from greenflow.store.home import HomeOperations
@@ -255,6 +254,15 @@ class Runtime(Assembly):
             raise secret.concealed(failure)
         return None if answer is NOTHING else copy(answer)
 
+    def processes(self) -> list[ProcessInfo]:
+        """What runs, by number; children behind their parents."""
+        return self.run(lambda: listed(*self._running()))
+
+    def cancel(self, process_id: int) -> bool:
+        """End a process and its children, rolled back. What waits for its answer gets the error
+        `process exited`; a listener answers 503. Returns whether there was one of that number."""
+        return self.run(lambda: ended(self._running()[1], process_id))
+
     def wsgi_of(self, name: str) -> Application:
         """One listener, by its name, as a WSGI application. While it is not running, requests are
         answered 503."""
@@ -288,8 +296,7 @@ class Runtime(Assembly):
 
     def _at_home(self, function: Callable[..., T], *args: Any) -> T:
         """As `run`, and also while the runtime drains. Raises Inactive when it has stopped."""
-        home = self._home
-        if home is None:
+        if (home := self._home) is None:
             raise Inactive("the runtime is stopped")
         return home.run(function, *args)
 
@@ -323,8 +330,7 @@ class Runtime(Assembly):
     @property
     def operations(self) -> Operations:
         """What may be asked of the stored specs."""
-        home = self._home
-        if home is None:
+        if (home := self._home) is None:
             raise Inactive("the runtime is not started")
         return HomeOperations(home, self._operations())
 
@@ -345,13 +351,11 @@ class Runtime(Assembly):
 
     def status(self) -> list[dict[str, Any]]:
         """Every symbol: id, name, kind, whether it is active, and what is wrong; ordered by id."""
-        home = self._home
-        if home is None:
+        if (home := self._home) is None:
             raise Inactive("the runtime is not started")
         return home.run(self._status)
 
     def _status(self) -> list[dict[str, Any]]:
-        symbols = sorted(self.table.symbols.values(), key=lambda symbol: symbol.id)
         return [
             {
                 "id": symbol.id,
@@ -360,7 +364,7 @@ class Runtime(Assembly):
                 "active": symbol.active,
                 "reason": symbol.reason,
             }
-            for symbol in symbols
+            for symbol in sorted(self.table.symbols.values(), key=lambda symbol: symbol.id)
         ]
 
     def _forked(self) -> None:

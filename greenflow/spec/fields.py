@@ -18,6 +18,9 @@ from greenflow.log.redactor import redact
 from greenflow.spec.ports import canonical
 
 Duration = Annotated[float, Meta(ge=0, extra={"format": "duration"})]
+
+#: As Duration, for what has to be over by then.
+TimeLimit = Annotated[float, Meta(gt=0, extra={"format": "duration"})]
 """Seconds; in a document a number or a string with units, such as `250ms` or `1m30s`."""
 
 

@@ -96,6 +96,12 @@ class ManualClock(Clock):
         """A time-out by this clock."""
         return _Timeout(self, seconds)
 
+    def alarm(self, seconds: float, ring: Callable[[], object]) -> Callable[[], object]:
+        """By this clock; it makes no time pass."""
+        run_callback = gevent.get_hub().loop.run_callback
+        alarm = self.set(seconds, partial(run_callback, ring))
+        return partial(self.unset, alarm)
+
     def advance(self, seconds: float) -> None:
         """Move the clock. Who sleeps until a moment on the way is woken at that moment, and goes on
         until every greenlet waits, before time passes further. Raises ValueError for less than 0.

@@ -19,9 +19,18 @@ from greenflow.engine.declaring import node
 from greenflow.engine.node import describe
 from greenflow.engine.packet import Fault
 from greenflow.engine.process import Process
+from greenflow.engine.scope import limited
 from greenflow.engine.services import Compiler, Services
 from greenflow.engine.source import Run, Source, conclude, log_unhandled
-from greenflow.errors import Interrupt, InvalidArgument, NotPublished, SpecFault, noted
+from greenflow.errors import (
+    Cancelled,
+    Interrupt,
+    InvalidArgument,
+    NotPublished,
+    SpecFault,
+    TimedOut,
+    noted,
+)
 from greenflow.log.secret import conceal
 from greenflow.net import mime
 from greenflow.net.answer import has_no_body
@@ -193,7 +202,12 @@ class Listener(Source[ListenerSpec]):
         later = False
         try:
             assert self.out is not None
-            answer = run.ask(process, self.out, payload)
+            if self.spec.deadline is None:
+                answer = run.ask(process, self.out, payload)
+            else:
+                call_off = limited(self, process, self.spec.deadline)
+                answer = run.ask(process, self.out, payload)
+                call_off()
             if upgrade is None or process.data.take(Upgrade) is not None:
                 later = self._respond(process, request, answer, respond)
             else:
@@ -231,7 +245,10 @@ class Listener(Source[ListenerSpec]):
                 if response.status >= 400:
                     reason = _Failed(response.status)
         if unhandled is not None:
-            response = plain(500 if request.refusal is None else request.refusal.status)
+            status = 500 if request.refusal is None else request.refusal.status
+            if isinstance(process.error, TimedOut | Cancelled):  # by its deadline, or a person
+                unhandled, status = process.error, process.error.status
+            response = plain(status)
             reason = unhandled
         if type(response.body) is Stream:
             if has_no_body(request.method, response.status):
@@ -247,7 +264,8 @@ class Listener(Source[ListenerSpec]):
                 process.run(respond, response)
                 return False
         failure = process.settle(reason)
-        if failure is not None and failure is not reason:
+        ended = process.error is not None and reason is process.error
+        if failure is not None and failure is not reason and not ended:
             unhandled, response = failure, plain(500)
         if request.disconnected and not isinstance(unhandled, NotPublished):
             # Nobody waits for the answer, and that it was given up is no error of the workflow.

@@ -17,7 +17,7 @@ from greenflow.net.cors import METHODS, ORIGIN, Cors
 from greenflow.net.grammar import is_token
 from greenflow.net.limits import Limits
 from greenflow.net.methods import fault_of
-from greenflow.spec.fields import Duration, Spec
+from greenflow.spec.fields import Duration, Spec, TimeLimit
 
 
 class LimitsSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -99,6 +99,13 @@ class ListenerSpec(Spec):
             " payload and in the log; the name of a proxy that is believed is kept"
         ),
     ] = False
+    deadline: Annotated[
+        TimeLimit | None,
+        Meta(
+            description="how long a request may wait for its answer: then its process ends, rolled"
+            " back, and the response is a 504",
+        ),
+    ] = None
     answers: Annotated[
         Literal["auto", "body", "response"],
         Meta(

@@ -23,11 +23,12 @@ from msgspec import Meta
 from greenflow.engine.declaring import node
 from greenflow.engine.node import describe
 from greenflow.engine.process import Process
+from greenflow.engine.scope import limited_alone
 from greenflow.engine.services import Compiler, Services
 from greenflow.engine.source import Run, Source
 from greenflow.errors import SpecFault
 from greenflow.nodes.schedule.timetable import Cron, Interval, shown
-from greenflow.spec.fields import Duration, Spec
+from greenflow.spec.fields import Duration, Spec, TimeLimit
 
 #: Seconds that a run may begin after its due time and still be in time. More than a hub is blocked
 #: where all is well, and than a clock that was set is noticed in (clock.LOOK_SECONDS).
@@ -68,6 +69,10 @@ class ScheduleSpec(Spec):
     limit: Annotated[
         int, Meta(ge=1, le=1000, description="for `missed: all`: the last so many at most")
     ] = 100
+    timeout: Annotated[
+        TimeLimit | None,
+        Meta(description="how long a run may take: then its process ends, rolled back"),
+    ] = None
 
 
 class _Line:
@@ -245,6 +250,7 @@ class Schedule(Source[ScheduleSpec]):
         }
         process = self._run.spawn(payload)
         self._line.under_way.add(process)
+        limited_alone(self, process, self.spec.timeout)
         process.on_exit(partial(self._ended, process))
 
     def _ended(self, process: Process) -> None:
