@@ -31,6 +31,14 @@ OTHERWISE = {
     ),
 }
 
+#: Cases that cel-spec evaluates without the check (`disable_check`), by the beginning of their id:
+#: what is not declared is an error of the run there, which `||` absorbs.
+UNCHECKED = (
+    "basic/variables/unbound_is_runtime_error",
+    "basic/functions/unbound_is_runtime_error",
+    "parse/receiver_function_names/",
+)
+
 
 def _cases() -> list[dict[str, Any]]:
     if not CORPUS.exists():
@@ -95,7 +103,9 @@ def test_the_corpus_is_there_and_98_percent_of_it_hold() -> None:
 def test_case(case: dict[str, Any]) -> None:
     bindings = {name: _value(typed) for name, typed in case["bindings"].items()}
     try:
-        result = cel.compile(case["expr"], tuple(bindings)).evaluate(bindings)
+        checked = not case["id"].startswith(UNCHECKED)
+        program = cel.compile(case["expr"], tuple(bindings), checked=checked)
+        result = program.evaluate(bindings)
     except (CompileFailed, SnippetFailed):
         holds = bool(case.get("error"))
     else:

@@ -149,7 +149,6 @@ def test_a_compile_error_says_where(code: str, line: int, column: int) -> None:
         ("'a'.charAt(7)", 1, 4),
         ("1 < 'a'", 1, 3),
         ("self ? 1 : 2", 1, 6),
-        ("nothing || false", 1, 1),
     ],
 )
 def test_a_run_error_says_where(code: str, line: int, column: int) -> None:
@@ -158,11 +157,95 @@ def test_a_run_error_says_where(code: str, line: int, column: int) -> None:
     assert (caught.value.line, caught.value.column) == (line, column)
 
 
-def test_a_typing_error_is_found_at_load_save_where_it_may_be_absorbed() -> None:
-    assert run("nothing || true") is True
-    assert run("[1, 2].exists(x, nothing || x == 2)") is True
+#: Where an operand or a part can stand; `@` is its place.
+PLACES = [
+    "@",
+    "self && @",
+    "@ || true",
+    "true || (false && @)",
+    "true ? @ : 1",
+    "true ? 1 : @",
+    "(@ && true) == false",
+    "[1, 2].exists(x, @ || x == 2)",
+    "[1, 2].all(x, true || @)",
+    "[1].exists_one(x, true || @)",
+    "[[1]].filter(x, x.exists(y, true || @))",
+    "[1].map(x, true || @, x)",
+    "[1].transformMap(i, x, true || @)",
+    "[1].sortBy(x, @)",
+    "optional.of(1).optMap(x, true || @)",
+    "cel.bind(x, true || @, x)",
+    "cel.bind(x, 1, true || @)",
+    "true || has(@.a)",
+    "true || [@] == {'a': @}",
+    "true || size(@) > 0",
+    "true || !@",
+    "true || @.a[@]",
+    "true || self[@]",
+    "true ||\n  @",
+]
+UNKNOWN = {
+    "slef": "'slef' is not declared; did you mean self[?]",
+    "slef.b": "'slef' is not declared; did you mean self[?]",
+    "nosuch(1)": "there is no function 'nosuch'$",
+    "size(1, 2, 3)": r"size\(\) takes 1 argument, not 3$",
+}
+
+
+@pytest.mark.parametrize("unknown", UNKNOWN)
+@pytest.mark.parametrize("place", PLACES)
+def test_what_nobody_declared_is_refused_wherever_it_stands(place: str, unknown: str) -> None:
+    code = place.replace("@", unknown)
+    with pytest.raises(CompileFailed, match=UNKNOWN[unknown]) as caught:
+        cel.compile(code)
+    at = code.index(unknown)
+    column = at - code.rfind("\n", 0, at)
+    assert (caught.value.line, caught.value.column) == (code.count("\n", 0, at) + 1, column)
+
+
+def test_unchecked_what_nobody_declared_is_an_error_of_the_run_where_it_may_be_absorbed() -> None:
+    def unchecked(code: str) -> object:
+        return cel.compile(code, checked=False)({})
+
+    assert unchecked("nothing || true") is True
+    assert unchecked("[1, 2].exists(x, nothing || x == 2)") is True
+    assert unchecked("nothing(1) || size(1, 2) || true") is True
+    with pytest.raises(SnippetFailed, match="'nothing' is not declared") as caught:
+        unchecked("nothing || false")
+    assert (caught.value.line, caught.value.column) == (1, 1)
     with pytest.raises(CompileFailed, match="'nothing' is not declared"):
-        cel.compile("true ? nothing : 1")
+        cel.compile("true ? nothing : 1", checked=False)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("count > 10", "'count' is not declared; did you mean self.count?"),
+        ("maths.abs(1)", "'maths' is not declared; did you mean math?"),
+        ("[1].all(item, itme > 0)", "'itme' is not declared; did you mean item?"),
+        ("[1].all(x, y > 0)", "'y' is not declared; declared are x, self"),
+        ("math.abz(1)", "there is no function 'math.abz'; did you mean math.abs()?"),
+        ("math.greatest()", "math.greatest() takes 1 argument or more, not 0"),
+        ("self.startWith('a')", "there is no method 'startWith'; did you mean startsWith()?"),
+        ("self.al(x, x > 0)", "there is no method 'al'; did you mean all()?"),
+        ("self.all(x, x, x, x)", "all() takes 2 or 3 arguments, not 4"),
+        ("self.contains()", "contains() takes 1 argument, not 0"),
+        ("startsWith(self, 'a')", "startsWith() is a method: write x.startsWith()"),
+        ("self.has()", "has() is a function: write has(x)"),
+        ("slef.nosuch(1)", "'slef' is not declared; did you mean self?"),
+        ("self.nosuch(slef)", "there is no method 'nosuch'"),
+        ("self.x && self.y.matches('(')", "the pattern is wrong: missing ): ("),
+    ],
+)
+def test_what_is_near_is_told(code: str, reason: str) -> None:
+    with pytest.raises(CompileFailed) as caught:
+        cel.compile(code)
+    assert str(caught.value).partition(": ")[2] == reason
+
+
+def test_a_program_without_variables_says_so() -> None:
+    with pytest.raises(CompileFailed, match="'a' is not declared; nothing is"):
+        cel.compile("a", ())
 
 
 @pytest.mark.parametrize(

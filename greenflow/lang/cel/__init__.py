@@ -2,9 +2,10 @@
 
 Lives here: `compile` and the program that it makes. The parts: parsing.py makes a tree (tree.py) of
 the code, by the grammar of cel-python (grammar.py, builder.py, literals.py); emit.py, scope.py,
-arithmetic.py and macros.py make closures of the tree; operators.py and the libraries say what they
-compute; values.py, meter.py and convert.py hold values, the step budget, and the way out. Payloads
-are CEL values as they are, so the way in costs nothing.
+arithmetic.py and macros.py make closures of the tree, and unknown.py says what is not there;
+operators.py and the libraries say what they compute; values.py, meter.py and convert.py hold
+values, the step budget, and the way out. Payloads are CEL values as they are, so the way in costs
+nothing.
 
 Known limits: there is no type checker, so a wrong overload is an error of the packet, and there are
 no protobuf messages. An unsigned payload beyond int64 compares and passes as itself.
@@ -41,9 +42,9 @@ class Program:
 
     __slots__ = ("_code", "_frame", "_plain", "_run", "_variables")
 
-    def __init__(self, code: str, variables: Sequence[str]) -> None:
+    def __init__(self, code: str, variables: Sequence[str], checked: bool = True) -> None:
         tree = parse(code)
-        emitter = Emitter(variables)
+        emitter = Emitter(variables, checked)
         self._run = emitter.emit(tree)
         self._frame: Frame = [SLICE, SLICES] + [None] * (emitter.slots - FIRST_SLOT)
         self._plain = is_payload(tree, frozenset(variables))
@@ -88,11 +89,12 @@ class Program:
 
 
 @remembered
-def compile(code: str, variables: tuple[str, ...] = SELF) -> Program:
-    """The program of an expression; a name with dots (`a.b`) may be a variable too. Raises
-    CompileFailed with line and column."""
+def compile(code: str, variables: tuple[str, ...] = SELF, *, checked: bool = True) -> Program:
+    """The program of an expression; a name with dots (`a.b`) may be a variable too. What nobody
+    declared is refused here unless it is not `checked` (scope.py), as nothing in a spec may be.
+    Raises CompileFailed with line and column."""
     try:
-        return Program(code, variables)
+        return Program(code, variables, checked)
     except Wrong as error:
         raise CompileFailed(error.reason, *place(code, error.at)) from None
     except RecursionError:

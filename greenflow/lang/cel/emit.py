@@ -12,7 +12,7 @@ from collections.abc import Callable
 from operator import itemgetter
 from typing import Any
 
-from greenflow.lang.cel import arithmetic, macros, operators, tree
+from greenflow.lang.cel import arithmetic, macros, operators, tree, unknown
 from greenflow.lang.cel.arithmetic import Closure, positioned
 from greenflow.lang.cel.library import FUNCTIONS, METHODS, NAMESPACES, VARIADIC, Function
 from greenflow.lang.cel.meter import Frame, breathe
@@ -42,7 +42,10 @@ class Emitter(Scope):
     def named(self, node: tree.Name) -> Closure:
         place = None if node.root else self.locals.get(node.name)
         found = self.known(node.name) if place is None else itemgetter(place)
-        return found or self.undeclared(f"{node.name!r} is not declared", node.at)
+        if found is None:
+            names = (*self.locals, *self.variables)
+            return self.undeclared(unknown.name(node.name, names), node.at)
+        return found
 
     def select(self, node: tree.Select) -> Closure:
         path = self.path(node)
@@ -230,18 +233,31 @@ class Emitter(Scope):
             shown = f"{path}.{shown}"
             if shown == "cel.bind" and count == 3:
                 return macros.bind(self, node)
-            found = FUNCTIONS.get((shown, count)) or FUNCTIONS.get((shown, VARIADIC))
+            found = FUNCTIONS.get((shown, count))
+            if found is None and count:
+                found = FUNCTIONS.get((shown, VARIADIC))
             return self.apply(found, shown, node.arguments, node.at)
         macro = macros.MACROS.get((shown, count))
         if macro is not None:
             return macro(self, node)
         found = METHODS.get((shown, count))
-        return self.apply(found, shown, [target, *node.arguments], node.at)
+        return self.apply(found, shown, [target, *node.arguments], node.at, is_method=True)
 
-    def apply(self, found: Function | None, shown: str, nodes: list[tree.Node], at: int) -> Closure:
+    def apply(
+        self,
+        found: Function | None,
+        shown: str,
+        nodes: list[tree.Node],
+        at: int,
+        is_method: bool = False,
+    ) -> Closure:
+        if found is None and self.checked:
+            if is_method:
+                self.emit(nodes[0])  # what is wrong before it is told first
+            raise Wrong(unknown.call(shown, len(nodes), is_method), at)
         arguments = [self.emit(node) for node in nodes]
         if found is None:
-            return self.undeclared(f"there is no function {shown!r} with these arguments", at)
+            return self.undeclared(unknown.call(shown, len(nodes), is_method), at)
         if found.prepare is not None:
             values = [node.value if isinstance(node, tree.Literal) else None for node in nodes]
             try:

@@ -51,7 +51,7 @@ class Function:
         return found, plain
 
 
-#: The number of arguments of a function that takes any number; it gets them as a list.
+#: The number of arguments of a function that takes one or more; it gets them as a list.
 VARIADIC = -1
 
 #: By name and number of arguments; of a method without its target.
@@ -115,7 +115,7 @@ def _scanning(body: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def variadic(names: str) -> Callable[[Body], Body]:
-    """Register a function that takes a list of any number of arguments."""
+    """Register a function that takes a list of one argument or more."""
 
     def add(body: Body) -> Body:
         for shown in names.split():

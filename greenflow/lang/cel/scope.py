@@ -4,8 +4,10 @@ Lives here: Scope, what the emitter and the macros share: which names are declar
 values are when it runs, which a macro binds, and how many steps a loop's turn takes. How a node
 becomes a closure is the emitter's (emit.py), which is a scope that can do that.
 
-A name or function that nobody declared is a compile error, save below `&&`, `||` and inside their
-operands: there the language lets the other operand decide, so it is an error when it runs.
+A name or function that nobody declared is a compile error wherever it stands, as in every CEL that
+is checked: `&&` and `||` absorb errors of a run, and this is none. An expression that is not
+`checked` is as the language definition has it without its check ("Evaluation"): below `&&`, `||`
+and in what `all` and `exists` ask it is an error when it runs, which other operands may absorb.
 """
 
 from __future__ import annotations
@@ -24,13 +26,14 @@ from greenflow.lang.cel.values import TYPES, CelError
 class Scope(ABC):
     """The names of one expression. `slots` is how many places its frame has."""
 
-    def __init__(self, variables: Sequence[str]) -> None:
+    def __init__(self, variables: Sequence[str], checked: bool = True) -> None:
+        self.checked = checked
         self.variables = {variable: FIRST_SLOT + i for i, variable in enumerate(variables)}
         self.locals: dict[str, int] = {}
         self.slots = FIRST_SLOT + len(variables)
         self.emitted = 0  # nodes of the whole expression
         self.steps = 0  # nodes emitted since the innermost loop's body began
-        self.absorbing = 0  # logic operators around
+        self.absorbing = 0  # logic operators and quantifiers around
 
     @abstractmethod
     def emit(self, node: Node) -> Closure:
@@ -46,8 +49,8 @@ class Scope(ABC):
         return None
 
     def undeclared(self, reason: str, at: int) -> Closure:
-        """An error now, or when it runs where something may absorb it."""
-        if not self.absorbing:
+        """An error now; unchecked, when it runs where something may absorb it."""
+        if self.checked or not self.absorbing:
             raise Wrong(reason, at)
 
         def run(frame: Frame) -> Any:
