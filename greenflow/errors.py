@@ -33,13 +33,15 @@ class InvalidArgument(GreenflowError):
 
 class SpecFault(NamedTuple):
     """One thing wrong in a spec: where in it (`$.routes[0].method`), and what is wrong and
-    allowed."""
+    allowed. Of code that stands there, line and column in it count from 1; 0 is unknown."""
 
     path: str
     reason: str
+    line: int = 0
+    column: int = 0
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
+        return f"{self.path}: {_placed(self.reason, self.line, self.column)}"
 
 
 class SpecInvalid(GreenflowError):
@@ -60,8 +62,8 @@ class CompileFailed(GreenflowError):
     exit_code = 3
 
     def __init__(self, reason: str, line: int = 0, column: int = 0) -> None:
-        self.line, self.column = line, column
-        super().__init__(f"line {line}, column {column}: {reason}" if line else reason)
+        self.reason, self.line, self.column = reason, line, column
+        super().__init__(_placed(reason, line, column))
 
 
 class SnippetFailed(GreenflowError):
@@ -69,7 +71,7 @@ class SnippetFailed(GreenflowError):
 
     def __init__(self, reason: str, line: int = 0, column: int = 0) -> None:
         self.line, self.column = line, column
-        super().__init__(f"line {line}, column {column}: {reason}" if line else reason)
+        super().__init__(_placed(reason, line, column))
 
 
 class JavaScriptError(SnippetFailed):
@@ -289,6 +291,11 @@ class Interrupt(BaseException):
     def __init__(self, process: object) -> None:
         super().__init__()
         self.process = process
+
+
+def _placed(reason: str, line: int, column: int) -> str:
+    """What is wrong, behind the place in the code, if that is known."""
+    return f"line {line}, column {column}: {reason}" if line else reason
 
 
 def messages(error: BaseException) -> Iterator[str]:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
-from greenflow.errors import CompileFailed
+from greenflow.errors import CompileFailed, SpecFault
 from greenflow.extras import reason
 from greenflow.plugins import offered
 from greenflow.spec.syntax import Part, SyntaxFault
@@ -156,6 +156,16 @@ def compile(language: str, code: str) -> Program:
     if hub is not None and (use := _uses.get(hub)) is not None:
         use.take(language, found)
     return found.compile(code)
+
+
+def faults(language: str, code: str, path: str) -> list[SpecFault]:
+    """What is wrong with code at a path of a spec, whose field `language` names the language."""
+    try:
+        compile(language, code)
+    except CompileFailed as error:
+        at = path if error.line else "$.language"
+        return [SpecFault(at, error.reason, error.line, error.column)]
+    return []
 
 
 def constant(parse: Callable[[str], list[Part]], code: str) -> Program:

@@ -17,7 +17,7 @@ from greenflow.engine.node import Context, Node
 from greenflow.engine.packet import unused
 from greenflow.engine.result import Send
 from greenflow.engine.services import Compiler, Services
-from greenflow.errors import CompileFailed, SpecFault
+from greenflow.errors import SpecFault
 from greenflow.spec.fields import Code, Duration, Spec, alias
 from greenflow.spec.ports import OUT_PORT, canonical, parse
 
@@ -57,7 +57,7 @@ class If(Node[IfSpec]):
 
     @classmethod
     def check(cls, spec: IfSpec, compiler: Compiler) -> list[SpecFault]:
-        return faults(spec.language, "$.when", spec.when)
+        return lang.faults(spec.language, spec.when, "$.when")
 
     def __init__(self, spec: IfSpec, services: Services) -> None:
         self.program = lang.compile(spec.language, spec.when)
@@ -83,7 +83,7 @@ class Switch(Node[SwitchSpec]):
     def check(cls, spec: SwitchSpec, compiler: Compiler) -> list[SpecFault]:
         found = []
         for i, case in enumerate(spec.match):
-            found += faults(spec.language, f"$.match[{i}].when", case.when)
+            found += lang.faults(spec.language, case.when, f"$.match[{i}].when")
             try:
                 if parse(case.port)[0] != "out":
                     raise ValueError("a case leaves by out[0], out[1] and so on")
@@ -102,15 +102,6 @@ class Switch(Node[SwitchSpec]):
             if is_true(program(payload, timeout=self.spec.timeout, log=ctx.log_line)):
                 return Send(self.output(port), payload)
         return unused(payload, self)
-
-
-def faults(language: str, path: str, code: str) -> list[SpecFault]:
-    """What is wrong with a condition, at its place in the spec."""
-    try:
-        lang.compile(language, code)
-    except CompileFailed as error:
-        return [SpecFault(path if error.line else "$.language", str(error))]
-    return []
 
 
 def is_true(result: Any) -> bool:

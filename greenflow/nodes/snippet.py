@@ -10,7 +10,7 @@ from greenflow import lang
 from greenflow.engine.declaring import node
 from greenflow.engine.node import Handler, Node
 from greenflow.engine.services import Compiler, Services
-from greenflow.errors import CompileFailed, SpecFault
+from greenflow.errors import SpecFault
 from greenflow.spec.fields import Code, Duration, Spec
 
 
@@ -28,11 +28,7 @@ class Snippet(Node[SnippetSpec]):
 
     @classmethod
     def check(cls, spec: SnippetSpec, compiler: Compiler) -> list[SpecFault]:
-        try:
-            lang.compile(spec.language, spec.code)
-        except CompileFailed as error:
-            return [SpecFault("$.code" if error.line else "$.language", str(error))]
-        return []
+        return lang.faults(spec.language, spec.code, "$.code")
 
     def __init__(self, spec: SnippetSpec, services: Services) -> None:
         self.program = lang.compile(spec.language, spec.code)

@@ -31,7 +31,7 @@ from greenflow.errors import (
     SpecFault,
     messages,
 )
-from greenflow.nodes.condition import Language, faults, is_true
+from greenflow.nodes.condition import Language, is_true
 from greenflow.spec.fields import Duration, Spec
 from greenflow.spec.ports import canonical
 
@@ -168,7 +168,7 @@ class Assert(Node[AssertSpec]):
 
     @classmethod
     def check(cls, spec: AssertSpec, compiler: Compiler) -> list[SpecFault]:
-        return faults(spec.language, "$.expect", spec.expect)
+        return lang.faults(spec.language, spec.expect, "$.expect")
 
     def __init__(self, spec: AssertSpec, services: Services) -> None:
         self.program = lang.compile(spec.language, spec.expect)

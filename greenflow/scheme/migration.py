@@ -13,7 +13,6 @@ from __future__ import annotations
 import re
 import types
 import typing
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from msgspec import Struct
@@ -23,9 +22,8 @@ from greenflow.scheme.registry import Scheme
 from greenflow.spec.document import Document, read
 from greenflow.spec.duration import NANOSECONDS_FROM, format_duration
 from greenflow.spec.fields import Spec, fields, has_format, unmarked
-from greenflow.spec.syntax import Lines, SyntaxFault
-from greenflow.spec.syntax.json import parts_of_json
-from greenflow.spec.syntax.spans import Span, spans_of_json, spans_of_yaml
+from greenflow.spec.syntax import Lines
+from greenflow.spec.syntax.spans import Span, spans_of_documents
 
 # An anchor or a tag before a value.
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s+)*")
@@ -77,7 +75,7 @@ def migrate(text: str, source: str, scheme: Scheme) -> Migrated:
     documents = read(bare, source)
     renewed: list[Any] = []
     edits: dict[int, tuple[int, str]] = {}
-    for document, span in zip(documents, _spans(bare, source), strict=True):
+    for document, span in zip(documents, spans_of_documents(bare, source), strict=True):
         walk = _Walk(scheme)
         renewed.append(walk.spec(document.data, ()))
         for word in walk.words:
@@ -177,19 +175,6 @@ class _Walk:
         text = format_duration(nanoseconds / 1e9)
         self.words.append(_Word(path, text, is_value=True))
         return text
-
-
-def _spans(text: str, source: str) -> Iterator[Span]:
-    """The span of each document, in the order in which `greenflow.spec.document` reads them."""
-    spans = spans_of_yaml
-    if source.endswith(".json") or text.lstrip().startswith(("{", "[")):
-        try:
-            parts_of_json(text)
-            spans = spans_of_json
-        except SyntaxFault:
-            pass  # so it is YAML that begins like JSON
-    for span in spans(text):
-        yield from (span,) if span.is_map else span.items
 
 
 def _edit(text: str, span: Span, word: _Word) -> tuple[int, int, str]:

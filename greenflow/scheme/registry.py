@@ -35,6 +35,7 @@ from greenflow.spec.fields import (
     rename,
     structs,
 )
+from greenflow.spec.path import value_at
 from greenflow.spec.ports import canonical, has_output
 from greenflow.spec.template import Deferred, Scope
 from greenflow.values.values import Bindings
@@ -103,13 +104,23 @@ class Scheme:
         def decode_inner(inner: Any, at: str) -> Spec:
             return self.decode(inner, namespace, at, bindings, scope)
 
-        spec = decode(node_type.spec_type, document, path, decode_inner, scope)
+        before, bindings.deferred = bindings.deferred, False
+        try:
+            spec = decode(node_type.spec_type, document, path, decode_inner, scope)
+        finally:
+            is_whole = not bindings.deferred
+            bindings.deferred = bindings.deferred or before
+        written = [
+            fault._replace(path=as_written(node_type.spec_type, document, fault.path))
+            for fault in self._check(spec, is_whole)
+        ]
         faults = [
-            fault._replace(path=path + as_written(node_type.spec_type, document, fault.path)[1:])
-            for fault in self._check(spec, is_whole=not bindings.deferred)
+            _in_template(fault, document, scope) if fault.line else fault
+            for fault in written
+            if is_whole or not fault.line or not _depends(fault, document, scope)
         ]
         if faults:
-            raise SpecInvalid(faults)
+            raise SpecInvalid([fault._replace(path=path + fault.path[1:]) for fault in faults])
         return spec
 
     def _scope(
@@ -132,13 +143,13 @@ class Scheme:
             raise SpecInvalid([SpecFault(f"{path}.kind", str(error.args[0]))]) from None
 
     def _check(self, spec: Spec, is_whole: bool) -> list[SpecFault]:
-        """What is wrong beyond types; without what placeholders stand for only what cannot depend
-        on it."""
+        """What is wrong beyond types; without what placeholders stand for only what does not depend
+        on it, and all that is wrong with code."""
         node_type = self.node_type(spec.kind)
         if not is_whole and node_type.ports.__func__ is not Node.ports.__func__:  # type: ignore[attr-defined]
             return []
         try:
-            faults = list(node_type.check(spec, self)) if is_whole else []
+            faults = [each for each in node_type.check(spec, self) if is_whole or each.line]
             if faults:
                 return faults
             outputs = self.ports(spec)[1]
@@ -218,6 +229,24 @@ def example(node_type: type[Node[Any]]) -> str | None:
         return None
     file = resources.files(package) / "examples" / f"{node_type.kind}.flow.yaml"
     return file.read_text() if file.is_file() else None
+
+
+def _in_template(fault: SpecFault, document: Any, scope: Scope | None) -> SpecFault:
+    """The fault of code at its place in the code as it was written, before it was rendered."""
+    code = value_at(document, fault.path)
+    if scope is None or not isinstance(code, str) or not scope.has_placeholder(code):
+        return fault
+    line, column = scope.place(code, fault.line, fault.column)
+    return fault._replace(line=line, column=column)
+
+
+def _depends(fault: SpecFault, document: Any, scope: Scope | None) -> bool:
+    """Whether code, or in which language it is, depends on what placeholders stand for."""
+    texts = (value_at(document, fault.path), document.get("language", ""))
+    return any(
+        not isinstance(text, str) or (scope is not None and scope.has_placeholder(text))
+        for text in texts
+    )
 
 
 def _described(field: Field) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def check(
         else:
             faults += _repeated(document, data, taken)
             entries.append(Entry(document, data))
-        lines += [_line(document, *fault) for fault in faults]
+        lines += map(document.told, faults)
     if lines:
         raise Faulty(lines)
     return entries if named and not derived else list(_identified(entries))
@@ -135,7 +135,7 @@ def selectors(documents: Iterable[Document], namespace: str) -> list[dict[str, s
     found: list[dict[str, str]] = []
     for document in documents:
         data = document.data
-        lines += [_line(document, *fault) for fault in _nameless(data)]
+        lines += map(document.told, _nameless(data))
         if data.get("id"):
             found.append({"id": data["id"]})
         elif data.get("name"):
@@ -185,8 +185,3 @@ def _repeated(
             line, column = other.position(path)
             place = f"{other.source}:{line}:{column}"
             yield SpecFault(path, f"{key[-1]!r} is taken by the spec at {place}")
-
-
-def _line(document: Document, path: str, reason: str) -> str:
-    line, column = document.position(path)
-    return f"{document.source}:{line}:{column}: {path}: {reason}"

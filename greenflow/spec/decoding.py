@@ -41,7 +41,7 @@ from greenflow.spec.fields import (
     has_format,
     unmarked,
 )
-from greenflow.spec.template import Deferred, Scope
+from greenflow.spec.template import Deferred, Scope, Unbound
 
 D = TypeVar("D")
 
@@ -64,8 +64,9 @@ class Reading(list[SpecFault]):
         assert scope is not None
         try:
             return read(scope.render(value), path, self)
-        except LookupError as error:
-            self.append(SpecFault(path, str(error)))
+        except Unbound as error:
+            place = (error.line, error.column) if isinstance(value, str) else ()
+            self.append(SpecFault(path, str(error), *place))
         except Deferred:
             trial = Reading(self.nested, None)
             result = read(value, path, trial)

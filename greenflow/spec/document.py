@@ -3,8 +3,9 @@
 Lives here: files, folders and standard input; lists and several documents in one text; positions.
 Not here: how JSON and YAML are read (`greenflow.spec.syntax`), nor what one means (scheme).
 
-A document is a plain map of values that JSON can hold. `Document.position` turns the path of a
-fault (`$.routes[0].method`) into the line and column at which its author must look.
+A document is a plain map of values that JSON can hold. `Document.told` turns a fault into the line
+that its author is told: the path (`$.routes[0].method`) and the place in the code that stands there
+become the line and column of the file at which to look.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from greenflow.errors import GreenflowError
+from greenflow.errors import GreenflowError, SpecFault
+from greenflow.spec.path import step
 from greenflow.spec.syntax import Part, Place, SyntaxFault
+from greenflow.spec.syntax.characters import Written
 from greenflow.spec.syntax.json import parts_of_json
 from greenflow.spec.syntax.yaml import parts_of_yaml
 
@@ -62,28 +65,58 @@ class DocumentError(GreenflowError):
 
 class Document:
     """One spec as it was written: its `data`, the `source` it comes from (a file's name, or `-`),
-    and the positions of all that is in it."""
+    and the positions of all that is in it. It is the one of that number in what was `written`."""
 
-    __slots__ = ("_part", "_steps", "data", "source")
+    __slots__ = ("_number", "_part", "_steps", "_written", "data", "source")
 
-    def __init__(self, data: dict[str, Any], source: str, part: Part, steps: tuple[int, ...]):
-        self.data, self.source = data, source
+    def __init__(
+        self,
+        data: dict[str, Any],
+        part: Part,
+        steps: tuple[int, ...],
+        written: Written,
+        number: int,
+    ) -> None:
+        self.data, self.source = data, written.source
         self._part, self._steps = part, steps
+        self._written, self._number = written, number
 
     def position(self, path: str = "$") -> tuple[int, int]:
         """Line and column, from 1, of what `path` leads to: of its key in a map, else of itself.
 
-        A path is written as errors write it: `$.routes[0].method`. A key may hold dots and
-        brackets; the longest key that fits is taken. Where the path leads to nothing, the nearest
-        part on the way that exists is the answer.
+        A path is written as errors write it: `$.routes[0].method` (path.py). Where it leads to
+        nothing, the nearest part on the way that exists is the answer.
         """
+        return self._find(path)[0][:2]
+
+    def told(self, fault: SpecFault) -> str:
+        """The line for the author of a fault, `file:line:column: path: reason`.
+
+        Where the fault is inside of a string, its place is that of the very character, and if that
+        cannot be told, the place of the string and the one in it.
+        """
+        place, way, rest = self._find(fault.path)
+        if fault.line and not rest:
+            inside = self._written.place(self._number, way, fault.line, fault.column)
+            if inside is not None:
+                line, column = inside
+                return f"{self.source}:{line}:{column}: {fault.path}: {fault.reason}"
+        return f"{self.source}:{place[0]}:{place[1]}: {fault}"
+
+    def _find(self, path: str) -> tuple[Place, list[str | int], str]:
+        """The place that a path leads to, the keys and indices on the way to it, and what of the
+        path leads to nothing."""
         place = self._part.place()
         for index in self._steps:
             place = place[2][index] if isinstance(place[2], list) else place
-        rest = path.removeprefix("$")
-        while rest and (step := _step(place, rest)) is not None:
-            place, rest = step
-        return place[0], place[1]
+        rest, way = path.removeprefix("$"), list[str | int]()
+        while rest and (entered := step(place[2], rest)) is not None:
+            keys, rest = entered
+            for key in keys:
+                inside: Any = place[2]
+                place = inside[key]
+            way += keys
+        return place, way, rest
 
     def __repr__(self) -> str:
         return f"<Document {self.source}:{':'.join(map(str, self.position()))}>"
@@ -100,11 +133,13 @@ def read(text: str | bytes, source: str) -> list[Document]:
         parts = _parts(characters, source)
     except SyntaxFault as fault:
         raise DocumentError(source, fault.line, fault.column, fault.reason) from None
-    documents = []
+    documents: list[Document] = []
+    written = Written(characters, source)
     for part in parts:
         entries = part.value if isinstance(part.value, list) else [part.value]
         for index, data in enumerate(entries):
-            document = Document(data, source, part, (index,) if part.value is entries else ())
+            steps = (index,) if part.value is entries else ()
+            document = Document(data, part, steps, written, len(documents))
             if not isinstance(data, dict):
                 line, column = document.position()
                 reason = f"a spec is a map, not {_NAMES[type(data)]}"
@@ -225,21 +260,3 @@ def _decode(content: bytes) -> str:
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
         reason = f"byte 0x{content[error.start]:02x} is not UTF-8; is this a binary file?"
         raise SyntaxFault(line, column, reason) from None
-
-
-def _step(place: Place, rest: str) -> tuple[Place, str] | None:
-    """The part that `rest` of a path enters next, and what then remains of the path."""
-    inside = place[2]
-    if isinstance(inside, list):
-        number, bracket, after = rest.removeprefix("[").partition("]")
-        if rest.startswith("[") and bracket and number.isdecimal() and int(number) < len(inside):
-            return inside[int(number)], after
-    elif rest.startswith("[0]"):
-        # A single value where a list is wanted is a list of one (BEHAVIOUR 1.5).
-        return place, rest.removeprefix("[0]")
-    elif isinstance(inside, dict) and rest.startswith("."):
-        named = rest[1:]
-        for end in range(len(named), 0, -1):
-            if (end == len(named) or named[end] in ".[") and named[:end] in inside:
-                return inside[named[:end]], named[end:]
-    return None

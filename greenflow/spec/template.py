@@ -16,6 +16,7 @@ from collections.abc import Container
 from typing import Any, Final
 
 from greenflow.log.secret import strings
+from greenflow.spec.syntax import Lines, offset_of
 
 # The root itself, `{{ . }}`, stands in templates of `data` only: a spec has no use for it.
 _KEYS = re.compile(r"\{\{\s*+((?:\.[\w-]++)++)\s*+\}\}")
@@ -27,6 +28,15 @@ PENDING: Final = object()
 
 class Deferred(Exception):
     """It depends on a value that is not known yet."""
+
+
+class Unbound(LookupError):
+    """A placeholder stands for nothing. Line and column in its string count from 1; of one that is
+    the whole string they are 0."""
+
+    def __init__(self, reason: str, line: int = 0, column: int = 0) -> None:
+        self.line, self.column = line, column
+        super().__init__(reason)
 
 
 class Insertions:
@@ -60,7 +70,7 @@ class Scope:
     def render(self, value: Any) -> Any:
         """The value with the placeholders of all its strings rendered.
 
-        Raises LookupError for one that stands for nothing, Deferred for what is not known yet.
+        Raises Unbound for one that stands for nothing, Deferred for what is not known yet.
         """
         if isinstance(value, str):
             return self._rendered(value) if "{{" in value else value
@@ -70,11 +80,49 @@ class Scope:
             return [self.render(item) for item in value]
         return value
 
+    def has_placeholder(self, text: str) -> bool:
+        """Whether something is rendered in a text."""
+        return self._placeholder.search(text) is not None
+
+    def place(self, text: str, line: int, column: int) -> tuple[int, int]:
+        """Line and column in a text of what is at a line and column once it is rendered: of what
+        was inserted, those of its placeholder. Raises as `render` does."""
+        pieces = self._pieces(text)
+        index = offset_of("".join(piece for _, _, piece in pieces), line, column)
+        for start, is_inserted, piece in pieces:
+            if index < len(piece):
+                return Lines(text).at(start if is_inserted else start + index)
+            index -= len(piece)
+        return Lines(text).at(len(text))
+
     def _rendered(self, text: str) -> Any:
         whole = self._placeholder.fullmatch(text)
         if whole is not None:
-            return self._value(whole[1])
-        return self._placeholder.sub(lambda found: _written(self._value(found[1])), text)
+            return self._inserted(text, whole)
+        return "".join([piece for _, _, piece in self._pieces(text)])
+
+    def _pieces(self, text: str) -> list[tuple[int, bool, str]]:
+        """The text in pieces as it is rendered: where each begins, and whether it is inserted."""
+        pieces: list[tuple[int, bool, str]] = []
+        end, deferred = 0, False
+        for found in self._placeholder.finditer(text):
+            pieces.append((end, False, text[end : found.start()]))
+            try:
+                pieces.append((found.start(), True, _written(self._inserted(text, found))))
+            except Deferred:
+                deferred = True  # the others may stand for nothing
+            end = found.end()
+        if deferred:
+            raise Deferred
+        pieces.append((end, False, text[end:]))
+        return pieces
+
+    def _inserted(self, text: str, found: re.Match[str]) -> Any:
+        try:
+            return self._value(found[1])
+        except LookupError as error:
+            place = Lines(text).at(found.start()) if found[0] != text else ()
+            raise Unbound(str(error), *place) from None
 
     def _value(self, path: str) -> Any:
         value, here = self.root, self.what

@@ -25,7 +25,6 @@ from greenflow.testing.suite import (
     Instead,
     Placed,
     Suite,
-    placed,
     read_suite,
     rendered,
     setup_of,
@@ -117,7 +116,7 @@ class Case(NamedTuple):
                 faults = [
                     fault._replace(path=f"$.specs[{i}]{fault.path[1:]}") for fault in error.faults
                 ]
-                lines += placed(self.document, faults)
+                lines += map(self.document.told, faults)
         if lines:
             raise Faulty(lines)
         return specs

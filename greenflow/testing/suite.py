@@ -18,7 +18,7 @@ from msgspec import Meta, Struct
 
 from greenflow import lang
 from greenflow.config import Settings
-from greenflow.errors import CompileFailed, SpecFault, SpecInvalid
+from greenflow.errors import SpecFault, SpecInvalid
 from greenflow.spec.batch import Faulty
 from greenflow.spec.decoding import decode
 from greenflow.spec.document import Document, DocumentError, read
@@ -206,17 +206,8 @@ def read_suite(path: str, source: str) -> tuple[Suite, Document]:
     except SpecInvalid as error:
         faults = list(error.faults)
     if faults:
-        raise Faulty(placed(document, faults))
+        raise Faulty(map(document.told, faults))
     return suite, document
-
-
-def placed(document: Document, faults: Iterable[SpecFault]) -> list[str]:
-    """A line for each fault, `file:line:column: path: reason`."""
-    lines = []
-    for fault in faults:
-        line, column = document.position(fault.path)
-        lines.append(f"{document.source}:{line}:{column}: {fault}")
-    return lines
 
 
 def _no_specs(document: Any, path: str) -> Any:
@@ -269,10 +260,7 @@ def _of_step(path: str, step: CaseStep) -> Iterator[SpecFault]:
     for name, code in step.take.items():
         if _NAME.fullmatch(name) is None:
             yield SpecFault(f"{path}.take.{name}", "a name has letters, digits, _ and - only")
-        try:
-            lang.compile("cel", code)
-        except CompileFailed as error:
-            yield SpecFault(f"{path}.take.{name}", str(error))
+        yield from lang.faults("cel", code, f"{path}.take.{name}")
 
 
 def _of_placeholders(steps: list[Placed]) -> Iterator[SpecFault]:

@@ -124,7 +124,7 @@ def test_a_step_that_fails_says_which(tmp_path: Path, text: str, reason: str) ->
         ("setup: [{}]\ncases: {name: a, call: b}", "29:9: $.setup[0]: a step has either"),
         (
             "cases:\n  name: a\n  steps:\n  - {call: b, take: {x: self.}}",
-            "32:22: $.cases[0].steps[0].take.x: ",
+            "32:30: $.cases[0].steps[0].take.x: unexpected the end",
         ),
         (
             "cases:\n  name: a\n  steps:\n  - {call: b, take: {x y: self}}",

@@ -55,17 +55,28 @@ class Part:
 
 
 class Lines:
-    """Offsets in a text to lines and columns, both from 1."""
+    """Offsets in a text to lines and columns, both from 1. `line_break` is a pattern."""
 
-    def __init__(self, text: str) -> None:
-        self.text = text
+    def __init__(self, text: str, line_break: str = "\n") -> None:
+        self.text, self.line_break = text, line_break
         self.starts: list[int] | None = None
 
     def at(self, offset: int) -> tuple[int, int]:
         if self.starts is None:
-            self.starts = [0, *(found.end() for found in re.finditer("\n", self.text))]
+            self.starts = [0, *(found.end() for found in re.finditer(self.line_break, self.text))]
         line = bisect_right(self.starts, offset)
         return line, offset - self.starts[line - 1] + 1
+
+
+def offset_of(text: str, line: int, column: int) -> int:
+    """The offset of a line and column, both from 1; the end where the text has no such place."""
+    start = 0
+    for _ in range(line - 1):
+        end = text.find("\n", start)
+        if end < 0:
+            break
+        start = end + 1
+    return min(start + column - 1, len(text))
 
 
 def integer(digits: str, base: int, line: int, column: int) -> int:

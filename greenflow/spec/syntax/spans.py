@@ -14,7 +14,8 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from greenflow.spec.syntax.json import TOKEN
+from greenflow.spec.syntax import SyntaxFault
+from greenflow.spec.syntax.json import TOKEN, parts_of_json
 from greenflow.spec.syntax.yaml.events import from_events
 
 
@@ -82,6 +83,26 @@ class _Building:
     def documents(self) -> list[Span]:
         """Those that are lists or maps."""
         return [span for span in self.roots if span.value is None]
+
+
+def spans_of_documents(text: str, source: str) -> Iterator[Span]:
+    """The span of each document of a file, in the order in which `greenflow.spec.document` reads
+    them."""
+    for span in (spans_of_json if are_json(text, source) else spans_of_yaml)(text):
+        yield from (span,) if span.is_map else span.items
+
+
+def are_json(text: str, source: str) -> bool:
+    """Whether `greenflow.spec.document` has read the text of a file as JSON."""
+    if source.endswith(".json"):
+        return True
+    if not text.lstrip().startswith(("{", "[")):
+        return False
+    try:
+        parts_of_json(text)
+    except SyntaxFault:
+        return False  # so it is YAML that begins like JSON
+    return True
 
 
 def spans_of_json(text: str) -> list[Span]:
