@@ -59,18 +59,20 @@ def pieces_of(text: str, start: int, end: int, value: str) -> list[Piece] | None
     found = _PROPERTIES.match(text, start, end)
     assert found is not None  # none are some
     start = found.end()
-    style = text[start : start + 1]
-    # How far what is around is indented does not stand in the scalar, and counts only where a
-    # header tells by how much the scalar is indented more.
-    around = range(start + 1) if style in ("|", ">") else ()
-    for indent in (-1, *around):
-        scanner = _OneScalar(text if style in ("|", ">") else text[:end], start, indent)
+    scalar = text[start:end]
+    indents = [-1]
+    header = _BLOCK_HEADER.match(scalar + "\0")
+    if header is not None and (header[2] or header[3]):
+        # The number adds to the indentation of what is around, which does not stand in the scalar
+        # and is no deeper than its first line.
+        indents += range(start - text.rfind("\n", 0, start))
+    for indent in indents:
         try:
-            pieces = scanner.pieces_of(style)
+            pieces = _OneScalar(scalar, indent).pieces
         except ScannerError:
             continue
         if joined(pieces) == value:
-            return pieces
+            return [(start + place, piece) for place, piece in pieces]
     return None
 
 
@@ -277,21 +279,17 @@ class ScalarScanner(Cursor, Scanner):
 
 
 class _OneScalar(ScalarScanner):
-    """Reads one scalar of a text, from where it begins."""
+    """Reads a text that is one scalar, in a block that is indented so. Raises ScannerError."""
 
     flow_context: list[str] = []  # its end is known, so what would end it in brackets is not asked
 
-    def __init__(self, text: str, start: int, indent: int) -> None:
+    def __init__(self, text: str, indent: int) -> None:
         Cursor.__init__(self, text)
-        self.pointer = self.index = start
         self.indent = indent
-
-    def pieces_of(self, style: str) -> list[Piece]:
-        """Those of the scalar. Raises ScannerError."""
+        style = self.peek()
         if style in ("|", ">"):
             self.scan_block_scalar(style)
         elif style in ("'", '"'):
             self.scan_flow_scalar(style)
         else:
             self.scan_plain()
-        return self.pieces
