@@ -134,6 +134,7 @@ class Followed:
             named=self._named,
             derived=True,
             breathe=let_others_run,
+            aside=blocking.call,
         )
 
     def _apply(self, entries: list[Entry]) -> None:

@@ -96,14 +96,16 @@ def check(
     named: bool,
     derived: bool = False,
     breathe: Callable[[], None] = lambda: None,
+    aside: Callable[[Callable[[], list[str]]], list[str]] = lambda work: work(),
 ) -> list[Entry]:
     """The documents as they are to be stored. `named`: each must have an id or a name. Unless they
     are `named` and not `derived`, those without id get one of their name or content. `breathe` is
-    called now and then, to let others run.
+    called now and then, to let others run; finding the places of faults reads their files once more
+    without a break, so it is handed to `aside`, which calls it where others run meanwhile.
 
     Raises Faulty with all faults of all documents.
     """
-    lines: list[str] = []
+    faulty: list[tuple[Document, SpecFault]] = []
     entries: list[Entry] = []
     taken: dict[tuple[str, ...], Document] = {}
     for number, document in enumerate(documents, 1):
@@ -119,9 +121,9 @@ def check(
         else:
             faults += _repeated(document, data, taken)
             entries.append(Entry(document, data))
-        lines += map(document.told, faults)
-    if lines:
-        raise Faulty(lines)
+        faulty += ((document, fault) for fault in faults)
+    if faulty:
+        raise Faulty(aside(lambda: [document.told(fault) for document, fault in faulty]))
     return entries if named and not derived else list(_identified(entries))
 
 

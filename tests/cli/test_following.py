@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from gevent.monkey import get_original
 
 from greenflow.cli import following
 from greenflow.cli.following import Followed
 from greenflow.config import Settings
-from greenflow.errors import DuplicateSpec
+from greenflow.errors import DuplicateSpec, SpecFault
 from greenflow.scheme.registry import Scheme
 from greenflow.spec.batch import Faulty
 from greenflow.spec.document import Document, read_file
@@ -151,3 +152,24 @@ def test_a_file_that_did_not_change_is_not_read_again(
     followed.load()
     assert [Path(path).name for path in read] == ["a.yaml", "b.yaml", "b.yaml"]
     assert sorted(ids(collection)) == ["a", "changed"]
+
+
+def test_the_places_of_faults_are_found_beside_the_hub(
+    file: Path, followed: Followed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thread = get_original("_thread", "get_ident")
+    threads: list[int] = []
+    told = Document.told
+
+    def noted(document: Document, fault: SpecFault) -> str:
+        threads.append(thread())
+        return told(document, fault)
+
+    monkeypatch.setattr(Document, "told", noted)
+    file.write_text("kind: if\nname: a\nwhen: |\n  self.a &&\n  slef.b\n")
+    with pytest.raises(Faulty) as caught:
+        followed.load()
+    reason = "'slef' is not declared; did you mean self?"
+    assert caught.value.lines == [f"{file}:5:3: $.when: {reason}"]
+    assert len(threads) == 1
+    assert threads[0] != thread()
