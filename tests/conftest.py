@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from hypothesis import HealthCheck, settings
 
 from greenflow.testing.leaks import Held
 from tests import brokers, mongo, programs
+
+# Every program that a test starts would compile all anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # A property says nothing of how fast it is shown, and the machine may be busy.
 settings.register_profile(

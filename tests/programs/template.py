@@ -6,12 +6,16 @@ environment, ended by a NUL, and with the first byte its three standard streams.
 of the process, when it has begun, and what `os.waitpid` says, when it has ended. A connection that
 is closed before has its command killed. At the end of its standard input the template ends.
 
+A command that ends by an exit code ends as a Python does, but for the modules: to take what the
+template imported apart again takes longer than most commands. Any other end is Python's.
+
 The template never has a hub, a greenlet or a thread: a fork would not have them.
 """
 
 from __future__ import annotations
 
 import ast
+import atexit
 import gc
 import importlib
 import os
@@ -20,6 +24,7 @@ import runpy
 import select
 import signal
 import sys
+import threading
 import time
 from _socket import CMSG_SPACE, socket
 from contextlib import suppress
@@ -30,7 +35,7 @@ del sys.path[0]  # this folder
 
 #: Packages whose modules commands import; those of the languages' workers run elsewhere.
 PACKAGES = ("cli", "config", "engine", "hub", "log", "net", "nodes", "payload", "scheme")
-PACKAGES += ("spec", "sql", "store", "table", "testing", "values")
+PACKAGES += ("spec", "sql", "store", "table", "testing", "values", "lang.cel")
 QUICK = (
     "cli",
     "config",
@@ -159,6 +164,20 @@ def become(streams: list[int], request: dict[str, Any]) -> None:
         setattr(sys, f"__{name}__", stream)
 
 
+def end(code: object) -> None:
+    """End with that exit code. Returns when it is none, or a stream is closed that was written to:
+    Python says so then."""
+    if not isinstance(code, int | None):
+        return
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    gc.collect()  # what is told of objects that go
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit((code or 0) & 0xFF)
+
+
 if sys.argv[1] == "patched":
     from greenflow.__main__ import _patch
 
@@ -176,4 +195,8 @@ if "gevent" in sys.modules:
         del hub
 gc.freeze()
 serve(int(sys.argv[2]))
-runpy.run_module("greenflow", run_name="__main__", alter_sys=True)
+try:
+    runpy.run_module("greenflow", run_name="__main__", alter_sys=True)
+except SystemExit as exit_:
+    end(exit_.code)
+    raise
