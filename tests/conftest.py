@@ -18,6 +18,8 @@ from tests import brokers, mongo, programs
 # Every program that a test starts would compile all anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+# ... and every pytest import what plugins of others import, which is most of its time.
+os.environ["PYTEST_ADDOPTS"] = "-p no:anyio -p no:hypothesispytest"
 
 # A property says nothing of how fast it is shown, and the machine may be busy.
 settings.register_profile(

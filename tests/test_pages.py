@@ -32,7 +32,7 @@ PYTEST = shlex.join([sys.executable, "-m", "pytest"])
 # As a reader's: with these variables set pytest takes itself to be in CI, and says more.
 AT_A_TERMINAL = {
     **{name: value for name, value in os.environ.items() if name not in ("CI", "BUILD_NUMBER")},
-    "PYTEST_ADDOPTS": "-p no:cacheprovider",
+    "PYTEST_ADDOPTS": f"{os.environ['PYTEST_ADDOPTS']} -p no:cacheprovider",
     "COLUMNS": "80",
 }
 

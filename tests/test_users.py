@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -21,7 +20,6 @@ def test_its_own_tests_pass(tmp_path: Path) -> None:
     done = subprocess.run(
         [*command, f"--rootdir={USERS}", str(USERS)],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
         check=False,
         capture_output=True,
         text=True,
