@@ -8,6 +8,7 @@ greenflow.toml; `GREENFLOW_LISTENER_HOST`.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -258,13 +259,18 @@ class Setting(NamedTuple):
         return get_args(bare) if get_origin(bare) is Literal else ()
 
 
-def fields(struct: type[Struct] = Settings, prefix: str = "") -> Iterator[Setting]:
+@functools.cache  # to read the annotations takes some milliseconds, and every runtime asks
+def fields(struct: type[Struct] = Settings) -> tuple[Setting, ...]:
     """Every setting as it is declared, nested ones with their dotted names."""
+    return tuple(_declared(struct, ""))
+
+
+def _declared(struct: type[Struct], prefix: str) -> Iterator[Setting]:
     hints = get_type_hints(struct, include_extras=True)
     for field in msgspec.structs.fields(struct):
         kind = hints[field.name]
         if get_origin(kind) is not Annotated:
-            yield from fields(kind, f"{prefix}{field.name}.")
+            yield from _declared(kind, f"{prefix}{field.name}.")
             continue
         default = field.default
         if default is msgspec.NODEFAULT:
