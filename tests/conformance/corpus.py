@@ -5,30 +5,20 @@ The corpus is read in place; see its README there.
 
 from __future__ import annotations
 
-import json
 import re
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import gevent
 
 from greenflow.net.message import Request
+from tests import corpora
 from tests.net.loopback import Recorder, Served
-
-PLACE = Path(__file__).parents[2].parent / "shared" / "corpora" / "http" / "cases.jsonl"
 
 # The statuses of a server that refuses on purpose.
 REFUSALS = frozenset((400, 408, 411, 413, 414, 417, 421, 431, 501, 505))
 
 
-def _cases() -> list[dict[str, Any]]:
-    if not PLACE.exists():
-        return []
-    with PLACE.open(encoding="ascii") as lines:
-        return [json.loads(line) for line in lines]
-
-
-CASES = _cases()
+CASES = corpora.cases("http")
 
 
 class Verdict(NamedTuple):

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import base64
-import json
 import math
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from greenflow.errors import CompileFailed, SnippetFailed
 from greenflow.lang import cel
@@ -21,8 +17,7 @@ from greenflow.lang.cel.values import (
     type_of,
     unkey,
 )
-
-CORPUS = Path(__file__).parents[2].parent / "shared" / "corpora" / "cel" / "cases.jsonl"
+from tests import corpora
 
 #: Cases that are answered otherwise on purpose, and why.
 OTHERWISE = {
@@ -40,14 +35,7 @@ UNCHECKED = (
 )
 
 
-def _cases() -> list[dict[str, Any]]:
-    if not CORPUS.exists():
-        return []
-    with CORPUS.open(encoding="ascii") as lines:
-        return [json.loads(line) for line in lines]
-
-
-CASES = _cases()
+CASES = corpora.cases("cel")
 
 
 def _value(typed: dict[str, Any]) -> Any:
@@ -92,14 +80,13 @@ def _same(left: Any, right: Any) -> bool:
 
 
 def test_the_corpus_is_there_and_98_percent_of_it_hold() -> None:
-    if not CASES:
-        pytest.skip("corpora not found: expected ../shared/corpora")
+    corpora.require()
     assert len(CASES) == 1128
     assert len(OTHERWISE) <= 0.02 * len(CASES)
     assert OTHERWISE.keys() <= {case["id"] for case in CASES}
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
+@corpora.each(CASES)
 def test_case(case: dict[str, Any]) -> None:
     bindings = {name: _value(typed) for name, typed in case["bindings"].items()}
     try:

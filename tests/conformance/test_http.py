@@ -15,6 +15,7 @@ import pytest
 
 from greenflow.net.limits import Limits
 from greenflow.net.message import Request
+from tests import corpora
 from tests.conformance.corpus import CASES, REFUSALS, Verdict, verdict
 from tests.net.loopback import Recorder, Served
 
@@ -65,12 +66,11 @@ def _expected(request: dict[str, Any]) -> tuple[object, ...]:
 
 
 def test_the_corpus_is_there() -> None:
-    if not CASES:
-        pytest.skip("corpora not found: expected ../shared/corpora")
+    corpora.require()
     assert len(CASES) > 200
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
+@corpora.each(CASES)
 def test_case(case: dict[str, Any], served: Served, recorder: Recorder) -> None:
     found = {name: verdict(pieces, served, recorder) for name, pieces in _ways(case).items()}
     read = {name: [_read(request) for request in one.requests] for name, one in found.items()}

@@ -4,35 +4,21 @@ there)."""
 from __future__ import annotations
 
 import base64
-import json
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from greenflow.errors import InvalidArgument
 from greenflow.net.mime import dumps, loads
+from tests import corpora
 
-CORPUS = Path(__file__).parents[2].parent / "shared" / "corpora" / "json" / "cases.jsonl"
-
-
-def _cases() -> list[dict[str, Any]]:
-    if not CORPUS.exists():
-        return []
-    with CORPUS.open(encoding="ascii") as lines:
-        return [json.loads(line) for line in lines]
-
-
-CASES = _cases()
+CASES = corpora.cases("json")
 
 
 def test_the_corpus_is_there() -> None:
-    if not CASES:
-        pytest.skip("corpora not found: expected ../shared/corpora")
+    corpora.require()
     assert len(CASES) > 300
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
+@corpora.each(CASES)
 def test_case(case: dict[str, Any]) -> None:
     data = base64.b64decode(case["bytes_base64"])
     try:

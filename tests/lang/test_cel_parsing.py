@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import gevent
@@ -17,9 +15,8 @@ from greenflow.lang import cel
 from greenflow.lang.cel import parsing, tree
 from greenflow.lang.cel.tree import Binary, Literal, Logic, Name, Select, Unary, Wrong
 from greenflow.lang.cel.values import UInt
+from tests import corpora
 from tests.lang.cel_text import BINDING, WORDS, shape, text
-
-CORPUS = Path(__file__).parents[2].parent / "shared" / "corpora" / "cel" / "cases.jsonl"
 
 
 def run(code: str, payload: Any = None) -> Any:
@@ -332,12 +329,9 @@ def test_a_tree_that_is_written_is_read_as_the_same(node: tree.Node, gap: str) -
 
 
 def test_every_text_of_the_corpus_is_read_and_written() -> None:
-    if not CORPUS.exists():
-        pytest.skip("corpora not found: expected ../shared/corpora")
+    corpora.require()
     refused = 0
-    with CORPUS.open(encoding="ascii") as lines:
-        codes = [json.loads(line)["expr"] for line in lines]
-    for code in codes:
+    for code in [case["expr"] for case in corpora.cases("cel")]:
         try:
             node = parsing.parse(code)
         except Wrong:
