@@ -17,6 +17,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from greenflow.cli.options import with_settings
+from greenflow.cli.reading import (
+    of_namespace,
+    read_specs_and_values,
+    read_timeout,
+    stored_specs_and_values,
+)
 from greenflow.config import Settings
 from greenflow.errors import Inactive
 
@@ -78,19 +84,10 @@ def command(
     """
     if values and not files:
         raise click.UsageError("--values goes with --file: a store has its own")
-    seconds, given = _seconds(timeout), _payload(payload, source)
+    seconds, given = read_timeout(timeout), _payload(payload, source)
     with _workflow(settings, files, values) as (workflow, opcodes):
         id = _find(workflow, node)
         return _run(partial(_ask, workflow, opcodes, id, port, given, seconds))
-
-
-def _seconds(timeout: str | None) -> float | None:
-    from greenflow.spec.duration import parse_duration
-
-    try:
-        return None if timeout is None else parse_duration(timeout)
-    except ValueError as error:
-        raise click.UsageError(f"--timeout: {error}") from None
 
 
 def _payload(text: str | None, source: str | None) -> Any:
@@ -135,10 +132,8 @@ def _workflow(
     from greenflow.store.base import open_store
     from greenflow.store.operations import Operations
 
-    of_namespace = {"namespace": settings.namespace}
     with open_store(settings.database) as store:
-        specs = [record.document for record in store.specs.find(of_namespace)]
-        known = [record.document for record in store.values.find(of_namespace)]
+        specs, known = stored_specs_and_values(store, settings.namespace)
         # What a workflow stores, it stores where it is from.
         opcodes = Operations(store.specs, scheme, settings.namespace).opcodes()
         yield Workflow(specs, known, settings, scheme), opcodes
@@ -149,31 +144,12 @@ def _of_files(
 ) -> Workflow:
     """Raises Faulty with the faults of all files."""
     from greenflow.cli.run import find_modules
-    from greenflow.spec.batch import Entry, Faulty, check, read_files
     from greenflow.testing.nodes import Workflow
-    from greenflow.values.values import ValueValidator
 
     find_modules(files)
-    lines: list[str] = []
-    specs: list[Entry] = []
-    known: list[Entry] = []
-    try:
-        specs = check(read_files(files), scheme, settings.namespace, named=False)
-    except Faulty as error:
-        lines += error.lines
-    try:
-        known = check(
-            read_files(values), ValueValidator(), settings.namespace, named=True, derived=True
-        )
-    except Faulty as error:
-        lines += error.lines
-    if lines:
-        raise Faulty(lines)
-    ours, theirs = (
-        [entry.data for entry in entries if entry.data["namespace"] == settings.namespace]
-        for entries in (specs, known)
-    )
-    return Workflow(ours, theirs, settings, scheme)
+    specs, known = read_specs_and_values(files, values, settings.namespace, scheme)
+    ours = [entry.data for entry in of_namespace(specs, settings.namespace)]
+    return Workflow(ours, [entry.data for entry in known], settings, scheme)
 
 
 def _find(workflow: Workflow, node: str) -> str:

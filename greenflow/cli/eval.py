@@ -7,6 +7,7 @@ import sys
 import click
 
 from greenflow.cli.options import with_settings
+from greenflow.cli.reading import read_timeout
 from greenflow.config import Settings, of_languages
 
 
@@ -28,12 +29,8 @@ def command(
     """
     from greenflow import lang
     from greenflow.net import mime
-    from greenflow.spec.duration import parse_duration
 
-    try:
-        seconds = None if timeout is None else parse_duration(timeout)
-    except ValueError as error:
-        raise click.UsageError(f"--timeout: {error}") from None
+    seconds = read_timeout(timeout)
     payload = None
     if file is not None:
         with click.open_file(file, "rb") as source:

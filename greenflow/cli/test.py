@@ -12,6 +12,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from greenflow.cli.options import with_settings
+from greenflow.cli.reading import (
+    of_namespace,
+    read_specs_and_values,
+    read_timeout,
+    stored_specs_and_values,
+)
 from greenflow.cli.results import Result, Test
 from greenflow.config import Settings, of_languages
 
@@ -81,7 +87,8 @@ def command(
     from greenflow.cli.junit import write_junit
     from greenflow.cli.output import print_data
 
-    wanted, seconds = _pattern(regex), _seconds(timeout)
+    wanted, limit = _pattern(regex), read_timeout(timeout)
+    seconds = SECONDS if limit is None else limit
     if values and not files:
         raise click.UsageError("--values goes with --file: a store has its own")
     read = _of_files(settings, files, values, seconds) if files else _of_store(settings, seconds)
@@ -113,15 +120,6 @@ def _pattern(regex: str | None) -> re.Pattern[str] | None:
         raise click.UsageError(f"REGEX: {regex!r}: {error}") from None
 
 
-def _seconds(timeout: str | None) -> float:
-    from greenflow.spec.duration import parse_duration
-
-    try:
-        return SECONDS if timeout is None else parse_duration(timeout)
-    except ValueError as error:
-        raise click.UsageError(f"--timeout: {error}") from None
-
-
 # -- which tests there are -------------------------------------------------------------------------
 
 
@@ -131,12 +129,10 @@ def _of_files(
     """Everything is read before the first test runs. Raises Faulty with the faults of all files."""
     from greenflow.cli.run import find_modules
     from greenflow.scheme.registry import Scheme
-    from greenflow.spec.batch import Faulty, MissingFile, check, read_files
+    from greenflow.spec.batch import Faulty, MissingFile
     from greenflow.spec.document import cases_of
     from greenflow.testing.cases import read_cases
-    from greenflow.values.values import ValueValidator
 
-    scheme = Scheme.installed()
     find_modules(files)
     lines: list[str] = []
     cases: list[Case] = []
@@ -152,21 +148,10 @@ def _of_files(
                 lines += error.lines
             except FileNotFoundError:
                 raise MissingFile(file) from None
-    entries = []
-    try:
-        entries = check(read_files(specs), scheme, settings.namespace, named=False)
-    except Faulty as error:
-        lines += error.lines
-    known = []
-    try:
-        known = check(
-            read_files(values), ValueValidator(), settings.namespace, named=True, derived=True
-        )
-    except Faulty as error:
-        lines += error.lines
-    if lines:
-        raise Faulty(lines)
-    ours = [entry for entry in entries if entry.data["namespace"] == settings.namespace]
+    entries, known = read_specs_and_values(
+        specs, values, settings.namespace, Scheme.installed(), lines
+    )
+    ours = of_namespace(entries, settings.namespace)
     if len(ours) < len(entries):
         strange = sorted({entry.data["namespace"] for entry in entries} - {settings.namespace})
         logger.warning("specs of other namespaces are not tested: %s", ", ".join(strange))
@@ -192,10 +177,8 @@ def _has_specs(path: str) -> bool:
 def _of_store(settings: Settings, seconds: float) -> Iterator[NodeTest]:
     from greenflow.store.base import open_store
 
-    of_namespace = {"namespace": settings.namespace}
     with open_store(settings.database) as store:
-        specs = [record.document for record in store.specs.find(of_namespace)]
-        values = [record.document for record in store.values.find(of_namespace)]
+        specs, values = stored_specs_and_values(store, settings.namespace)
     specs.sort(key=lambda document: document.get("name") or "")
     yield from _of_nodes(specs, values, settings, seconds, {})
 
