@@ -18,7 +18,7 @@ from gevent.event import Event
 
 from greenflow import Runtime
 from greenflow.errors import GreenflowError, Inactive
-from greenflow.hub.thread import Home
+from greenflow.hub.thread import HomeHub
 from tests.flows import flow
 from tests.waiting import until
 
@@ -275,7 +275,7 @@ def test_a_start_that_fails_in_its_own_thread_leaves_none() -> None:
 
 
 def test_what_waits_when_the_thread_ends_is_told() -> None:
-    home = Home(own_thread=True)
+    home = HomeHub(own_thread=True)
     begun, errors = threading.Event(), []
 
     def wait() -> None:

@@ -31,6 +31,7 @@ NAMED = re.compile(r"(?<![\w/.*-])((?:[\w-]+/)*\w+\.py)\b")
 DOTTED = re.compile(r"(?<![\w./:-])greenflow((?:\.\w+)+)")
 # What begins like a module and is none: groups of entry points, files, public names.
 NO_MODULES = {"brokers", "languages", "stores", "schema", "toml"}
+CLASS = re.compile(r"^class ([A-Za-z]\w*)", re.MULTILINE)
 UNDONE = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
 
 
@@ -156,3 +157,26 @@ def test_the_checker_itself(text: str, wrong: set[str]) -> None:
 )
 def test_the_checker_of_modules_itself(text: str, wrong: set[str]) -> None:
     assert unknown(text) == wrong
+
+
+# Names of two classes, and why neither is another: each is the field's own word in its room.
+TWICE = {
+    "Call": "the kind `call`; a call in a tree of CEL",
+    "LimitsSpec": "`limits` of each kind that has some",
+    "Node": "what a spec is made to; a node of a tree of CEL",
+    "Origin": "where an error arose; who a page of the web is",
+    "Place": "where a client connects to; where a server listens",
+    "Program": "what a language compiles to, and CEL's",
+    "Refused": "what a server answers with an error; a text that CEL's grammar does not have",
+    "Response": "the answer that is written; the one that a test looks at",
+    "Scope": "the names of placeholders; those of CEL",
+    "Test": "the kind `test`; what `greenflow test` runs, which is also a case of a file",
+    "TlsSpec": "`tls` of a client; of a listener",
+}
+
+
+def test_a_class_is_known_by_its_name() -> None:
+    names = [found for path in MODULES for found in CLASS.findall(path.read_text())]
+    twice = {each for each in names if names.count(each) > 1}
+    assert twice - TWICE.keys() == set(), "one has a name that says which it is"
+    assert TWICE.keys() - twice == set(), "take it out of TWICE"

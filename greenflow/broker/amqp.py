@@ -26,7 +26,7 @@ from amqp.exceptions import AMQPError, NotFound, RecoverableConnectionError
 from greenflow.broker.transport import (
     ANSWER_SECONDS,
     CONNECT_SECONDS,
-    Connection,
+    BrokerConnection,
     Consumer,
     Message,
     Posting,
@@ -71,14 +71,14 @@ class PatientConnection(amqp.Connection):  # type: ignore[misc]
     }
 
 
-class Place(NamedTuple):
+class ServerPlace(NamedTuple):
     """A server, and as whom to speak to it; `options` are py-amqp's."""
 
     host: str
     options: dict[str, Any]
 
     @classmethod
-    def parse(cls, url: str) -> Place:
+    def parse(cls, url: str) -> ServerPlace:
         """What a URL says, or leaves to the defaults of RabbitMQ. Raises ValueError."""
         parts = urlsplit(url)
         if parts.scheme not in PORTS:
@@ -116,7 +116,7 @@ class AmqpTransport(Transport):
         self.settings = settings
         self.exchange = f"greenflow.{short(namespace)}"
         try:
-            self._places = deque(Place.parse(each) for each in url.split(";"))
+            self._places = deque(ServerPlace.parse(each) for each in url.split(";"))
         except ValueError as error:
             raise BrokerMisconfigured(f"{self.name}: {redact(str(error))}") from None
 
@@ -145,7 +145,7 @@ class AmqpTransport(Transport):
         return AmqpConsumer(self, queue, prefetch, name)
 
 
-class AmqpConnection(Connection):
+class AmqpConnection(BrokerConnection):
     """What producers and consumers have in common."""
 
     def __init__(self, transport: AmqpTransport) -> None:

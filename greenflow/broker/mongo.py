@@ -26,7 +26,7 @@ from greenflow.broker.transport import (
     ANSWER_SECONDS,
     CONNECT_SECONDS,
     RENEW_SECONDS,
-    Connection,
+    BrokerConnection,
     Consumer,
     Message,
     Posting,
@@ -103,7 +103,7 @@ class MongoTransport(Transport):
         self._client.close()
 
 
-class MongoConnection(Connection):
+class MongoConnection(BrokerConnection):
     """The driver has connections of its own."""
 
     def __init__(self, transport: MongoTransport) -> None:

@@ -84,7 +84,7 @@ class Posting:
         self.refusal = ""
 
 
-class Connection(ABC):
+class BrokerConnection(ABC):
     """A connection to the server."""
 
     @abstractmethod
@@ -100,7 +100,7 @@ class Connection(ABC):
         """End it without asking the server, which may be away. Never raises."""
 
 
-class Producer(Connection):
+class Producer(BrokerConnection):
     """Publishes."""
 
     @abstractmethod
@@ -108,7 +108,7 @@ class Producer(Connection):
         """Returns when the server has answered for all of them: each is done or refused."""
 
 
-class Consumer(Connection):
+class Consumer(BrokerConnection):
     """Receives the messages of one queue, which it has made if it was not there."""
 
     @abstractmethod

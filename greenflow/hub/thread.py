@@ -1,7 +1,7 @@
 """Hubs and OS threads: work posted from one thread to the hub of another, and a thread with a hub.
 
-Lives here: `Home`, the hub that a runtime lives on, and how any OS thread has a function run there.
-What is run there is the runtime's.
+Lives here: `HomeHub`, the hub that a runtime lives on, and how any OS thread has a function run
+there. What is run there is the runtime's.
 
 Whoever posts waits without polling: a plain thread with a native lock, which an interrupt of the
 program ends, and a thread that has a hub with a watcher, so that its other greenlets go on. Who
@@ -38,7 +38,7 @@ def has_hub() -> bool:
     return is_module_patched("socket") or get_hub_if_exists() is not None
 
 
-class Home:
+class HomeHub:
     """The hub that a runtime lives on: the calling thread's, or that of a thread of its own."""
 
     def __init__(self, own_thread: bool) -> None:

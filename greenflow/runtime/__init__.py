@@ -30,7 +30,7 @@ from greenflow.engine.services import Services
 from greenflow.engine.source import Source
 from greenflow.errors import Inactive, StoreUnavailable
 from greenflow.hub.clock import Clock
-from greenflow.hub.thread import Home, has_hub
+from greenflow.hub.thread import HomeHub, has_hub
 from greenflow.log import secret
 from greenflow.net.wsgi.serving import Application, application
 from greenflow.nodes.listener import Listener, listeners
@@ -89,7 +89,7 @@ class Runtime(Assembly):
         #: whose `port` is SERVER_PORT; `wsgi_of` names one.
         self.wsgi: Application = application(self._listener_at, self._at_home)
         self._own_thread = own_thread
-        self._home: Home | None = None
+        self._home: HomeHub | None = None
         self._settling_in = get_original("_thread", "allocate_lock")()  # OS threads that start it
         self._refusal = ""  # why calls are refused, once it has run
         _known.add(self)
@@ -106,7 +106,7 @@ class Runtime(Assembly):
         """
         self._start_on(self._settled(again=True), wait)
 
-    def _start_on(self, home: Home, wait: bool = True) -> None:
+    def _start_on(self, home: HomeHub, wait: bool = True) -> None:
         try:
             home.run(self._start, home, wait)
         except BaseException:
@@ -114,7 +114,7 @@ class Runtime(Assembly):
                 home.join()
             raise
 
-    def _settled(self, again: bool = False) -> Home:
+    def _settled(self, again: bool = False) -> HomeHub:
         """The hub to live on, chosen at first. Raises Inactive once it has stopped."""
         home = self._home
         if home is None or self._refusal:
@@ -123,11 +123,11 @@ class Runtime(Assembly):
                     raise Inactive(self._refusal)
                 if self._home is None:
                     own = not has_hub() if self._own_thread is None else self._own_thread
-                    self._home, self._refusal = Home(own), ""
+                    self._home, self._refusal = HomeHub(own), ""
                 home = self._home
         return home
 
-    def _start(self, home: Home, wait: bool) -> None:
+    def _start(self, home: HomeHub, wait: bool) -> None:
         with home.changing:
             if self._home is not home:  # stopped meanwhile
                 raise Inactive(STOPPED)
@@ -148,7 +148,7 @@ class Runtime(Assembly):
         if home is not None:
             home.run(self._drain, home)
 
-    def _drain(self, home: Home) -> None:
+    def _drain(self, home: HomeHub) -> None:
         with home.changing:
             if self._home is not home or self._loader is None:
                 return
@@ -172,7 +172,7 @@ class Runtime(Assembly):
             home.run(self._stop, home)
         home.join()
 
-    def _stop(self, home: Home) -> None:
+    def _stop(self, home: HomeHub) -> None:
         with home.changing:
             if self._home is home:
                 self._close()

@@ -33,7 +33,7 @@ _DIGITS = re.compile(r"[0-9]+")
 Path = tuple[str | int, ...]
 
 
-class Change(NamedTuple):
+class TextChange(NamedTuple):
     """One word that is another now, and where it stands (from 1)."""
 
     line: int
@@ -50,7 +50,7 @@ class Migrated(NamedTuple):
 
     text: str
     documents: list[Document]
-    changes: list[Change]
+    changes: list[TextChange]
 
 
 class NotMigrated(GreenflowError):
@@ -84,7 +84,7 @@ def migrate(text: str, source: str, scheme: Scheme) -> Migrated:
     lines, changes, parts, position = Lines(bare), [], [], 0
     for start, (end, after) in sorted(edits.items()):
         changes.append(
-            Change(*lines.at(start), *(t.strip("\"'") for t in (bare[start:end], after)))
+            TextChange(*lines.at(start), *(t.strip("\"'") for t in (bare[start:end], after)))
         )
         parts += [bare[position:start], after]
         position = end

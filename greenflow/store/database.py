@@ -68,7 +68,7 @@ class OpenDatabase:
         self.connection.close()
 
 
-class SqliteDatabase:
+class StoreDatabase:
     """The file of a store: `path` is where it is, `name` how messages call it.
 
     `timeout` is how many seconds a call waits for the lock of another writer.
@@ -222,7 +222,7 @@ def transaction(connection: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iter
 class DatabaseThread:
     """One native thread with one connection, for one call at a time."""
 
-    def __init__(self, database: SqliteDatabase) -> None:
+    def __init__(self, database: StoreDatabase) -> None:
         self._database = database
         self._threads = Threads(1)
         self._link: OpenDatabase | None = None

@@ -21,7 +21,7 @@ from gevent.event import AsyncResult
 
 from greenflow.errors import StoreUnavailable
 from greenflow.hub.blocking.worker import Worker
-from greenflow.store.database import OpenDatabase, SqliteDatabase
+from greenflow.store.database import OpenDatabase, StoreDatabase
 from greenflow.store.feed import Mailbox
 from greenflow.store.tables import Changes, changes_behind, data_version, last_number
 
@@ -34,7 +34,7 @@ INTERVAL = 0.025
 class JournalFollower:
     """The feeds of a store. Everything but the thread's own loop happens on the store's hub."""
 
-    def __init__(self, database: SqliteDatabase) -> None:
+    def __init__(self, database: StoreDatabase) -> None:
         self._database = database
         # What the thread is told: True is "look now", False is "end".
         self._worker = Worker(is_native=True)

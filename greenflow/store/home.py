@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from greenflow.hub.thread import Home
+from greenflow.hub.thread import HomeHub
 from greenflow.store.base import Record
 from greenflow.store.operations import Operations
 
@@ -16,7 +16,7 @@ from greenflow.store.operations import Operations
 class HomeOperations(Operations):
     """The operations of a runtime, for any OS thread."""
 
-    def __init__(self, home: Home, inner: Operations) -> None:
+    def __init__(self, home: HomeHub, inner: Operations) -> None:
         super().__init__(inner.collection, inner.scheme, inner.namespace, inner.scope)
         self._home = home
 

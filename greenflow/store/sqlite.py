@@ -27,7 +27,7 @@ from greenflow.hub.breathing import unhurried
 from greenflow.log.redactor import redact_url
 from greenflow.store import tables
 from greenflow.store.base import Feed, Record, Store
-from greenflow.store.database import SYNCHRONOUS, DatabaseThread, SqliteDatabase, transaction
+from greenflow.store.database import SYNCHRONOUS, DatabaseThread, StoreDatabase, transaction
 from greenflow.store.document import Row, decode
 from greenflow.store.filter import Filter, compile_filter
 from greenflow.store.follow import JournalFollower
@@ -135,7 +135,7 @@ class SqliteStore(Store):
         self._writer.close()
 
 
-def _database(url: str) -> SqliteDatabase:
+def _database(url: str) -> StoreDatabase:
     name = redact_url(url)
     location, _, query = url.partition("://")[2].partition("?")
     host, _, path = location.partition("/")
@@ -155,4 +155,4 @@ def _database(url: str) -> SqliteDatabase:
                 f"{name}: unknown option {shown}; allowed are timeout=SECONDS and"
                 f" synchronous={'|'.join(SYNCHRONOUS)}"
             )
-    return SqliteDatabase(unquote(path), name, synchronous, timeout, tables.create)
+    return StoreDatabase(unquote(path), name, synchronous, timeout, tables.create)

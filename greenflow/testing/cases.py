@@ -19,7 +19,7 @@ from greenflow.spec.document import Document
 from greenflow.testing.clock import ManualClock
 from greenflow.testing.observing import sequence
 from greenflow.testing.running import GRACE, Flow, flow
-from greenflow.testing.steps import Wrong, compare, do
+from greenflow.testing.steps import StepFailed, compare, do
 from greenflow.testing.suite import (
     CaseSpec,
     Instead,
@@ -141,7 +141,7 @@ class Case(NamedTuple):
                     compare(
                         "", wanted, running.passed(node, port), f"what passed {node!r} by {port!r}"
                     )
-                except (LookupError, ValueError, Wrong) as error:
+                except (LookupError, ValueError, StepFailed) as error:
                     raise self._failed(at, str(error)) from None
 
     def _do(
@@ -158,7 +158,7 @@ class Case(NamedTuple):
                 taken |= found
         except Exception as error:
             self._look_outside(running, path, during)  # the reason of whatever else went wrong
-            if isinstance(error, Wrong):
+            if isinstance(error, StepFailed):
                 raise self._failed(f"{path}.{error.at}", f"{during}{error}") from error.__cause__
             if isinstance(error, FAILURES):
                 raise self._failed(f"{path}.name", f"{during}{error}") from error

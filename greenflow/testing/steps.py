@@ -18,7 +18,7 @@ from greenflow.testing.running import Flow, Response
 from greenflow.testing.suite import CaseRequest, CaseStep, Expected
 
 
-class Wrong(AssertionError):
+class StepFailed(AssertionError):
     """Something is not as a step says; `at` is the field of the step that says so."""
 
     def __init__(self, at: str, reason: str) -> None:
@@ -29,7 +29,7 @@ class Wrong(AssertionError):
 def do(running: Flow, step: CaseStep, written: dict[str, Any], timeout: float) -> dict[str, Any]:
     """Do a step, which stands in the file as `written`, and return what it takes.
 
-    Raises Wrong, and for a listener what `Flow.request` does.
+    Raises StepFailed, and for a listener what `Flow.request` does.
     """
     if step.request is not None:
         found = _ask(running, step, step.request, written, timeout)
@@ -41,7 +41,7 @@ def do(running: Flow, step: CaseStep, written: dict[str, Any], timeout: float) -
             taken[name] = lang.compile("cel", code)(found)
         except GreenflowError as error:
             reason = f"{error}, of the answer {shown(found)}"
-            raise Wrong(f"take.{name}", reason) from error
+            raise StepFailed(f"take.{name}", reason) from error
     return taken
 
 
@@ -50,14 +50,14 @@ def _call(running: Flow, step: CaseStep, written: dict[str, Any], timeout: float
         answer = running.call(step.call or "", step.payload, port=step.port, timeout=timeout)
     except Exception as error:
         if step.error is None:
-            raise Wrong("call", f"it raised {type(error).__name__}: {error}") from error
+            raise StepFailed("call", f"it raised {type(error).__name__}: {error}") from error
         told = list(messages(error))
         if step.error not in told:
             found = ", because of ".join(map(repr, told))
-            raise Wrong("error", f"the error is {found}") from error
+            raise StepFailed("error", f"the error is {found}") from error
         return None
     if step.error is not None:
-        raise Wrong("error", f"no error, but the answer {shown(answer)}")
+        raise StepFailed("error", f"no error, but the answer {shown(answer)}")
     if "answer" in written:
         compare("answer", step.answer, answer, "the answer")
     return answer
@@ -77,7 +77,7 @@ def _ask(
     )
     if response.status != wanted.status:
         reason = f"status {response.status}, and the body {shown(response.body)}"
-        raise Wrong("response.status" if step.response else "request", reason)
+        raise StepFailed("response.status" if step.response else "request", reason)
     for name, value in wanted.header.items():
         compare(f"response.header.{name}", value, response.header.get(name), name)
     if "body" in (written.get("response") or {}):
@@ -94,11 +94,11 @@ def _as_payload(response: Response) -> dict[str, Any]:
 
 
 def compare(at: str, wanted: Any, found: Any, what: str) -> None:
-    """Raises Wrong, with what differs, unless they are equal as values of a workflow."""
+    """Raises StepFailed, with what differs, unless they are equal as values of a workflow."""
     if not _equal(wanted, found):
         lines = difflib.ndiff(_lines(wanted), _lines(found))
         diff = "\n".join(line for line in lines if not line.startswith("?"))
-        raise Wrong(at, f"{what} is not as expected (- expected, + found)\n{diff}")
+        raise StepFailed(at, f"{what} is not as expected (- expected, + found)\n{diff}")
 
 
 def _equal(wanted: Any, found: Any) -> bool:

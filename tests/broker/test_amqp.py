@@ -12,7 +12,7 @@ from amqp.exceptions import AMQPError
 from gevent import get_hub
 from gevent.server import StreamServer
 
-from greenflow.broker.amqp import AmqpTransport, Place
+from greenflow.broker.amqp import AmqpTransport, ServerPlace
 from greenflow.config import BrokerSettings
 from greenflow.errors import BrokerMisconfigured
 
@@ -44,7 +44,7 @@ GUEST = {
     ],
 )
 def test_what_a_url_says(url: str, host: str, options: dict[str, Any]) -> None:
-    assert Place.parse(url) == Place(host, {**GUEST, **options})
+    assert ServerPlace.parse(url) == ServerPlace(host, {**GUEST, **options})
 
 
 @pytest.mark.parametrize(

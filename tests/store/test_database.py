@@ -12,7 +12,7 @@ import pytest
 
 from greenflow.errors import StoreUnavailable
 from greenflow.store import Batch, open_store
-from greenflow.store.database import APPLICATION, SqliteDatabase
+from greenflow.store.database import APPLICATION, StoreDatabase
 from greenflow.store.sqlite import SqliteStore
 from tests.store.tools import (
     DEADLINE,
@@ -276,14 +276,14 @@ def test_a_file_that_is_replaced_while_it_is_opened(
         store.specs.insert([spec("old")])
     with open_store(f"sqlite:///{tmp_path}/new.db") as store:
         store.specs.insert([spec("new")])
-    prepare = SqliteDatabase._prepare
+    prepare = StoreDatabase._prepare
 
-    def replace_and_prepare(database: SqliteDatabase, connection: sqlite3.Connection) -> None:
+    def replace_and_prepare(database: StoreDatabase, connection: sqlite3.Connection) -> None:
         prepare(database, connection)
         if (tmp_path / "new.db").exists():
             os.replace(tmp_path / "new.db", path)
 
-    monkeypatch.setattr(SqliteDatabase, "_prepare", replace_and_prepare)
+    monkeypatch.setattr(StoreDatabase, "_prepare", replace_and_prepare)
     with open_store(url) as store:
         assert ids(store.specs.find(None)) == ["new"]
         store.specs.insert([spec("newer")])

@@ -22,7 +22,7 @@ from greenflow.broker.sqs.names import full_name, parse, prefix_of
 from greenflow.broker.transport import (
     ANSWER_SECONDS,
     CONNECT_SECONDS,
-    Connection,
+    BrokerConnection,
     Consumer,
     Message,
     Posting,
@@ -172,7 +172,7 @@ class SqsTransport(Transport):
             self._client.close()
 
 
-class SqsConnection(Connection):
+class SqsConnection(BrokerConnection):
     """The client has connections of its own."""
 
     def __init__(self, transport: SqsTransport) -> None:

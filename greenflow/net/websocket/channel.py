@@ -93,7 +93,7 @@ class Options:
     write_timeout: float = 30.0
 
 
-class Home(Protocol):
+class ChannelHome(Protocol):
     """Who looks at the deadlines: a server, or the clients of a runtime."""
 
     connections: set[Member]
@@ -130,7 +130,7 @@ class Channel(Sender):
 
     def __init__(
         self,
-        home: Home,
+        home: ChannelHome,
         socket: Any,
         frames: Frames,
         options: Options,
