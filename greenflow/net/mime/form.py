@@ -107,7 +107,8 @@ def _field_text(name: str, item: Any) -> bytes:
 
 
 class _Parser(PushMultipartParser):  # type: ignore[misc]
-    """Takes parts without a Content-Disposition, or with another than that of a form."""
+    """Leaves the header of a part to us: which Content-Disposition is taken, and what is said of
+    another."""
 
     def _create_segment(self, headerlist: list[tuple[str, str]]) -> MultipartSegment:
         """Called by the parser, which means it to be overridden, at the end of a header section."""
@@ -202,8 +203,10 @@ def _value(header: dict[str, list[str]], data: bytes) -> str | bytes:
 
 
 def _disposition(header: dict[str, list[str]]) -> tuple[str, str | None]:
-    """Name and file name of a part (RFC 7578 4.2); the name is empty if there is none."""
-    text = header.get("Content-Disposition", ["form-data"])[0]
+    """Name and file name of a part, which has to have a name (RFC 7578 4.2)."""
+    if "Content-Disposition" not in header:
+        raise InvalidArgument("a part without a Content-Disposition (RFC 7578 4.2)")
+    text = header["Content-Disposition"][0]
     masked = _masked(text)
     match = _DISPOSITION.match(masked)
     parameters: dict[str, str] = {}
@@ -215,10 +218,12 @@ def _disposition(header: dict[str, list[str]]) -> tuple[str, str | None]:
             parameters.setdefault(match[1].lower(), _unquoted(value) if quoted else value)
     if match is None:
         raise InvalidArgument("a Content-Disposition against its grammar (RFC 7578)")
+    if "name" not in parameters:
+        raise InvalidArgument("a part whose Content-Disposition has no name (RFC 7578 4.2)")
     filename = parameters.get("filename")
     if "filename*" in parameters:  # which forms should not have (RFC 7578 4.2), and some do
         filename = _extended(parameters["filename*"])
-    return parameters.get("name", ""), filename
+    return parameters["name"], filename
 
 
 def _masked(text: str) -> str:

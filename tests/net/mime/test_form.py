@@ -83,6 +83,9 @@ def test_a_form_is_read_back(fields: dict[str, list[str]]) -> None:
 
 # Multipart
 
+# What the name of a part is does not matter.
+NAMED = b'Content-Disposition: form-data; name=""\r\n'
+
 BROWSER = (
     b"preamble\r\n"
     b"--X \t\r\n"
@@ -100,9 +103,8 @@ BROWSER = (
     b"x-one: 1\r\n"
     b"\r\n"
     b"\x00\xff\r\n"
-    b"--X\r\n"
-    b"\r\n"
-    b"no header\r\n"
+    b"--X\r\n" + NAMED + b"\r\n"
+    b"no name\r\n"
     b"--X--\r\n"
     b"epilogue --X"
 )
@@ -110,7 +112,7 @@ BROWSER = (
 
 def test_multipart_is_read() -> None:
     assert parse_multipart(BROWSER, "X") == {
-        "values": {"text": ["one\r\n\r\ntwo", "ä"], "": ["no header"]},
+        "values": {"text": ["one\r\n\r\ntwo", "ä"], "": ["no name"]},
         "files": {
             "up": [
                 {
@@ -151,16 +153,16 @@ def one(head: bytes, data: bytes = b"x") -> bytes:
         (BROWSER.replace(b"--X \t", b"--X y"), "X"),
         (b"--X\r\n--X--", "X"),
         (b"--X\r\nA: b\r\n--X--", "X"),
-        (one(b"A"), "X"),
-        (one(b" A: b"), "X"),
-        (one(b"A: b\r\n c"), "X"),
-        (one(b"A: \0"), "X"),
-        (one(b"A: b\rc: d"), "X"),
-        (one(b"A: " + b"b" * MAX_HEADER_BYTES), "X"),
+        (one(NAMED + b"A"), "X"),
+        (one(NAMED + b" A: b"), "X"),
+        (one(NAMED + b"A: b\r\n c"), "X"),
+        (one(NAMED + b"A: \0"), "X"),
+        (one(NAMED + b"A: b\rc: d"), "X"),
+        (one(NAMED + b"A: " + b"b" * MAX_HEADER_BYTES), "X"),
         (one(b'Content-Disposition: form-data; name="a'), "X"),
         (one(b"Content-Disposition: form-data; name"), "X"),
-        (one(b"Content-Disposition: form-data", b"\xff"), "X"),
-        (one(b"Content-Type: text/plain; charset=klingon"), "X"),
+        (one(NAMED[:-2], b"\xff"), "X"),
+        (one(NAMED + b"Content-Type: text/plain; charset=klingon"), "X"),
     ],
 )
 def test_bad_multipart(body: bytes, boundary: str | None) -> None:
@@ -170,14 +172,14 @@ def test_bad_multipart(body: bytes, boundary: str | None) -> None:
 
 
 def test_multipart_has_a_limit_of_parts_and_of_each_header() -> None:
-    part = b"--X\r\n\r\n\r\n"
+    part = b"--X\r\n" + NAMED + b"\r\n\r\n"
     found = parse_multipart(part * MAX_PARTS + b"--X--" + part * 3, "X")
     assert len(found["values"][""]) == MAX_PARTS
     for more in (1, 2, 100):
         with pytest.raises(InvalidArgument) as error:
             parse_multipart(part * (MAX_PARTS + more) + b"--X--", "X")
         assert "more than" in str(error.value.__cause__)
-    header = b"A: " + b"b" * (MAX_HEADER_BYTES - len("\r\nA: "))
+    header = NAMED + b"A: " + b"b" * (MAX_HEADER_BYTES - len(NAMED + b"\r\nA: "))
     assert parse_multipart(one(header), "X")["values"] == {"": ["x"]}
     with pytest.raises(InvalidArgument):
         parse_multipart(one(header + b"b"), "X")
@@ -251,17 +253,36 @@ def test_a_disposition_against_its_grammar(disposition: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "Content-Type: text/plain",
+        "Content-Disposition: form-data",
+        "Content-Disposition: form-data; filename=a.txt",
+        "Content-Disposition: form-data; filename*=UTF-8''a.txt",
+        "Content-Disposition: attachment",
+    ],
+)
+def test_a_part_has_a_name(header: str) -> None:
+    """RFC 7578 4.2: each part MUST have a Content-Disposition, and that a name."""
+    body = part(header, b"x") if header else b"--X\r\n\r\nx\r\n--X--\r\n"
+    with pytest.raises(InvalidArgument) as error:
+        parse_multipart(body, "X")
+    assert "7578 4.2" in str(error.value.__cause__)
+
+
+@pytest.mark.parametrize(
     "body",
     [
         # The delimiter lines are those of another boundary, but for the last.
         b'--Y\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--X--\r\n',
         b"a preamble\r\n--X--\r\n",
-        b"--Xy\r\n\r\n\r\n--X--\r\n",
-        b"--X\r\n\r\n1\r\n--Xy\r\n\r\n2\r\n--X--\r\n",
-        b"--X\n\n1\n--X--\n",
-        b"--X\r\n\r\n--X\r\n\r\n1\r\n--X--\r\n",
-        b"--X\r\n\r\n--X \r\n--X--",
-        one(b"A: b\nC: d"),
+        b"--Xy\r\n" + NAMED + b"\r\n\r\n--X--\r\n",
+        b"--X\r\n" + NAMED + b"\r\n1\r\n--Xy\r\n" + NAMED + b"\r\n2\r\n--X--\r\n",
+        b"--X\n" + NAMED.replace(b"\r", b"") + b"\n1\n--X--\n",
+        b"--X\r\n" + NAMED + b"\r\n--X\r\n" + NAMED + b"\r\n1\r\n--X--\r\n",
+        b"--X\r\n" + NAMED + b"\r\n--X \r\n--X--",
+        one(NAMED + b"A: b\nC: d"),
         one(b'Content-Disposition: form-data; name="a"\r\nContent-Length: 2'),
     ],
 )
@@ -274,14 +295,14 @@ def test_a_body_that_was_not_meant_so(body: bytes) -> None:
 @pytest.mark.parametrize(
     ("body", "values"),
     [
-        (b"--X\t\r\n\r\n1\r\n--X  \t\r\n\r\n2\r\n--X-- \r\n", ["1", "2"]),
-        (b"--X\r\n\r\n\r\n --X \r\n\r\n--X--", ["\r\n --X \r\n"]),
-        (b"--X\r\n\r\n\r\n--X--", [""]),
-        (b"--X\r\n\r\n\r\n\r\n--X--", ["\r\n"]),
+        (b"--X\t\r\n%s\r\n1\r\n--X  \t\r\n%s\r\n2\r\n--X-- \r\n", ["1", "2"]),
+        (b"--X\r\n%s\r\n\r\n --X \r\n\r\n--X--", ["\r\n --X \r\n"]),
+        (b"--X\r\n%s\r\n\r\n--X--", [""]),
+        (b"--X\r\n%s\r\n\r\n\r\n--X--", ["\r\n"]),
     ],
 )
 def test_boundaries_may_have_blanks_behind_them(body: bytes, values: list[str]) -> None:
-    assert parse_multipart(body, "X")["values"] == {"": values}
+    assert parse_multipart(body.replace(b"%s", NAMED), "X")["values"] == {"": values}
 
 
 def test_an_empty_form_may_begin_with_a_line_end() -> None:
