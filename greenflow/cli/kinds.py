@@ -126,7 +126,9 @@ def _rows(fields: list[dict[str, Any]], above: str = "") -> Iterator[tuple[str, 
         path = name
         if inside:
             around = kind.partition("{")[0]
-            path += around.replace("list of ", "[]").replace("map of ", ".*") + "."
+            path += (
+                around.rpartition("| ")[2].replace("list of ", "[]").replace("map of ", ".*") + "."
+            )
             kind = around + "map"
         if field["limits"]:
             kind += f", {field['limits']}"

@@ -75,10 +75,10 @@ class Connection(Receiver):
 
     # The hub's side.
 
-    def _tell_ended(self) -> None:
-        """The client has gone: whoever handles its request may want to know."""
+    def _tell_gone(self) -> None:
+        """The client has left: whoever handles its request may want to know."""
         request = self._request
-        if request is None or self._sent == WHOLE:
+        if request is None or self._sent == WHOLE or request.disconnected:
             return
         request.disconnected = True
         if request.on_disconnect is not None:
@@ -152,10 +152,11 @@ class Connection(Receiver):
                 refused.method, refused.path = request.method, request.path
             raise
         handler = server.handler or server.wait_for_handler()
+        if self._gone:
+            raise ClientDisconnected("the client left before its turn")
         request.client = self._client
         request.peer = self._peer
         request.server = server.address
-        request.disconnected = self._ended
         self._request = request
         self._sent = UNSENT
         if request.wants_upgrade:
@@ -212,6 +213,7 @@ class Connection(Receiver):
         self._reader.close()
         self.state = CLOSED
         self._server.connections.discard(self)
+        self._server.unwatched.discard(self)
         assert self.greenlet is not None
         return Taken(self._server, self._socket, received, self.greenlet)
 

@@ -146,9 +146,10 @@ class Request:
 
     @property
     def on_disconnect(self) -> Callable[[], None] | None:
-        """Called once when the client resets, or ends its side, before the answer was sent whole
-        (BEHAVIOUR 8.12). It runs in the hub: it must not block and must not raise. Set after the
-        client has gone, it is called at the hub's next turn."""
+        """Called once when the client resets the connection before the answer was sent whole;
+        that it ends its side is none of that (BEHAVIOUR 8.12, RFC 9112 9.6). It runs in the hub: it
+        must not block and must not raise. Set after the client has gone, it is called at the hub's
+        next turn."""
         return self._on_disconnect
 
     @on_disconnect.setter

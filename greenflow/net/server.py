@@ -25,9 +25,13 @@ from _socket import (
     IPPROTO_IPV6,
     IPPROTO_TCP,
     IPV6_V6ONLY,
+    SO_KEEPALIVE,
     SO_REUSEADDR,
     SOCK_STREAM,
     SOL_SOCKET,
+    TCP_KEEPCNT,
+    TCP_KEEPIDLE,
+    TCP_KEEPINTVL,
     TCP_NODELAY,
 )
 from _socket import getaddrinfo as numeric_address
@@ -50,7 +54,7 @@ from greenflow.net.head import HeadParser
 from greenflow.net.limits import Limits
 from greenflow.net.message import Address, Handler
 from greenflow.net.refusal import TellRefused
-from greenflow.net.wire import CLOSED, READABLE, RUNNING, Member
+from greenflow.net.wire import CLOSED, READABLE, RUNNING, Member, Unwatched
 
 if TYPE_CHECKING:
     from greenflow.net.tls import Certificate
@@ -73,6 +77,13 @@ SWEEP_SECONDS = 0.25
 # each time up to the last.
 BACKOFF_SECONDS = 0.05
 BACKOFF_MOST_SECONDS = 1.0
+
+# How the kernel asks silent clients whether they are there: after so many seconds, each so many, so
+# often in vain. A client whose program has ended sent a FIN, as one does that waits for its answer;
+# but its kernel forgets the connection after 60 s (Linux: net.ipv4.tcp_fin_timeout), and resets it
+# when it is asked then. So this is how long a workflow may outlive a client to which it sends
+# nothing.
+KEEPALIVE = ((TCP_KEEPIDLE, 60), (TCP_KEEPINTVL, 15), (TCP_KEEPCNT, 4))
 
 # Connections over the limit that are answered 503 and linger at one time; more are closed
 # unanswered.
@@ -152,6 +163,9 @@ class Server:
         # Whether handlers get the body of a request as a stream.
         self.streams = False
         self.connections: set[Member] = set()
+        # Those of which nothing is read, as their clients have ended their side, or sent too much
+        # ahead, while a request was under way.
+        self.unwatched: set[Unwatched] = set()
         self._listener: Any = listener
         is_file = listener.family == AF_UNIX
         self._inode = os.stat(listener.getsockname()).st_ino if is_file else 0
@@ -182,8 +196,11 @@ class Server:
             if place.family == AF_UNIX:
                 _bind_path(listener, place.host)
             else:
-                # Accepted sockets inherit it: small answers must not wait for acknowledgements.
+                # Accepted sockets inherit these. Small answers must not wait for acknowledgements.
                 listener.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+                listener.setsockopt(SOL_SOCKET, SO_KEEPALIVE, 1)
+                for option, value in KEEPALIVE:
+                    listener.setsockopt(IPPROTO_TCP, option, value)
                 if place.family == AF_INET6:
                     listener.setsockopt(IPPROTO_IPV6, IPV6_V6ONLY, 1)
                 listener.bind((place.host, place.port))
@@ -348,7 +365,7 @@ class Server:
         self._acceptor.start(self._accept)
 
     def _sweep(self) -> None:
-        """Ends the waits that are over."""
+        """Ends the waits that are over, and finds out who has left."""
         self.date_line = date_line(time())
         now = monotonic()
         late = [connection for connection in self.connections if connection.deadline < now]
@@ -357,3 +374,5 @@ class Server:
             # may have changed this one.
             if connection.deadline < now and connection.state not in (RUNNING, CLOSED):
                 connection.expire()
+        for connection in list(self.unwatched):
+            connection.look_for_reset()

@@ -15,7 +15,7 @@ import logging
 import os
 import ssl
 import tempfile
-from _socket import SHUT_WR, SO_LINGER
+from _socket import SHUT_RD, SHUT_WR, SO_LINGER
 from _socket import socket as Socket
 from contextlib import suppress
 from time import monotonic
@@ -173,18 +173,17 @@ class TlsSocket:
         data, self._received = self._received or self._socket.recv(size), b""
         if self._phase == _ENDED:
             return bytes(data)  # only discarded any more
-        if data:
-            self._incoming.write(data)
-        else:
-            self._incoming.write_eof()
+        if not data:
+            # The end of the socket. OpenSSL is not told: it would send nothing any more, and who
+            # sent a whole request may wait for the answer.
+            return b""
+        self._incoming.write(data)
         try:
             if self._phase == _HANDSHAKE:
                 self._tls.do_handshake()
                 self._phase = _OPEN
             plain = self._read(size)
         except ssl.SSLWantReadError:
-            if not data:
-                return b""
             self._flush()
             raise BlockingIOError from None
         except ssl.SSLError:
@@ -199,12 +198,13 @@ class TlsSocket:
         try:
             while piece := self._tls.read(size):
                 pieces.append(piece)
+            # The client ended its side; it may still read (RFC 8446 6.1). The socket is made to
+            # have an end here too, so that the next `recv` is called for.
+            with suppress(OSError):
+                self._socket.shutdown(SHUT_RD)
         except ssl.SSLWantReadError:
             if not pieces:
                 raise
-        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
-            # The client ended its side, with or without saying so: framing tells what is whole.
-            pass
         return b"".join(pieces)
 
     def send(self, data: bytes | memoryview) -> int:

@@ -3,8 +3,12 @@
 A connection has one greenlet, and the hub has one watcher for the socket's readable side, always
 on: what it reads goes into the buffer, and wakes the greenlet if that waits for it. So a request
 that is handled without blocking costs one recv, one send and no watcher or timer; and while a
-handler blocks, the same watcher sees the client go. Bytes sent ahead are buffered up to a bound,
+handler blocks, the same watcher sees the client reset. Bytes sent ahead are buffered up to a bound,
 then reading pauses.
+
+A client that ends its sending side has not left (RFC 9112 9.6). The watcher would report that end
+on and on, so it is stopped, and the server's sweep asks the kernel whether a reset came after it;
+so it does where reading pauses.
 
 Time-outs are deadlines that the server's sweep looks at; a connection only writes them down. How
 long a client that sends or takes a little at a time is waited for is a matter of Patience. After
@@ -28,6 +32,7 @@ from time import monotonic
 from typing import Any, Protocol
 
 from gevent import Greenlet, get_hub, getcurrent
+from gevent.monkey import get_original
 
 from greenflow.net.head import HeadParser
 from greenflow.net.limits import Limits
@@ -63,6 +68,9 @@ RESET = struct.pack("ii", 1, 0)
 # What ioctl writes its answer to: a C int.
 _NO_COUNT = bytes(4)
 
+# gevent's, which stands in its place in a patched program, lets others run first.
+_poll = get_original("select", "poll")
+
 
 class Member(Protocol):
     """A connection, as its server sees it."""
@@ -81,6 +89,13 @@ class Member(Protocol):
         """Close the socket at once."""
 
 
+class Unwatched(Member, Protocol):
+    """One of which nothing is read for a while."""
+
+    def look_for_reset(self) -> None:
+        """Find out whether its client has left meanwhile."""
+
+
 class Home(Protocol):
     """What a connection needs of its server."""
 
@@ -94,6 +109,7 @@ class Home(Protocol):
     streams: bool
     proxies: Container[Address]
     connections: set[Member]
+    unwatched: set[Unwatched]
 
     def wait_for_handler(self) -> Handler:
         """The handler, once there is one."""
@@ -127,6 +143,7 @@ class Wire:
         "_discarded",
         "_ended",
         "_expired",
+        "_gone",
         "_hub",
         "_idle_until",
         "_patience",
@@ -150,8 +167,10 @@ class Wire:
         self._reader: Any = self._hub.loop.io(socket.fileno(), READABLE)
         self._buffer = b""
         self._recv_bytes = RECV_BYTES
-        # The client has ended its side, or reset the connection.
+        # Nothing more will come: the client has ended its side, or reset the connection.
         self._ended = False
+        # It has reset it, and takes nothing any more.
+        self._gone = False
         # The wait was ended by its deadline.
         self._expired = False
         # Reading pauses, too much was sent ahead.
@@ -199,7 +218,14 @@ class Wire:
         self._reader.close()
         self._socket.close()
         self._buffer = b""
+        self._server.unwatched.discard(self)
         self._server.forget(self)
+
+    def look_for_reset(self) -> None:
+        """Nothing is read: find out whether the client has left."""
+        if not self._gone and self._is_reset():
+            self._gone = True
+            self._tell_gone()
 
     # The hub's side; nothing here may block.
 
@@ -211,6 +237,7 @@ class Wire:
             return
         except OSError:
             data = b""
+            self._gone = True
         state = self.state
         if state == LINGERING:
             self._discarded += len(data)
@@ -220,6 +247,11 @@ class Wire:
         if not data:
             self._ended = True
             self._reader.stop()
+            if state != IDLE:
+                self._server.unwatched.add(self)
+                self._gone = self._gone or self._is_reset()
+                if self._gone:
+                    self._tell_gone()
         elif self._buffer:
             self._buffer += data
         else:
@@ -227,16 +259,22 @@ class Wire:
         if state in (IDLE, READING):
             self.state = RUNNING  # as `_wake` does
             self._waiter.switch()
-        elif not data:
-            self._tell_ended()
         elif len(self._buffer) > AHEAD_BYTES:
             self._paused = True
             self._reader.stop()
+            self._server.unwatched.add(self)
 
-    def _tell_ended(self) -> None:
-        """The client has ended its side while the greenlet was not waiting for it. May not
-        block."""
+    def _tell_gone(self) -> None:
+        """The client has left, perhaps with a request under way. May not block."""
         raise NotImplementedError
+
+    def _is_reset(self) -> bool:
+        """Whether the kernel knows that the client takes nothing any more. It says so (POLLHUP,
+        POLLERR) also before what came earlier has been read, and of a client of a Unix socket
+        that has closed."""
+        poll = _poll()
+        poll.register(self._socket.fileno(), 0)
+        return bool(poll.poll(0))
 
     def _may_idle(self) -> bool:
         """Whether an idle connection goes on, until a deadline that is set here: that of its last
@@ -277,6 +315,7 @@ class Wire:
         if self._paused and state != WRITING:
             self._paused = False
             self._reader.start(self._readable)
+            self._server.unwatched.discard(self)
         self._waiter = getcurrent()
         self.deadline = deadline
         self.state = state

@@ -21,7 +21,7 @@ from greenflow.errors import GreenflowError
 from greenflow.scheme.registry import Scheme
 from greenflow.spec.document import Document, read
 from greenflow.spec.duration import NANOSECONDS_FROM, format_duration
-from greenflow.spec.fields import Spec, fields, has_format, unmarked
+from greenflow.spec.fields import Spec, fields, has_format, unmarked, words_or_map
 from greenflow.spec.syntax import Lines
 from greenflow.spec.syntax.spans import Span, spans_of_documents
 
@@ -149,6 +149,8 @@ class _Walk:
         if has_format(marks, "duration"):
             return self.duration(value, path)
         origin, arguments = typing.get_origin(bare), typing.get_args(bare)
+        if (either := words_or_map(bare)) is not None:
+            return self.value(either[1], value, path) if isinstance(value, dict) else value
         if origin in (typing.Union, types.UnionType):
             others = [argument for argument in arguments if argument is not type(None)]
             return self.value(others[0], value, path) if len(others) == 1 else value

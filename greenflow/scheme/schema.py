@@ -29,7 +29,16 @@ from greenflow.engine.node import Node
 from greenflow.errors import GreenflowError
 from greenflow.scheme.registry import Scheme
 from greenflow.spec.duration import MAX_SECONDS, NANOSECONDS_FROM, UNITS
-from greenflow.spec.fields import Field, Link, Spec, constrained, fields, has_format, unmarked
+from greenflow.spec.fields import (
+    Field,
+    Link,
+    Spec,
+    constrained,
+    fields,
+    has_format,
+    unmarked,
+    words_or_map,
+)
 from greenflow.spec.ports import ERROR, LIFECYCLE, OUT_PORT, PORT
 
 Schema = dict[str, Any]
@@ -250,6 +259,8 @@ class _Maker:
             others = [argument for argument in arguments if argument is not type(None)]
             if len(others) == 1:
                 return _or_null(self.of(constrained(others[0], marks)))
+        if (either := words_or_map(bare)) is not None:
+            return {"anyOf": [self.of(part) for part in either]}
         if bare is Spec:
             return {"$ref": "#/$defs/spec"}
         if isinstance(bare, type) and issubclass(bare, Struct):

@@ -40,6 +40,7 @@ from greenflow.spec.fields import (
     fields,
     has_format,
     unmarked,
+    words_or_map,
 )
 from greenflow.spec.template import Deferred, Scope, Unbound
 
@@ -149,6 +150,8 @@ def _reader(kind: Any) -> tuple[Read, bool]:
         others = [argument for argument in arguments if argument is not type(None)]
         if len(others) == 1:
             return _read_optional(reader(constrained(others[0], marks))), False
+    if (either := words_or_map(bare)) is not None:
+        return _read_either(_leaf(either[0]), reader(either[1])), False
     if bare is Spec:
         return _read_nested, False
     if isinstance(bare, type) and issubclass(bare, Struct):
@@ -234,6 +237,13 @@ def _read_map(item: Read) -> Read:
 def _read_optional(item: Read) -> Read:
     def read(value: Any, path: str, faults: Reading) -> Any:
         return None if value is None else item(value, path, faults)
+
+    return read
+
+
+def _read_either(word: Read, parts: Read) -> Read:
+    def read(value: Any, path: str, faults: Reading) -> Any:
+        return (parts if isinstance(value, dict) else word)(value, path, faults)
 
     return read
 

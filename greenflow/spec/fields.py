@@ -7,6 +7,7 @@ How a document is read into a spec is decoding.py's, which kinds there are schem
 from __future__ import annotations
 
 import functools
+import types
 import typing
 from typing import Annotated, Any
 
@@ -183,6 +184,16 @@ def unmarked(kind: Any) -> tuple[Any, tuple[Any, ...]]:
     """A type without its marks, and the marks."""
     marks = _marks(kind)
     return (typing.get_args(kind)[0] if marks else kind), marks
+
+
+def words_or_map(bare: Any) -> tuple[Any, Any] | None:
+    """The parts of `Literal[...] | SomeStruct`, a field that is a word or a map; None of any other
+    type."""
+    if typing.get_origin(bare) in (typing.Union, types.UnionType):
+        words, *others = typing.get_args(bare)
+        if typing.get_origin(words) is typing.Literal and len(others) == 1:
+            return words, others[0]
+    return None
 
 
 def constrained(kind: Any, marks: tuple[Any, ...]) -> Any:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import gevent
 import pytest
+from gevent import socket
 from gevent.event import Event
 
 from greenflow.net.message import (
@@ -15,7 +17,9 @@ from greenflow.net.message import (
     Respond,
     Response,
 )
-from tests.net.loopback import DEADLINE_SECONDS, Client, Served, serving
+from greenflow.net.server import Server, resolve
+from greenflow.net.wire import AHEAD_BYTES, WRITING, Wire
+from tests.net.loopback import DEADLINE_SECONDS, Served, serving
 from tests.waiting import until
 
 PING = "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -59,53 +63,117 @@ def served(waiting: Waiting) -> Iterator[Served]:
         yield served
 
 
-def leave_by_end(client: Client) -> None:
-    client.end()
+# More than a connection reads ahead of a request in hand.
+TOO_MUCH = "x" * (8 * AHEAD_BYTES)
 
 
-def leave_by_reset(client: Client) -> None:
-    client.reset()
+def only(served: Served) -> Wire:
+    (connection,) = served.server.connections
+    assert isinstance(connection, Wire)
+    return connection
 
 
-@pytest.mark.parametrize("ahead", ["", PING * 3, "half a requ"])
-@pytest.mark.parametrize("leave", [leave_by_end, leave_by_reset])
-def test_a_blocked_handler_is_told(
-    leave: object, ahead: str, served: Served, waiting: Waiting
+@pytest.mark.parametrize("ahead", ["", PING * 3, "half a requ", TOO_MUCH])
+@pytest.mark.parametrize("ends", [False, True])
+def test_a_blocked_handler_is_told_of_a_reset(
+    ends: bool, ahead: str, served: Served, waiting: Waiting
 ) -> None:
     client = served.connect()
     client.send(PING.replace("/", "/first", 1) + ahead)
     assert waiting.under_way.wait(DEADLINE_SECONDS)
+    if ends and ahead != TOO_MUCH:
+        client.end()
+        until(lambda: only(served)._ended)
     assert not waiting.told
-    assert callable(leave)
-    leave(client)
+    client.reset()
     until(lambda: waiting.told == ["/first"])
     waiting.release.set()
     until(lambda: not served.server.connections)
-    assert waiting.told[:1] == ["/first"]
-    if leave is leave_by_end:
-        assert client.rest().startswith(b"HTTP/1.1 200")
-    else:
-        assert isinstance(waiting.outcome[0], ClientDisconnected)
+    assert waiting.told == ["/first"]
+    assert isinstance(waiting.outcome[0], ClientDisconnected)
+    assert len(waiting.outcome) == 1  # what was behind it is not begun
+    assert not served.server.unwatched
 
 
-def test_requests_behind_the_end_are_told_at_once() -> None:
-    told: list[str] = []
-    releases = {"/": Event(), "/second": Event()}
+@pytest.mark.parametrize(("ahead", "answers"), [("", 1), (PING * 3, 4), ("half a requ", 1)])
+def test_a_client_that_ends_its_side_gets_its_answers(
+    ahead: str, answers: int, served: Served, waiting: Waiting
+) -> None:
+    client = served.connect()
+    client.send(PING + ahead)
+    assert waiting.under_way.wait(DEADLINE_SECONDS)
+    client.end()
+    until(lambda: only(served)._ended)
+    served.server._sweep()
+    assert not waiting.told
+    waiting.release.set()
+    answered = client.rest()
+    assert answered.count(b"HTTP/1.1 200") == answers
+    assert answered.count(b"HTTP/1.1 400") == (ahead == "half a requ")
+    assert waiting.outcome == [None] * answers
+    assert not waiting.told
+    until(lambda: not served.server.unwatched)
 
-    def handler(request: Request, respond: Respond) -> None:
-        request.on_disconnect = lambda: told.append(request.path)
-        releases[request.path].wait()
-        respond(Response(200))
 
-    with serving(handler) as served:
-        client = served.connect()
-        client.send(PING + PING.replace("/", "/second", 1))
-        client.end()
-        until(lambda: told == ["/"])
-        releases["/"].set()
-        until(lambda: told == ["/", "/second"])
-        releases["/second"].set()
-        assert client.rest().count(b"HTTP/1.1 200") == 2
+def test_one_that_ends_its_side_and_takes_little_is_waited_for(
+    served: Served, waiting: Waiting
+) -> None:
+    large = b"x" * 20_000_000
+    served.server.handler = lambda request, respond: respond(Response(200, (), large))
+    client = served.connect(receive_bytes=64 * 1024)
+    client.send(PING)
+    client.end()
+    until(lambda: only(served).state == WRITING and only(served)._ended)
+    assert client.answer().body == large
+
+
+@pytest.mark.parametrize(
+    "framing",
+    ["Content-Length: 5\r\n\r\nhell", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"],
+)
+def test_an_end_inside_a_body_is_half_a_request(
+    framing: str, served: Served, waiting: Waiting
+) -> None:
+    client = served.connect()
+    client.send(f"POST / HTTP/1.1\r\nHost: a\r\n{framing}")
+    client.end()
+    assert client.answer().status == 400
+    assert client.closed()
+    assert not waiting.under_way.is_set()
+
+
+@pytest.mark.parametrize("first", ["", PING])
+def test_one_that_ends_its_side_without_a_request_is_closed(
+    first: str, served: Served, waiting: Waiting
+) -> None:
+    waiting.release.set()
+    client = served.connect()
+    if first:
+        assert client.ask().status == 200
+    client.end()
+    assert client.closed()
+    until(lambda: not served.server.connections)
+    assert not served.server.unwatched
+
+
+def test_a_client_of_a_unix_socket_that_closes_has_left(waiting: Waiting, tmp_path: Path) -> None:
+    server = Server.bind(resolve(f"unix:{tmp_path}/s", 0))
+    server.handler = waiting
+    server.start()
+    try:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(f"{tmp_path}/s")
+            client.sendall(PING.encode())
+            assert waiting.under_way.wait(DEADLINE_SECONDS)
+            client.shutdown(socket.SHUT_WR)
+            until(lambda: server.unwatched)
+            server._sweep()
+            assert not waiting.told
+        until(lambda: waiting.told == ["/"])
+        waiting.release.set()
+        until(lambda: not server.connections)
+    finally:
+        server.stop(0.0)
 
 
 def test_after_the_answer_nobody_is_told() -> None:
@@ -143,8 +211,9 @@ def test_a_callback_that_raises_is_logged(log: pytest.LogCaptureFixture) -> None
     with serving(handler) as served:
         client = served.connect()
         client.send(PING)
-        client.end()
-        assert client.answer().status == 200
+        until(lambda: served.server.connections and only(served)._request)
+        client.reset()
+        until(lambda: not served.server.connections)
         assert len(log.records) == 1
 
 

@@ -95,7 +95,13 @@ def passing(*answers: Answer, **fields: Any) -> Iterator[tuple[Client, Scripted]
     with scripted(*answers) as server:
         url = f"http://{server.host}:{server.port}"
         specs = [
-            {"kind": "listener", "name": "in", "port": 0, "links": {"out": {"name": "up"}}},
+            {
+                "kind": "listener",
+                "name": "in",
+                "port": 0,
+                "on_disconnect": {"exit_after": "10ms"},
+                "links": {"out": {"name": "up"}},
+            },
             {"kind": "http", "name": "up", "url": url, **fields},
         ]
         for spec in specs:
@@ -143,10 +149,7 @@ def test_a_body_passes_as_it_comes() -> None:
 
 
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\n\r\nbegun"])
-def test_a_client_that_leaves_closes_the_connection_behind(
-    answer: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("greenflow.nodes.listener.AFTER_DISCONNECT", 0.01)
+def test_a_client_that_leaves_closes_the_connection_behind(answer: bytes) -> None:
     with passing(answer) as (client, server):
         client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         until(lambda: len(server.requests) == 1)

@@ -456,12 +456,13 @@ def test_another_program_that_writes_is_waited_for(file: Path) -> None:
         assert names(file) == ["ben"]
 
 
-def test_a_client_that_leaves_ends_its_statement(
-    file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("greenflow.nodes.listener.AFTER_DISCONNECT", 0.001)
+def test_a_client_that_leaves_ends_its_statement(file: Path) -> None:
     text = f"""
-- {{kind: listener, name: http, port: 0, links: {{out: {{name: endless}}}}}}
+- kind: listener
+  name: http
+  port: 0
+  on_disconnect: {{exit_after: 1ms}}
+  links: {{out: {{name: endless}}}}
 - {{kind: snippet, name: endless, code: {ENDLESS}, links: {{out: {{name: db}}}}}}
 """
     with flow(text + sql("db", file, connections=1)) as running:
@@ -469,7 +470,7 @@ def test_a_client_that_leaves_ends_its_statement(
         client = Client(running.runtime.table.find("http").version.node.lease.address)  # type: ignore[union-attr]
         client.socket.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         until(lambda: node.in_flight)  # type: ignore[union-attr]
-        client.socket.close()
+        client.reset()
         until(lambda: not node.in_flight)  # type: ignore[union-attr]
         assert running.call("db", "SELECT 1 AS a") == [{"a": 1}]
 

@@ -54,10 +54,6 @@ from greenflow.payload.stream import Stream
 if TYPE_CHECKING:
     from greenflow.net.tls import Certificate
 
-# Seconds that a request whose client has left may still take (BEHAVIOUR 8.12): enough for a short
-# commit to end, too short to be worth an attack.
-AFTER_DISCONNECT = 0.5
-
 _log = logging.getLogger("greenflow.nodes.listener")
 
 
@@ -77,6 +73,8 @@ class Listener(Source[ListenerSpec]):
         self.limits = Limits(**msgspec.structs.asdict(spec.limits))
         self.proxies = Proxies(spec.proxies) if spec.proxies else None
         self.cors = None if spec.cors is None else policy(spec.cors)
+        leaving = spec.on_disconnect
+        self.exit_after = None if leaving == "finish" else leaving.exit_after
 
     @classmethod
     def check(cls, spec: ListenerSpec, compiler: Compiler) -> list[SpecFault]:
@@ -193,7 +191,8 @@ class Listener(Source[ListenerSpec]):
         if request_id is not None:
             payload["request_id"] = request_id
         process.event = request.method, request.path, request_id
-        request.on_disconnect = partial(_leave, process)
+        if self.exit_after is not None:
+            request.on_disconnect = partial(_leave, process, self.exit_after)
         upgrade = request.upgrade
         if upgrade is not None:
             process.data.set(Upgrade, upgrade)  # for a node that knows the other protocol
@@ -214,7 +213,11 @@ class Listener(Source[ListenerSpec]):
                 self._hand_over(process, answer, upgrade)
         except ClientDisconnected as error:
             # Another of its kind: the process keeps it, and this one the frames with the answer.
-            process.exit(ClientDisconnected(str(error)))
+            process.settle(ClientDisconnected(str(error)))  # unless it did so before the answer
+            if not request.disconnected:  # it was told of nothing yet
+                self._tell_left(process)
+                if self.exit_after is not None:
+                    _leave(process, self.exit_after)
         except Interrupt as interrupt:  # while the answer was streamed
             if interrupt.process is not process:
                 raise
@@ -267,13 +270,17 @@ class Listener(Source[ListenerSpec]):
         ended = process.error is not None and reason is process.error
         if failure is not None and failure is not reason and not ended:
             unhandled, response = failure, plain(500)
-        if request.disconnected and not isinstance(unhandled, NotPublished):
-            # Nobody waits for the answer, and that it was given up is no error of the workflow.
-            _log.info("the client left before its answer", extra=describe(self, process))
-        elif unhandled is not None:
+        given_up = isinstance(process.error, ClientDisconnected)
+        if (unhandled is not None and not given_up) or isinstance(unhandled, NotPublished):
             log_unhandled(self, process, unhandled, response.status)
+        elif request.disconnected:
+            self._tell_left(process)
         respond(response)
         return False
+
+    def _tell_left(self, process: Process) -> None:
+        """Nobody waits for the answer. That it was given up is no error of the workflow."""
+        _log.info("the client left before its answer", extra=describe(self, process))
 
     def _hand_over(self, process: Process, answer: Any, upgrade: Upgrade[Request]) -> None:
         """A node has taken the connection: there is no response (BEHAVIOUR 12.3). The process
@@ -335,9 +342,9 @@ def _respond_as(request_id: str, respond: Respond, response: Response) -> None:
     respond(Response(response.status, headers, response.body, response.length))
 
 
-def _leave(process: Process) -> None:
-    """In the hub: the client has gone, so its process has little time left."""
-    timer = gevent.get_hub().loop.timer(AFTER_DISCONNECT)
+def _leave(process: Process, seconds: float) -> None:
+    """The client has gone: its process has so much time left. Does not switch greenlets."""
+    timer = gevent.get_hub().loop.timer(seconds)
 
     def close() -> None:
         timer.stop()

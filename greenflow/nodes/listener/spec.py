@@ -69,6 +69,13 @@ class CorsSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = 600.0
 
 
+class ExitAfter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The process of a client that has left exits, and rolls back, after a while."""
+
+    # Half a second is enough for a short commit to end, and too short to be worth an attack.
+    exit_after: Annotated[Duration, Meta(description="how long it may go on")] = 0.5
+
+
 class ListenerSpec(Spec):
     port: Annotated[
         int | None,
@@ -113,6 +120,13 @@ class ListenerSpec(Spec):
             " 200 (auto); always the body; always a response, and anything else is a 500"
         ),
     ] = "auto"
+    on_disconnect: Annotated[
+        Literal["finish"] | ExitAfter,
+        Meta(
+            description="what becomes of the process whose client has left: it exits after a"
+            " while, or it does its work to the end (finish)"
+        ),
+    ] = ExitAfter()
     stream: Annotated[
         bool, Meta(description="start the process before the body is there; it is a stream then")
     ] = False
