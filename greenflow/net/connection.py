@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING
 
 from gevent import Greenlet
 
+from greenflow.hub.breathing import is_late, let_others_run
 from greenflow.net.answer import NO_BODY, answer_head, has_no_body, refusal
+from greenflow.net.home import Home
 from greenflow.net.message import Address, ClientDisconnected, Request, Response
 from greenflow.net.receiving import BEGUN, UNSENT, WHOLE, Receiver
 from greenflow.net.refusal import Refused
 from greenflow.net.upgrade import Taken, Upgrade
-from greenflow.net.wire import CLOSED, RUNNING, Home
+from greenflow.net.wire import CLOSED, RUNNING
 from greenflow.payload.stream import Stream
 
 if TYPE_CHECKING:
@@ -109,6 +111,9 @@ class Connection(Receiver):
 
     def _begin(self) -> None:
         """Reads what stands before the first request. Raises Refused."""
+        if is_late():  # many have come at once, and their requests are more than a line
+            let_others_run()
+            self._give_up_if_gone()  # and read nothing of it
         if self._server.proxies and self._peer in self._server.proxies:
             from greenflow.net.forwarded import preface
 
@@ -123,6 +128,12 @@ class Connection(Receiver):
             self._socket = self._certificate.wrap(self._socket, self._buffer)
             self._buffer = b""
         self._readable()  # most clients have sent by now; an answer at once needs no poll at all
+
+    def _give_up_if_gone(self) -> None:
+        """Raises ClientDisconnected if the client has left before its turn."""
+        self.look_for_reset()
+        if self._gone:
+            raise ClientDisconnected("the client left before its turn")
 
     def _exchange(self, first: bool) -> bool:
         """Reads one request and has it answered; False if it was the last."""
@@ -152,8 +163,10 @@ class Connection(Receiver):
                 refused.method, refused.path = request.method, request.path
             raise
         handler = server.handler or server.wait_for_handler()
-        if self._gone:
-            raise ClientDisconnected("the client left before its turn")
+        # Looked for where something had to wait for its turn, or is more than a line.
+        if first or self._late or self._gone or request.body:
+            self._late = False
+            self._give_up_if_gone()
         request.client = self._client
         request.peer = self._peer
         request.server = server.address

@@ -49,5 +49,10 @@ class Limits:
     # every 29 s would hold a connection for years.
     least_rate: int = 500
 
+    # Requests under way at one time: from when they are there whole to their answer. One more is
+    # answered 503 with Retry-After: who waits behind a thousand others is served too late, and each
+    # holds its body. A WebSocket is none, once it is open.
+    in_flight: int = 1_000
+
     # Open connections; one more is answered 503. Each costs at most 40 KiB, so 800 MiB in all.
     connections: int = 20_000

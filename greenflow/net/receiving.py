@@ -18,6 +18,7 @@ from greenflow.errors import BodyTooLarge, InvalidArgument
 from greenflow.hub.breathing import let_others_run
 from greenflow.net.chunked import ChunkedDecoder
 from greenflow.net.head import check_start
+from greenflow.net.home import Home
 from greenflow.net.limits import Limits
 from greenflow.net.message import ClientDisconnected, Request
 from greenflow.net.refusal import Refused
@@ -27,7 +28,6 @@ from greenflow.net.wire import (
     READING,
     RECV_BYTES,
     RUNNING,
-    Home,
     Patience,
     Wire,
 )
@@ -116,9 +116,11 @@ class Receiver(Wire):
 
     def _read_more(self, deadline: float, what: str) -> None:
         """Waits for more bytes of a request. Raises Refused: 408 if none come in time, 400 if none
-        will (RFC 9112 8)."""
+        will (RFC 9112 8); ClientDisconnected."""
         if not self._ended and not self._wait(READING, deadline):
             raise Refused(408, f"the {what} took too long")
+        if self._gone:
+            raise ClientDisconnected(f"the client left inside the {what}")
         if self._ended:
             raise Refused(400, f"the client ended its side inside the {what}")
 

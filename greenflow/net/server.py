@@ -51,10 +51,11 @@ from greenflow.hub.backoff import Backoff
 from greenflow.net.answer import date_line
 from greenflow.net.connection import Connection
 from greenflow.net.head import HeadParser
+from greenflow.net.home import Member, Unwatched
 from greenflow.net.limits import Limits
 from greenflow.net.message import Address, Handler
 from greenflow.net.refusal import TellRefused
-from greenflow.net.wire import CLOSED, READABLE, RUNNING, Member, Unwatched
+from greenflow.net.wire import CLOSED, READABLE, RUNNING
 
 if TYPE_CHECKING:
     from greenflow.net.tls import Certificate

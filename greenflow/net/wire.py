@@ -25,19 +25,17 @@ import struct
 import sys
 from _socket import SHUT_WR, SO_LINGER, SOL_SOCKET
 from _socket import socket as Socket
-from collections.abc import Container
 from fcntl import ioctl
 from termios import TIOCOUTQ
-from time import monotonic
-from typing import Any, Protocol
+from time import monotonic, time
+from typing import Any
 
 from gevent import Greenlet, get_hub, getcurrent
 from gevent.monkey import get_original
 
-from greenflow.net.head import HeadParser
-from greenflow.net.limits import Limits
-from greenflow.net.message import Address, ClientDisconnected, Handler
-from greenflow.net.refusal import TellRefused
+from greenflow.hub.breathing import STRETCH, in_turn
+from greenflow.net.home import Home
+from greenflow.net.message import ClientDisconnected
 
 # Bytes asked of one recv: what the kernel usually has at most for one reader of a fast client.
 RECV_BYTES = 64 * 1024
@@ -72,52 +70,6 @@ _NO_COUNT = bytes(4)
 _poll = get_original("select", "poll")
 
 
-class Member(Protocol):
-    """A connection, as its server sees it."""
-
-    state: int
-    deadline: float
-    greenlet: Greenlet[[], None] | None
-
-    def expire(self) -> None:
-        """The deadline of the present state has passed."""
-
-    def retire(self) -> None:
-        """The server stops: end as soon as nothing is under way."""
-
-    def close(self) -> None:
-        """Close the socket at once."""
-
-
-class Unwatched(Member, Protocol):
-    """One of which nothing is read for a while."""
-
-    def look_for_reset(self) -> None:
-        """Find out whether its client has left meanwhile."""
-
-
-class Home(Protocol):
-    """What a connection needs of its server."""
-
-    address: Address
-    limits: Limits
-    handler: Handler | None
-    tell_refused: TellRefused | None
-    parser: HeadParser
-    date_line: str
-    stopping: bool
-    streams: bool
-    proxies: Container[Address]
-    connections: set[Member]
-    unwatched: set[Unwatched]
-
-    def wait_for_handler(self) -> Handler:
-        """The handler, once there is one."""
-
-    def forget(self, connection: Member) -> None:
-        """The connection has closed."""
-
-
 class Patience:
     """How many seconds a client may still be waited for, in one direction. Waiting takes them, and
     `rate` bytes give one back, up to as many as there were (Limits.least_rate)."""
@@ -146,6 +98,7 @@ class Wire:
         "_gone",
         "_hub",
         "_idle_until",
+        "_late",
         "_patience",
         "_paused",
         "_reader",
@@ -169,6 +122,8 @@ class Wire:
         self._recv_bytes = RECV_BYTES
         # Nothing more will come: the client has ended its side, or reset the connection.
         self._ended = False
+        # It had to wait for its turn.
+        self._late = False
         # It has reset it, and takes nothing any more.
         self._gone = False
         # The wait was ended by its deadline.
@@ -258,11 +213,20 @@ class Wire:
             self._buffer = data
         if state in (IDLE, READING):
             self.state = RUNNING  # as `_wake` does
-            self._waiter.switch()
+            if time() - self._hub.loop.now() > STRETCH:  # as `is_late` says
+                self._late = True
+                in_turn(self._go_on)
+            else:
+                self._waiter.switch()
         elif len(self._buffer) > AHEAD_BYTES:
             self._paused = True
             self._reader.stop()
             self._server.unwatched.add(self)
+
+    def _go_on(self) -> None:
+        """Its turn has come, unless it was broken off meanwhile."""
+        if self.state == RUNNING:
+            self._waiter.switch()
 
     def _tell_gone(self) -> None:
         """The client has left, perhaps with a request under way. May not block."""

@@ -36,3 +36,49 @@ def test_timers_run_in_the_very_next_turn() -> None:
         turns += 1
     timer.close()
     assert turns <= 2
+
+
+def test_work_of_many_takes_turns_with_timers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of those who wait the hub begins one, looks at timers and sockets, and begins the next."""
+    monkeypatch.setattr(breathing, "STRETCH", -1.0)  # each has worked for too long
+    seen: list[int] = []
+    ticks: list[int] = []
+    timer = gevent.get_hub().loop.timer(0.0, 1e-9)
+    timer.start(lambda: ticks.append(len(seen)))
+
+    def work(number: int) -> None:
+        for _ in range(3):
+            let_others_run()
+            seen.append(number)
+
+    workers = [gevent.spawn(work, number) for number in range(20)]
+    gevent.joinall(workers)
+    timer.close()
+    assert seen == [*range(20)] * 3  # first come, first served
+    assert len(set(ticks)) >= 55
+
+
+def test_one_that_fails_or_is_killed_holds_up_nobody() -> None:
+    seen: list[str] = []
+
+    def fail() -> None:
+        raise LookupError
+
+    def work() -> None:
+        let_others_run()
+        seen.append("worked")
+
+    waiting = gevent.spawn(work)
+    gevent.sleep(0)
+    hub = gevent.get_hub()
+    told: list[object] = []
+    hub.handle_error, kept = (lambda *error: told.append(error[1])), hub.handle_error
+    try:
+        breathing.in_turn(fail)
+        others = [gevent.spawn(work) for _ in range(3)]
+        waiting.kill()
+        gevent.joinall(others)
+    finally:
+        hub.handle_error = kept
+    assert told == [LookupError]
+    assert seen == ["worked"] * 3

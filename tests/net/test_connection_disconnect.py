@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket as blocking
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from greenflow.net.message import (
     Response,
 )
 from greenflow.net.server import Server, resolve
-from greenflow.net.wire import AHEAD_BYTES, WRITING, Wire
+from greenflow.net.wire import AHEAD_BYTES, RESET, RUNNING, WRITING, Wire
 from tests.net.loopback import DEADLINE_SECONDS, Served, serving
 from tests.waiting import until
 
@@ -235,3 +236,42 @@ def test_a_stream_to_a_client_that_left_ends() -> None:
         client.reset()
         assert ended.wait(DEADLINE_SECONDS)
         until(lambda: not served.server.connections)
+
+
+@pytest.mark.parametrize(
+    "request_of", [PING, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx"]
+)
+def test_who_has_left_before_its_turn_is_not_served(request_of: str) -> None:
+    served_paths: list[str] = []
+
+    def handler(request: Request, respond: Respond) -> None:
+        served_paths.append(request.path)
+        respond(Response(200))
+
+    with serving(handler) as served:
+        for _ in range(10):
+            # A socket of the standard library: the hub has no turn before it is reset.
+            with blocking.socket() as client:
+                client.connect(served.server.address)
+                client.sendall(request_of.encode())
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        assert served.connect().ask("/here").status == 200
+        assert served_paths == ["/here"]
+        until(lambda: len(served.server.connections) == 1)
+
+
+def test_who_leaves_while_there_is_no_handler_is_not_served() -> None:
+    served_paths: list[str] = []
+    with serving(None) as served:
+        client = served.connect()
+        client.send(PING)
+        until(lambda: served.server.connections and only(served).state == RUNNING)
+        client.reset()
+
+        def handler(request: Request, respond: Respond) -> None:
+            served_paths.append(request.path)
+
+        until(lambda: only(served)._gone)
+        served.server.handler = handler
+        until(lambda: not served.server.connections)
+        assert not served_paths

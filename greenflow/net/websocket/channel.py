@@ -24,6 +24,7 @@ from gevent import Greenlet, getcurrent
 
 from greenflow.errors import NotConnected
 from greenflow.hub.breathing import let_others_run
+from greenflow.net.home import Member
 from greenflow.net.message import Request
 from greenflow.net.upgrade import Upgrade
 from greenflow.net.websocket.frames import (
@@ -47,7 +48,6 @@ from greenflow.net.wire import (
     READABLE,
     RECV_BYTES,
     RESET,
-    Member,
 )
 
 # Codes of a Close (RFC 6455 7.4.1): the server goes away; nothing was said; the workflow failed.

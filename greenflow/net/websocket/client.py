@@ -31,12 +31,13 @@ from wsproto.utilities import RemoteProtocolError
 from greenflow.errors import InvalidArgument, RequestFailed, RequestTimedOut
 from greenflow.net.address import Place
 from greenflow.net.grammar import BLANKS, FIELD_VALUE, is_token
+from greenflow.net.home import Member
 from greenflow.net.tls import TlsSocket
 from greenflow.net.url import Url
 from greenflow.net.websocket.channel import Channel, Options
 from greenflow.net.websocket.deflate import Deflate
 from greenflow.net.websocket.frames import Frames
-from greenflow.net.wire import CLOSED, LINGER_SECONDS, RECV_BYTES, Member
+from greenflow.net.wire import CLOSED, LINGER_SECONDS, RECV_BYTES
 
 # Seconds for one address to accept a connection. A machine that is there does so in one round trip;
 # the second try of a lost packet comes after 1 s, the third after 3.

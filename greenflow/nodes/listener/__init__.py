@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Generator
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gevent
@@ -33,7 +34,7 @@ from greenflow.errors import (
 )
 from greenflow.log.secret import conceal
 from greenflow.net import mime
-from greenflow.net.answer import has_no_body
+from greenflow.net.answer import RETRY_AFTER_SECONDS, has_no_body
 from greenflow.net.forwarded import Proxies
 from greenflow.net.limits import Limits
 from greenflow.net.message import (
@@ -54,6 +55,9 @@ from greenflow.payload.stream import Stream
 if TYPE_CHECKING:
     from greenflow.net.tls import Certificate
 
+# Seconds between two lines of the log about requests that were answered 503.
+SHED_SECONDS = 10.0
+
 _log = logging.getLogger("greenflow.nodes.listener")
 
 
@@ -73,6 +77,7 @@ class Listener(Source[ListenerSpec]):
         self.limits = Limits(**msgspec.structs.asdict(spec.limits))
         self.proxies = Proxies(spec.proxies) if spec.proxies else None
         self.cors = None if spec.cors is None else policy(spec.cors)
+        self.sheds_again = 0.0  # on time.monotonic(): when the next line of it may be written
         leaving = spec.on_disconnect
         self.exit_after = None if leaving == "finish" else leaving.exit_after
 
@@ -175,6 +180,9 @@ class Listener(Source[ListenerSpec]):
                 respond(preflight)
                 return
             respond = self.cors.wrap(request, respond)
+        if len(self.processes) >= self.limits.in_flight:
+            self._shed(request, respond)
+            return
         try:
             payload = to_payload(request, self.limits.body)
             if self.proxies is not None:
@@ -317,6 +325,16 @@ class Listener(Source[ListenerSpec]):
         extra = {**describe(self), "method": method, "path": path, "status": status}
         text = conceal(f"{method} {path} is refused with {status}: {reason}")
         _log.info("%s", text, extra=extra)
+
+    def _shed(self, request: Request, respond: Respond) -> None:
+        """Too many requests are under way. One line for all of a moment, and none for each."""
+        if monotonic() >= self.sheds_again:
+            self.sheds_again = monotonic() + SHED_SECONDS
+            reason = "%d requests are under way (limits.in_flight): others are answered 503"
+            _log.warning(reason, self.limits.in_flight, extra=describe(self))
+        response = plain(503)
+        response.headers = [*response.headers, ("Retry-After", str(RETRY_AFTER_SECONDS))]
+        respond(response)
 
     def _refuse(
         self, error: InvalidArgument, request: Request, respond: Respond, request_id: str | None

@@ -27,6 +27,9 @@ class LimitsSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Limits().body
     )
     connections: Annotated[int, Meta(ge=1, description="open connections")] = Limits().connections
+    in_flight: Annotated[int, Meta(ge=1, description="requests under way at one time")] = (
+        Limits().in_flight
+    )
     header_timeout: Annotated[float, Meta(gt=0, extra={"format": "duration"})] = (
         Limits().header_timeout
     )
