@@ -173,6 +173,10 @@ class StoreMisconfigured(StoreUnavailable):
     """The URL of a store is wrong, or the package behind it is missing: waiting does not help."""
 
 
+class NoDatabase(StoreMisconfigured):
+    """There is no database where somebody wants to read one, and none is made."""
+
+
 class BrokerUnavailable(GreenflowError):
     """The broker cannot be reached, or does not take a message: the operator must act. Never shows
     a secret of its URL."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from greenflow.cli.options import COLLECTIONS, with_settings
+from greenflow.cli.options import files_option, take_files, with_settings
 
 if TYPE_CHECKING:
     from greenflow.config import Settings
@@ -14,51 +15,54 @@ if TYPE_CHECKING:
 
 
 @click.command("apply", short_help="Store specs or values from files.")
-@click.argument("what", type=click.Choice(list(COLLECTIONS)), default="specs")
-@click.option(
-    "--file",
-    "-f",
-    "files",
-    multiple=True,
-    required=True,
-    metavar="FILE",
-    help="File, folder, or - for standard input; may be repeated.",
-)
+@click.argument("words", nargs=-1, metavar="[specs|values] [FILE]...")
+@files_option
+@click.option("--strict", is_flag=True, help="Store nothing if some of it will not run as meant.")
 @with_settings()
-def command(settings: Settings, what: str, files: tuple[str, ...]) -> None:
+def command(
+    settings: Settings, words: tuple[str, ...], files: tuple[str, ...], strict: bool
+) -> int:
     """Stores specs (or values) from files in place of those with the same id or name.
 
     Everything is checked first; with one fault nothing is stored. Nothing is deleted. The data of
-    values is encrypted if the setting values.key has a key.
+    values is encrypted if the setting values.key has a key. What is stored and will not run, or
+    hardly as it is meant, is told on standard error, and the exit code is 5.
     """
     from greenflow.cli.collections import collection_of, validator_of
-    from greenflow.cli.output import print_data, print_table
+    from greenflow.cli.verdict import WILL_NOT_RUN, Change
+    from greenflow.errors import NoDatabase
+    from greenflow.scheme.registry import Scheme
     from greenflow.spec.batch import check, read_files
     from greenflow.store.base import open_store
     from greenflow.values.seal import Keys
     from greenflow.values.values import sealed
 
-    collection_name = COLLECTIONS[what]
+    collection_name, files = take_files(words, files)
     validator = validator_of(collection_name)
     entries = check(read_files(files), validator, settings.namespace, named=True)
     documents = [entry.data for entry in entries]
     keys = Keys(settings.values.key) if collection_name == "values" else Keys(())
-    with open_store(settings.database) as store:
+    scheme = validator if isinstance(validator, Scheme) else Scheme.installed()
+    with ExitStack() as opened:
+        if strict:
+            try:
+                store = opened.enter_context(open_store(settings.database, create=False))
+            except NoDatabase:
+                store = opened.enter_context(open_store("memory://"))
+            verdict = Change(store, collection_name, entries).verdict(documents, scheme, settings)
+            if verdict:
+                verdict.tell("nothing was stored")
+                return WILL_NOT_RUN
+        store = opened.enter_context(open_store(settings.database))
+        change = Change(store, collection_name, entries)
         collection = collection_of(store, collection_name)
         stored = _stored(collection, documents)
         before = {record.document["id"]: record.revision for record in stored}
         records = collection.apply(sealed(documents, (each.document for each in stored), keys))
-    done = [{"result": _result(before, record), **_summary(record)} for record in records]
-    if settings.output == "table":
-        print_table(
-            ("RESULT", "NAMESPACE", "NAME", "KIND", "ID"),
-            (
-                (one["result"], one["namespace"], one["name"], one["kind"], one["id"])
-                for one in done
-            ),
-        )
-    else:
-        print_data(done, settings.output)
+    _tell(before, records, settings.output)
+    verdict = change.verdict((record.document for record in records), scheme, settings)
+    verdict.tell()
+    return WILL_NOT_RUN if verdict else 0
 
 
 def _stored(collection: Collection, documents: list[dict[str, Any]]) -> list[Record]:
@@ -66,6 +70,18 @@ def _stored(collection: Collection, documents: list[dict[str, Any]]) -> list[Rec
     ids = [document["id"] for document in documents if document.get("id")]
     names = [document["name"] for document in documents if document.get("name")]
     return collection.find({"$or": [{"id": {"$in": ids}}, {"name": {"$in": names}}]})
+
+
+def _tell(before: dict[str, int], records: list[Record], form: str) -> None:
+    from greenflow.cli.output import print_data, print_table
+
+    done = [{"result": _result(before, record), **_summary(record)} for record in records]
+    if form == "table":
+        columns = ("result", "namespace", "name", "kind", "id")
+        rows = ([one[column] for column in columns] for one in done)
+        print_table([column.upper() for column in columns], rows)
+    else:
+        print_data(done, form)
 
 
 def _result(before: dict[str, int], record: Record) -> str:

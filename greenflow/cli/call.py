@@ -132,7 +132,7 @@ def _workflow(
     from greenflow.store.base import open_store
     from greenflow.store.operations import Operations
 
-    with open_store(settings.database) as store:
+    with open_store(settings.database, create=False) as store:
         specs, known = stored_specs_and_values(store, settings.namespace)
         # What a workflow stores, it stores where it is from.
         opcodes = Operations(store.specs, scheme, settings.namespace).opcodes()

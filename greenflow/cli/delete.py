@@ -38,7 +38,7 @@ def command(settings: Settings, words: tuple[str, ...], files: tuple[str, ...]) 
     if bool(names) == bool(files):
         raise click.UsageError("say what to delete: NAMEs, or files with -f")
     wanted: list[dict[str, Any]] = selectors(read_files(files), settings.namespace)
-    with open_store(settings.database) as store:
+    with open_store(settings.database, create=False) as store:
         collection = collection_of(store, collection_name)
         if names:
             found = find_named(collection, names, settings.namespace)

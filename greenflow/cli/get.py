@@ -37,7 +37,7 @@ def command(settings: Settings, words: tuple[str, ...], all_namespaces: bool, re
     if reveal and (collection_name != "values" or settings.output == "table"):
         raise click.UsageError("--reveal shows values, with --output json or yaml")
     faults: dict[str, str] = {}
-    with open_store(settings.database) as store:
+    with open_store(settings.database, create=False) as store:
         collection = collection_of(store, collection_name)
         if settings.output == "table" and collection_name == "specs":
             faults = _faults(store, None if all_namespaces else settings.namespace)

@@ -6,6 +6,7 @@ help of an option is the description of its setting.
 
 from __future__ import annotations
 
+import difflib
 import functools
 import os
 from collections.abc import Callable
@@ -88,6 +89,39 @@ def _set_up(flags: dict[str, Any], config: str | None) -> Settings:
     log.configure(settings.log.level, settings.log.format)
     secret.hold(secrets(settings))  # as long as the command runs
     return settings
+
+
+files_option = click.option(
+    "--file",
+    "-f",
+    "files",
+    multiple=True,
+    metavar="FILE",
+    help="File, folder, or - for standard input; may be repeated.",
+)
+
+
+def take_files(words: tuple[str, ...], files: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """The collection and the files of a command line: those of --file, and words. A word for a
+    collection is a file where it is the only one, and there is such a file.
+
+    Raises UsageError for a word that is neither, and where there are no files.
+    """
+    collection = "specs"
+    if (
+        words
+        and words[0] in COLLECTIONS
+        and not (words[1:] == files == () and os.path.exists(words[0]))
+    ):
+        collection, words = COLLECTIONS[words[0]], words[1:]
+    for word in words:
+        if word != "-" and not os.path.exists(word):
+            close = difflib.get_close_matches(word, COLLECTIONS, 1) if word == words[0] else []
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise click.UsageError(f"{word}: no such file or folder{hint}")
+    if not words and not files:
+        raise click.UsageError("say which FILEs or folders, or - for standard input")
+    return collection, (*words, *files)
 
 
 def take_collection(words: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:

@@ -177,7 +177,7 @@ def _has_specs(path: str) -> bool:
 def _of_store(settings: Settings, seconds: float) -> Iterator[NodeTest]:
     from greenflow.store.base import open_store
 
-    with open_store(settings.database) as store:
+    with open_store(settings.database, create=False) as store:
         specs, values = stored_specs_and_values(store, settings.namespace)
     specs.sort(key=lambda document: document.get("name") or "")
     yield from _of_nodes(specs, values, settings, seconds, {})

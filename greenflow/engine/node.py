@@ -18,6 +18,7 @@ from contextlib import AbstractContextManager
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args
 
+from greenflow.engine.foresight import Foresight
 from greenflow.engine.origin import arose_here, blame, name_of
 from greenflow.engine.packet import NOTHING, Fault, Packet, Reply, echo
 from greenflow.engine.port import InPort, OutPort
@@ -66,7 +67,7 @@ class Edge(Reply):
         return not taken
 
 
-class Node(Generic[S]):
+class Node(Foresight[S], Generic[S]):
     """What handles packets at its in-ports. A kind is a sub-class, declared with `@node`.
 
     The ports are declared by name; `out[i]` stands for as many as are linked. A kind that never

@@ -167,6 +167,22 @@ class _Step(Node[StepSpec]):
             return tuple(map(canonical, inbounds)), tuple(map(canonical, outbounds))
         return compiler.ports(spec.specs[0])[0], compiler.ports(spec.specs[-1])[1]
 
+    @classmethod
+    def lacks(cls, spec: StepSpec, compiler: Compiler) -> list[SpecFault]:
+        return [
+            SpecFault(f"$.specs[{i}]{path[1:]}", reason)
+            for i, inner in enumerate(spec.specs)
+            for path, reason in compiler.node_type(inner.kind).lacks(inner, compiler)
+        ]
+
+    @classmethod
+    def doubts(cls, spec: StepSpec, compiler: Compiler) -> list[SpecFault]:
+        return [
+            SpecFault(f"$.specs[{i}]{path[1:]}", reason)
+            for i, inner in enumerate(_linked(spec))
+            for path, reason in compiler.node_type(inner.kind).doubts(inner, compiler)
+        ]
+
     # -- ports ---------------------------------------------------------------------------------
 
     def _within(self, name: str) -> list[tuple[Node[Any], str]]:
@@ -345,6 +361,23 @@ class Block(_Step):
 
 def _bounds(spec: Spec) -> tuple[dict[str, list[Inner]], dict[str, list[Inner]]]:
     return (spec.inbounds, spec.outbounds) if isinstance(spec, BlockSpec) else ({}, {})
+
+
+def _linked(spec: StepSpec) -> Iterator[Spec]:
+    """The sub-nodes, each with links, to nowhere, at the ports that the block leads on from."""
+    inbounds, outbounds = _bounds(spec)
+    bound: list[tuple[Spec, set[str]]] = [(inner, set()) for inner in spec.specs]
+    if inbounds or outbounds:
+        for inner, ports in bound:
+            for bounds in outbounds.values():
+                ports.update(each.port for each in bounds if each.name == inner.name)
+    else:
+        for _, ports in bound[:-1]:
+            ports.add("out")
+        bound[-1][1].update(spec.links)
+    for inner, ports in bound:
+        links = {**{port: [] for port in ports}, **inner.links}
+        yield msgspec.structs.replace(inner, links=links)
 
 
 def _inside(origin: Node[Any], block: Node[Any]) -> bool:

@@ -18,6 +18,7 @@ from greenflow.engine.packet import unused
 from greenflow.engine.result import Send
 from greenflow.engine.services import Compiler, Services
 from greenflow.errors import SpecFault
+from greenflow.nodes.unlinked import unlinked
 from greenflow.spec.fields import Code, Duration, Spec, alias
 from greenflow.spec.ports import OUT_PORT, canonical, parse
 
@@ -90,6 +91,12 @@ class Switch(Node[SwitchSpec]):
             except ValueError as error:
                 found.append(SpecFault(f"$.match[{i}].port", str(error)))
         return found
+
+    @classmethod
+    def doubts(cls, spec: SwitchSpec, compiler: Compiler) -> list[SpecFault]:
+        return unlinked(
+            spec, {f"$.match[{i}].port": case.port for i, case in enumerate(spec.match)}
+        )
 
     def __init__(self, spec: SwitchSpec, services: Services) -> None:
         self.cases = [

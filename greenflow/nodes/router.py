@@ -25,6 +25,7 @@ from greenflow.engine.result import new_send
 from greenflow.engine.services import Compiler, Services
 from greenflow.errors import InvalidArgument, SpecFault
 from greenflow.net.methods import fault_of
+from greenflow.nodes.unlinked import unlinked
 from greenflow.spec.fields import Spec
 from greenflow.spec.ports import OUT_PORT, canonical, parse
 
@@ -216,6 +217,11 @@ class Router(Node[RouterSpec]):
                 reason = f"{route.method} {route.path} is routed already"
                 faults.append(SpecFault(f"$.routes[{i}]", reason))
         return faults
+
+    @classmethod
+    def doubts(cls, spec: RouterSpec, compiler: Compiler) -> list[SpecFault]:
+        ports = {f"$.routes[{i}].port": route.port for i, route in enumerate(spec.routes)}
+        return unlinked(spec, ports)
 
     def __init__(self, spec: RouterSpec, services: Services) -> None:
         self.routes = Routes()

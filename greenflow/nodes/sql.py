@@ -84,6 +84,17 @@ class Sql(Node[SqlSpec]):
                 faults.append(SpecFault(path, str(error)))
         return faults
 
+    @classmethod
+    def lacks(cls, spec: SqlSpec, compiler: Compiler) -> list[SpecFault]:
+        source = parse(spec.driver, spec.source)
+        if isinstance(source, SqliteSource):
+            return []
+        try:
+            _make(source, None, 1, 1.0).close()  # connects when it is first used
+        except CompileFailed as error:
+            return [SpecFault("$.source", str(error))]
+        return []
+
     def __init__(self, spec: SqlSpec, services: Services) -> None:
         super().__init__(spec, services)
         try:

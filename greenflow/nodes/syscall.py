@@ -7,6 +7,7 @@ sees to it for those of others. No store is known here.
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import typing
 from typing import Annotated, Any
@@ -16,13 +17,21 @@ from msgspec import Meta
 
 from greenflow.engine.declaring import node
 from greenflow.engine.node import Context, Node
-from greenflow.engine.services import Services
-from greenflow.errors import CompileFailed, InvalidArgument
+from greenflow.engine.services import Compiler, Services
+from greenflow.errors import CompileFailed, InvalidArgument, SpecFault
 from greenflow.spec.fields import Spec
 
 
 class SyscallSpec(Spec):
     opcode: Annotated[str, Meta(min_length=1, description="the function, such as `nodes.read`")]
+
+
+#: What every runtime offers (BEHAVIOUR 14.2).
+OPCODES = tuple(
+    f"{collection}.{name}"
+    for collection in ("nodes", "specs")
+    for name in ("create", "read", "update", "delete")
+)
 
 
 @node("syscall", reads_only=True)
@@ -32,6 +41,13 @@ class Syscall(Node[SyscallSpec]):
     A function of one parameter takes the input, one of several a list by position. What has no
     result gives null, several results a list; an exception goes to `error`.
     """
+
+    @classmethod
+    def doubts(cls, spec: SyscallSpec, compiler: Compiler) -> list[SpecFault]:
+        close = difflib.get_close_matches(spec.opcode, OPCODES, 1)
+        if spec.opcode in OPCODES or not close:
+            return []  # a program that embeds greenflow may register others
+        return [SpecFault("$.opcode", f"no opcode of greenflow's; did you mean {close[0]!r}?")]
 
     def __init__(self, spec: SyscallSpec, services: Services) -> None:
         function = services.operations.get(spec.opcode)

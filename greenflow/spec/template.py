@@ -12,15 +12,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Container
+from collections.abc import Container, Iterator, Mapping
 from typing import Any, Final
 
+from greenflow.errors import SpecFault
 from greenflow.log.secret import strings
+from greenflow.spec.fields import COMMON
 from greenflow.spec.syntax import Lines, offset_of
 
 # The root itself, `{{ . }}`, stands in templates of `data` only: a spec has no use for it.
 _KEYS = re.compile(r"\{\{\s*+((?:\.[\w-]++)++)\s*+\}\}")
 _ROOT_OR_KEYS = re.compile(r"\{\{\s*+((?:\.[\w-]++)++|\.)\s*+\}\}")
+
+# What lacks the dot of a placeholder, if a KEY is called so.
+_WORD = re.compile(r"\{\{\s*+([\w-]++)\s*+\}\}")
 
 #: What stands for a value that is not known while a spec is only checked.
 PENDING: Final = object()
@@ -143,6 +148,45 @@ class Scope:
         if not keys or keys[0] not in self.public:
             self.insertions.inserted.update(strings(value))
         return value
+
+
+def unbound(document: Mapping[str, Any]) -> Iterator[SpecFault]:
+    """The strings of a spec with a placeholder in them which nothing is inserted for, because no
+    `env` is there, or not in it: text to greenflow, and seldom meant so. One that is says `env: {}`
+    (BEHAVIOUR 16.3)."""
+    yield from _unbound(document, "$", None)
+
+
+def _unbound(value: Any, path: str, env: Mapping[str, Any] | None) -> Iterator[SpecFault]:
+    if isinstance(value, str):
+        yield from _taken_as_text(value, path, env)
+    elif isinstance(value, list):
+        for i, item in enumerate(value):
+            yield from _unbound(item, f"{path}[{i}]", env)
+    elif isinstance(value, dict):
+        is_spec = isinstance(value.get("kind"), str)
+        if is_spec and isinstance(value.get("env"), dict):
+            env = {**(env or {}), **value["env"]}
+        for key, item in value.items():
+            if not (is_spec and (key in COMMON or key == "ports")):
+                yield from _unbound(item, f"{path}.{key}", env)
+
+
+def _taken_as_text(text: str, path: str, env: Mapping[str, Any] | None) -> Iterator[SpecFault]:
+    if env is None:
+        found = _KEYS.search(text)
+        if found is not None:
+            key = found[1].split(".")[1]
+            reason = (
+                f"{found[0]} is taken as text, for the spec has no env; bind it"
+                f" (env: {{{key}: {{name: VALUE}}}}), or write `env: {{}}` if text is meant"
+            )
+            yield SpecFault(path, reason)
+        return
+    for found in _WORD.finditer(text):
+        if found[1] in env:
+            reason = f"{found[0]} is taken as text; did you mean {{{{ .{found[1]} }}}}?"
+            yield SpecFault(path, reason)
 
 
 def _written(value: Any) -> str:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, ClassVar, NamedTuple, Self
 
-from greenflow.errors import StoreMisconfigured
+from greenflow.errors import NoDatabase, StoreMisconfigured
 from greenflow.extras import reason
 from greenflow.log.redactor import redact_url
 from greenflow.plugins import offered
@@ -149,6 +149,11 @@ class Store(ABC):
     values: Collection
     url: str
 
+    @classmethod
+    def absent(cls, url: str) -> str:
+        """What a store of this URL would make, because it is not there; empty if it makes none."""
+        return ""
+
     @abstractmethod
     def close(self) -> None:
         """Ends all feeds and releases everything; waits for calls under way. Idempotent."""
@@ -165,11 +170,13 @@ class Store(ABC):
         self.close()
 
 
-def open_store(url: str) -> Store:
-    """Opens the store of a URL, by its scheme: `memory://`, `sqlite:///relative/path`, ...
+def open_store(url: str, create: bool = True) -> Store:
+    """Opens the store of a URL, by its scheme: `memory://`, `sqlite:///relative/path`, ... Without
+    `create` nothing is made: for who reads.
 
-    Raises StoreMisconfigured when the scheme is not installed or the URL says what the store does
-    not take, StoreUnavailable when it cannot be opened.
+    Raises NoDatabase for one that is not there and is not to be made, StoreMisconfigured when the
+    scheme is not installed or the URL says what the store does not take, StoreUnavailable when it
+    cannot be opened.
     """
     scheme, separator, _ = url.partition("://")
     installed = {entry.name: entry for entry in offered(ENTRY_POINTS)}
@@ -182,5 +189,10 @@ def open_store(url: str) -> Store:
         raise StoreMisconfigured(
             f"{redact_url(url)}: the store {scheme}:// cannot be imported: {reason(error)}"
         ) from error
+    absent = "" if create else getattr(kind, "absent", lambda url: "")(url)
+    if absent:
+        raise NoDatabase(
+            f"{redact_url(url)}: there is no database {absent}; name one with --database"
+        )
     store: Store = kind(url)
     return store

@@ -17,8 +17,10 @@ replace it only as a whole, or with SQLite's own tools.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -128,6 +130,15 @@ class SqliteStore(Store):
         except BaseException:
             self.close()
             raise
+
+    @classmethod
+    def absent(cls, url: str) -> str:
+        path = _database(url).path
+        with suppress(OSError):
+            if os.path.isdir(path) or os.stat(path).st_size:
+                return ""
+        folder = os.path.dirname(path)
+        return path if os.path.isdir(folder) else f"{path}: the folder {folder} does not exist"
 
     def close(self) -> None:
         self._follower.close()

@@ -69,7 +69,7 @@ def work_out(
     suspected = {id: set(ports) for id, ports in suspects.items()}
     reasons: dict[str, str] = {}
     blamed: dict[str, str] = {}
-    stack = list(start)
+    stack = list(start)[::-1]  # what comes first is looked at first, and so opened first
     for id in unhurried(_popped(stack)):  # assumed to be active, and what waited for it, too
         if id not in reasons:
             reasons[id] = ""

@@ -148,9 +148,14 @@ class Values:
         id = self._ids.get(called, "") if what == "name" else called
         return self._known[id][0] if id in self._known else None
 
-    def bindings(self) -> Bindings:
-        """For the decoding of one spec."""
-        return _Known(self)
+    def names(self) -> list[str]:
+        """What specs may call them by name."""
+        return list(self._ids)
+
+    def bindings(self, is_running: bool = True) -> Bindings:
+        """For the decoding of one spec: by a runtime, or by who wants to know what one would say,
+        and may have another environment and fewer keys."""
+        return _Known(self) if is_running else _Foreseen(self)
 
     # What a Loader wants of what it keeps equal to a collection.
 
@@ -233,6 +238,24 @@ class _Known(Bindings):
             raise LookupError(f"{error}{_HINT if called is None else ''}") from None
         self.inserted |= before.inserted
         return rendered, not before.inserted
+
+
+class _Foreseen(_Known):
+    """What the KEYs will stand for in a runtime: that of the environment, and of values for which
+    there is no key here, nobody knows."""
+
+    def _value(self, each: EnvValue) -> tuple[Any, bool]:
+        in_environment = not each.id and not each.name
+        if in_environment and each.data is None:
+            return PENDING, False
+        try:
+            return super()._value(each)
+        except Sealed:
+            return PENDING, False
+        except LookupError:
+            if in_environment:
+                return PENDING, False
+            raise
 
 
 def _no_spec(document: Any, path: str) -> NoReturn:

@@ -40,7 +40,9 @@ def shop(tmp_path: Path) -> Path:
 def test_a_node_answers(greenflow: Command, shop: Path, stored: bool) -> None:
     where = () if stored else ("-f", "shop.yaml")
     if stored:
-        assert greenflow("apply", "-f", "shop.yaml").code == 0
+        applied = greenflow("apply", "-f", "shop.yaml")
+        assert applied.code == 5  # `lost` leads to nobody
+        assert "will not run:" in applied.err
     (shop / "payload.json").write_text('{"price": 2, "count": 4}')
     for arguments, stdin, out in (
         (("total", '{"price": 2, "count": 3}'), "", "6\n"),
@@ -90,6 +92,7 @@ def test_what_goes_wrong_is_said(
 
 
 def test_of_a_store_that_is_empty(greenflow: Command) -> None:
+    assert greenflow("apply", "-f", "-", stdin="[]").code == 0
     done = greenflow("call", "a")
     assert (done.code, done.out) == (1, "")
     assert done.err == "no node has the name or id 'a' in namespace 'default'; there is none\n"

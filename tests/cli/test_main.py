@@ -91,6 +91,7 @@ def test_a_wrong_setting_exits_2_and_names_its_place(greenflow: Command, tmp_pat
 
 
 def test_an_unknown_variable_is_a_warning_in_the_log(greenflow: Command) -> None:
+    greenflow("apply", "-f", "-", stdin="[]")
     result = greenflow("get", GREENFLOW_DATABSE="x", GREENFLOW_LOG_FORMAT="text")
     assert result.code == 0
     assert "WARNING unknown environment variable GREENFLOW_DATABSE is ignored" in result.err
@@ -108,6 +109,7 @@ def test_a_store_out_of_reach_exits_4_in_one_line(greenflow: Command, url: str) 
 
 
 def test_the_traceback_is_for_the_level_debug(greenflow: Command) -> None:
+    greenflow("apply", "-f", "-", stdin="[]")
     result = greenflow("get", "nothing", "--log-level", "debug", "--log-format", "text")
     assert result.code == 1
     assert "Traceback" in result.err

@@ -196,7 +196,7 @@ def test_of_a_store_and_what_a_test_stores_is_not_stored(greenflow: Command) -> 
 - {kind: fork, name: broken, links: {out: {name: lost}}}
 - {kind: test, name: u, links: {out: {name: broken}}}
 """
-    assert greenflow("apply", "-f", "-", stdin=specs).code == 0
+    assert greenflow("apply", "-f", "-", stdin=specs).code == 5  # `broken` leads to nobody
     done = greenflow("test", "-o", "json")
     assert done.code == 3
     results = [(one["source"], one["name"], one["reason"]) for one in done.data]

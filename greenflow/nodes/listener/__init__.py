@@ -48,11 +48,14 @@ from greenflow.net.pool import Ending, Lease, Servers
 from greenflow.net.server import UNIX
 from greenflow.net.upgrade import Upgrade
 from greenflow.nodes.listener.later import Later
-from greenflow.nodes.listener.spec import ListenerSpec, cors_faults, policy
+from greenflow.nodes.listener.spec import ListenerSpec, addresses, cors_faults, policy
 from greenflow.nodes.request import REQUEST_ID, believe, identify, plain, to_payload, to_response
+from greenflow.nodes.unlinked import leads_nowhere
 from greenflow.payload.stream import Stream
 
 if TYPE_CHECKING:
+    from greenflow.config import Settings
+    from greenflow.engine.foresight import Claim
     from greenflow.net.tls import Certificate
 
 # Seconds between two lines of the log about requests that were answered 503.
@@ -99,6 +102,14 @@ class Listener(Source[ListenerSpec]):
         if spec.cors is not None:
             faults += cors_faults(spec.cors)
         return faults
+
+    @classmethod
+    def doubts(cls, spec: ListenerSpec, compiler: Compiler) -> list[SpecFault]:
+        return leads_nowhere(spec)
+
+    @classmethod
+    def claims(cls, spec: ListenerSpec, settings: Settings) -> list[Claim]:
+        return addresses(spec, settings.listener.host)
 
     @property
     def address(self) -> str:

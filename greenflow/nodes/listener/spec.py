@@ -7,16 +7,19 @@ of it is __init__.py's.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import ip_address
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
+from greenflow.engine.foresight import Claim
 from greenflow.errors import SpecFault
 from greenflow.net.cors import METHODS, ORIGIN, Cors
 from greenflow.net.grammar import is_token
 from greenflow.net.limits import Limits
 from greenflow.net.methods import fault_of
+from greenflow.net.server import UNIX
 from greenflow.spec.fields import Duration, Spec, TimeLimit
 
 
@@ -133,6 +136,25 @@ class ListenerSpec(Spec):
     stream: Annotated[
         bool, Meta(description="start the process before the body is there; it is a stream then")
     ] = False
+
+
+def addresses(spec: ListenerSpec, host: str) -> list[Claim]:
+    """What it would listen on, with the setting `listener.host`; not what the system is to choose,
+    nor host names, which only who listens can look up."""
+    host = spec.host or host
+    if host.startswith(UNIX):
+        return [Claim("$.host", host, ("unix", 0), host)]
+    if not spec.port:
+        return []
+    try:
+        number = ip_address(host or "0.0.0.0")
+    except ValueError:
+        if host != "localhost":
+            return []
+        number = ip_address("127.0.0.1")
+    called = f"[{number}]:{spec.port}" if number.version == 6 else f"{number}:{spec.port}"
+    part = None if number.is_unspecified else str(number)
+    return [Claim("$.port", called, (f"tcp{number.version}", spec.port), part)]
 
 
 def policy(spec: CorsSpec) -> Cors:

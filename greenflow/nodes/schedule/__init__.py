@@ -28,6 +28,7 @@ from greenflow.engine.services import Compiler, Services
 from greenflow.engine.source import Run, Source
 from greenflow.errors import SpecFault
 from greenflow.nodes.schedule.timetable import Cron, Interval, shown
+from greenflow.nodes.unlinked import leads_nowhere
 from greenflow.spec.fields import Duration, Spec, TimeLimit
 
 #: Seconds that a run may begin after its due time and still be in time. More than a hub is blocked
@@ -124,6 +125,10 @@ class Schedule(Source[ScheduleSpec]):
             if spec.jitter >= max(spec.interval, SHORTEST):
                 faults.append(SpecFault("$.jitter", "must be shorter than the interval"))
         return faults
+
+    @classmethod
+    def doubts(cls, spec: ScheduleSpec, compiler: Compiler) -> list[SpecFault]:
+        return leads_nowhere(spec)
 
     # -- beginning and ending ------------------------------------------------------------------
 

@@ -1,0 +1,147 @@
+"""What will become of what is applied, told at the places of the files.
+
+Lives here: Change, what an apply does to the specs and values of a store, and the Verdict on it. It
+asks table/stored.py, which has the rule of the engine, and puts the answer into lines,
+`file:line:column: name: reason`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from greenflow.errors import SpecFault
+from greenflow.log.redactor import redact
+from greenflow.spec.batch import Entry
+from greenflow.spec.fields import as_written
+from greenflow.store.document import new_id
+
+if TYPE_CHECKING:
+    from greenflow.config import Settings
+    from greenflow.scheme.registry import Scheme
+    from greenflow.store.base import Store
+    from greenflow.table.stored import Judgement
+
+#: What `apply` ends with when all is stored, and some of it will not run or hardly as it is meant.
+WILL_NOT_RUN = 5
+
+#: Said of what could be active before. Whether an engine runs it, nobody knows here.
+_KEPT = "; an engine that runs the old version runs it on, and a restart would not bring it back"
+
+Documents = dict[str, dict[str, Any]]  # by id
+
+
+class Verdict(NamedTuple):
+    """Lines about specs that will not run, and about those that will, but hardly as meant, by id;
+    `about` is how many were asked for."""
+
+    about: int
+    inactive: dict[str, list[str]]
+    doubtful: dict[str, list[str]]
+
+    def __bool__(self) -> bool:
+        """Whether there is something to say."""
+        return bool(self.inactive or self.doubtful)
+
+    def tell(self, end: str = "") -> None:
+        """Print it to standard error, and `end`."""
+        for these, what in (
+            (self.inactive, "will not run:"),
+            (self.doubtful, "will run, but hardly as meant:"),
+        ):
+            if these:
+                click.echo(f"{len(these)} of {self.about} {what}", err=True)
+            for line in (line for lines in these.values() for line in lines):
+                click.echo(f"  {redact(line)}", err=True)
+        if end:
+            click.echo(end, err=True)
+
+
+class Change:
+    """What an apply changes: `entries` of files are put into a store's `what`, specs or values."""
+
+    def __init__(self, store: Store, what: str, entries: Sequence[Entry]) -> None:
+        self.what, self.entries = what, entries
+        self.namespaces = sorted({entry.data["namespace"] for entry in entries})
+        where = {"namespace": {"$in": self.namespaces}}
+        self.specs = {r.document["id"]: r.document for r in store.specs.find(where)}
+        self.values = {r.document["id"]: r.document for r in store.values.find(where)}
+
+    def verdict(
+        self, documents: Iterable[dict[str, Any]], scheme: Scheme, settings: Settings
+    ) -> Verdict:
+        """What will become of it when the entries are stored as these documents, with ids or as
+        they are applied (BEHAVIOUR 7.4)."""
+        if self.what == "values":
+            values, _ = _merged(self.values, documents)
+            return self._of(scheme, settings, self.specs, values, {})
+        specs, ids = _merged(self.specs, documents)
+        return self._of(
+            scheme, settings, specs, self.values, dict(zip(ids, self.entries, strict=True))
+        )
+
+    def _of(
+        self,
+        scheme: Scheme,
+        settings: Settings,
+        specs: Documents,
+        values: Documents,
+        entries: Mapping[str, Entry],
+    ) -> Verdict:
+        from greenflow.table import stored
+
+        def judged(specs: Documents, values: Documents, namespace: str) -> Judgement:
+            ours, theirs = (
+                [each for each in documents.values() if each["namespace"] == namespace]
+                for documents in (specs, values)
+            )
+            about = [each["id"] for each in ours if each["id"] in entries or not entries]
+            return stored.judge(ours, scheme, namespace, theirs, settings, about)
+
+        verdict = Verdict(len(entries or specs), {}, {})
+        for namespace in self.namespaces:
+            faults, doubts = judged(specs, values, namespace)
+            before = judged(self.specs, self.values, namespace).faults if faults else {}
+            for id in faults:
+                ran = id in self.specs and id not in before
+                if id in entries or ran:
+                    said = _lines(scheme, specs[id], entries.get(id), faults[id])
+                    verdict.inactive[id] = [line + _KEPT * ran for line in said]
+            for id in doubts.keys() & entries.keys():
+                these = verdict.inactive if id in faults else verdict.doubtful
+                said = _lines(scheme, specs[id], entries[id], doubts[id])
+                these.setdefault(id, []).extend(said)
+        order = {id: number for number, id in enumerate(entries)}
+        for these in (verdict.inactive, verdict.doubtful):
+            for id in sorted(these, key=lambda id: order.get(id, len(order))):
+                these[id] = these.pop(id)
+        return verdict
+
+
+def _merged(stored: Documents, applied: Iterable[dict[str, Any]]) -> tuple[Documents, list[str]]:
+    """What is stored when these have been applied, ordered by id, and the ids of these."""
+    documents, ids = dict(stored), []
+    named = {(each["namespace"], each.get("name")): id for id, each in stored.items()}
+    for document in applied:
+        name = document.get("name")
+        id = document.get("id") or (name and named.get((document["namespace"], name)))
+        ids.append(id or new_id())
+        documents[ids[-1]] = {**document, "id": ids[-1]}
+    return {id: documents[id] for id in sorted(documents)}, ids
+
+
+def _lines(
+    scheme: Scheme, document: dict[str, Any], entry: Entry | None, faults: Iterable[SpecFault]
+) -> Iterator[str]:
+    for path, reason in faults:
+        if entry is None:
+            place = f"stored in namespace {document['namespace']}"
+        else:
+            written = entry.document.data
+            kind = scheme.node_type(written["kind"]).spec_type
+            line, column = entry.document.position(as_written(kind, written, path))
+            place = f"{entry.document.source}:{line}:{column}"
+        said = reason if path == "$" else f"{path}: {reason}"
+        yield f"{place}: {document.get('name') or document['id']}: {said}"

@@ -1,0 +1,47 @@
+"""What may have been meant by what is wrong.
+
+Lives here: the words that are added to a fault of a stored spec for a person who is about to mend
+it. The faults themselves are activity.py's and those of the kinds; a runtime's log has them without
+advice.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection
+
+from greenflow.errors import SpecFault
+from greenflow.spec.fields import Link
+
+# How a missing value is called in values/values.py's message.
+_NO_VALUE = re.compile(r"no value '(.*)' in namespace")
+
+
+def meant(word: str, known: Collection[str]) -> str:
+    """`; did you mean 'this'?`, or nothing if none of the known words is like it."""
+    close = difflib.get_close_matches(word, known, 1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def advise(
+    fault: SpecFault,
+    known: Collection[str],
+    link: Link | None = None,
+    inputs: tuple[str, ...] = (),
+) -> SpecFault:
+    """The fault with what to do. `known` are the names that could have been meant: of nodes where
+    a link is at fault, else of values; `inputs` are the in ports of the link's target."""
+    path, reason = fault
+    if link is None:
+        missing = _NO_VALUE.search(reason)
+        if missing is None:
+            return fault
+        advice = meant(missing[1], known) or "; apply it with `greenflow apply values`"
+    elif reason.startswith("no node"):
+        advice = meant(link.id or link.name or "", known) or "; apply it, or mend the link"
+    elif "has no in port" in reason:
+        advice = meant(link.port, inputs) or f"; it has {', '.join(inputs) or 'no in ports'}"
+    else:
+        return fault
+    return SpecFault(path, reason + advice)
