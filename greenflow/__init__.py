@@ -6,10 +6,9 @@ Lives here: the public names, nothing else. They are imported when they are firs
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from greenflow import lazy
 
+TYPE_CHECKING = False  # as typing says it, which takes longer to import than all that is here
 if TYPE_CHECKING:
     from greenflow.config import Settings
     from greenflow.engine.declaring import node

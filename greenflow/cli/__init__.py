@@ -10,6 +10,7 @@ error of ours knows its own.
 
 from __future__ import annotations
 
+import difflib
 import logging
 import os
 import sys
@@ -48,12 +49,17 @@ class _Commands(click.Group):
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
-            return None
+            close = difflib.get_close_matches(name, self.list_commands(ctx), 1)
+            hint = f"did you mean {close[0]}?" if close else "`greenflow --help` lists them"
+            ctx.fail(f"No such command {name!r}: {hint}")
         command: click.Command = import_module(f"{__name__}.{COMMANDS[name]}").command
         return command
 
 
-@click.group(cls=_Commands, context_settings={"max_content_width": 100})
+@click.group(
+    cls=_Commands,
+    context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]},
+)
 @click.version_option(package_name="greenflow", message="%(prog)s %(version)s")
 def commands() -> None:
     """Runs workflows that are data: node specifications, changed while they run."""
@@ -63,8 +69,7 @@ def main(arguments: list[str]) -> int:
     """Runs a command; returns the exit code. Raises nothing but SystemExit."""
     try:
         result = commands.main(arguments, prog_name="greenflow", standalone_mode=False)
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except click.Abort:
         return _INTERRUPTED

@@ -73,10 +73,10 @@ def _stored(collection: Collection, documents: list[dict[str, Any]]) -> list[Rec
 
 
 def _tell(before: dict[str, int], records: list[Record], form: str) -> None:
-    from greenflow.cli.output import print_data, print_table
+    from greenflow.cli.output import TABLES, print_data, print_table
 
     done = [{"result": _result(before, record), **_summary(record)} for record in records]
-    if form == "table":
+    if form in TABLES:
         columns = ("result", "namespace", "name", "kind", "id")
         rows = ([one[column] for column in columns] for one in done)
         print_table([column.upper() for column in columns], rows)

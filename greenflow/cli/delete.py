@@ -30,7 +30,7 @@ def command(settings: Settings, words: tuple[str, ...], files: tuple[str, ...]) 
     there is not.
     """
     from greenflow.cli.collections import collection_of, find_named
-    from greenflow.cli.output import print_data, print_table
+    from greenflow.cli.output import TABLES, print_data, print_table
     from greenflow.spec.batch import read_files, selectors
     from greenflow.store.base import open_store
 
@@ -46,7 +46,7 @@ def command(settings: Settings, words: tuple[str, ...], files: tuple[str, ...]) 
         records = collection.delete({"$or": wanted}) if wanted else []
     keys = ("namespace", "name", "kind", "id")
     rows = [{key: record.document.get(key) for key in keys} for record in records]
-    if settings.output == "table":
+    if settings.output in TABLES:
         print_table(("RESULT", *map(str.upper, keys)), (("deleted", *row.values()) for row in rows))
     else:
         print_data([{"result": "deleted", **row} for row in rows], settings.output)

@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 
+from greenflow.cli.verdict import doubts
 from greenflow.errors import GreenflowError
 from greenflow.hub import blocking
 from greenflow.hub.breathing import let_others_run
 from greenflow.hub.watching import Watcher, follow
+from greenflow.scheme.registry import Scheme
 from greenflow.spec.batch import Entry, Faulty, check, read_files
 from greenflow.spec.document import STANDARD_INPUT, Document, read_file
 
@@ -51,7 +53,7 @@ class Followed:
         self._collection, self._validator, self._what = collection, validator, what
         # A value that nothing can call is a mistake; a spec may do without a name.
         self._named, self._use = (True, "known") if what == "values" else (False, "run")
-        self._namespace = settings.namespace
+        self._settings, self._namespace = settings, settings.namespace
         # What of these files is in the collection, by id.
         self._applied: dict[str, dict[str, Any]] = {}
         # Where those stand, as far as somebody asked.
@@ -165,6 +167,10 @@ class Followed:
                 len(changed) - created,
                 len(gone),
             )
+        if isinstance(self._validator, Scheme):
+            new_entries = [entry for entry in entries if old.get(entry.data["id"]) != entry.data]
+            for line in doubts(new_entries, self._validator, self._namespace, self._settings):
+                self._log(logging.WARNING, "%s", line)
         strange = {data["namespace"] for data in new.values()} - {self._namespace}
         if strange:
             names = ", ".join(sorted(strange))

@@ -13,6 +13,13 @@ if TYPE_CHECKING:
     from greenflow.store.base import Record, Store
 
 
+#: Said when some specs are inactive: their versions that run are not in the store.
+KEPT = (
+    "An engine that ran an older version of what is inactive runs that on; "
+    "a restart would not bring it back."
+)
+
+
 @click.command("get", short_help="Show what is stored.")
 @click.argument("words", nargs=-1, metavar="[specs|values] [NAME]...")
 @click.option("--all-namespaces", "-A", is_flag=True, help="Show every namespace.")
@@ -23,10 +30,10 @@ def command(settings: Settings, words: tuple[str, ...], all_namespaces: bool, re
 
     JSON and YAML show them in full, as they can be applied again, but for the data of values, which
     takes --reveal; the table of specs also says which of them could not be active in a runtime, and
-    why.
+    why, and with --output wide the state of each.
     """
     from greenflow.cli.collections import collection_of, find_named
-    from greenflow.cli.output import print_data, print_table
+    from greenflow.cli.output import TABLES, print_data, print_table
     from greenflow.store.base import open_store
     from greenflow.values.seal import Keys
     from greenflow.values.values import is_encrypted, revealed, shown
@@ -34,13 +41,14 @@ def command(settings: Settings, words: tuple[str, ...], all_namespaces: bool, re
     collection_name, names = take_collection(words)
     if names and all_namespaces:
         raise click.UsageError("a NAME is one of a namespace: leave out --all-namespaces")
-    if reveal and (collection_name != "values" or settings.output == "table"):
+    if reveal and (collection_name != "values" or settings.output in TABLES):
         raise click.UsageError("--reveal shows values, with --output json or yaml")
+    in_table = settings.output in TABLES
     faults: dict[str, str] = {}
     with open_store(settings.database, create=False) as store:
         collection = collection_of(store, collection_name)
-        if settings.output == "table" and collection_name == "specs":
-            faults = _faults(store, None if all_namespaces else settings.namespace)
+        if in_table and collection_name == "specs":
+            faults = _faults(store, None if all_namespaces else settings.namespace, settings)
         if names:
             records = find_named(collection, names, settings.namespace)
         else:
@@ -52,19 +60,10 @@ def command(settings: Settings, words: tuple[str, ...], all_namespaces: bool, re
             record.document["id"],
         )
     )
-    if settings.output == "table" and collection_name == "specs":
-        print_table(
-            ("NAMESPACE", "NAME", "KIND", "ID", "REVISION", "INACTIVE BECAUSE"),
-            (
-                (
-                    *_cells(record, "namespace", "name", "kind", "id"),
-                    faults.get(record.document["id"]),
-                )
-                for record in records
-            ),
-        )
+    if in_table and collection_name == "specs":
+        _print_specs(records, faults, is_wide=settings.output == "wide")
         return
-    if settings.output == "table":
+    if in_table:
         print_table(
             ("NAMESPACE", "NAME", "ID", "REVISION", "ENCRYPTED"),
             (
@@ -85,11 +84,25 @@ def command(settings: Settings, words: tuple[str, ...], all_namespaces: bool, re
     print_data(documents, settings.output)
 
 
+def _print_specs(records: list[Record], faults: dict[str, str], is_wide: bool) -> None:
+    from greenflow.cli.output import print_table
+
+    titles = ("NAMESPACE", "NAME", "KIND", "ID", "REVISION")
+    cells = (_cells(record, "namespace", "name", "kind", "id") for record in records)
+    reasons = [faults.get(record.document["id"]) for record in records]
+    more = ("STATE", "REASON") if is_wide else ("INACTIVE BECAUSE",)
+    states = [("inactive" if reason else "active", reason)[-len(more) :] for reason in reasons]
+    rows = ((*row, *state) for row, state in zip(cells, states, strict=True))
+    print_table((*titles, *more), rows)
+    if any(reasons):
+        click.echo(KEPT, err=True)
+
+
 def _cells(record: Record, *keys: str) -> tuple[object, ...]:
     return (*map(record.document.get, keys), record.revision)
 
 
-def _faults(store: Store, namespace: str | None) -> dict[str, str]:
+def _faults(store: Store, namespace: str | None, settings: Settings) -> dict[str, str]:
     """Why specs would be inactive in a runtime, by id."""
     from greenflow.scheme.registry import Scheme
     from greenflow.table.stored import inactive
@@ -103,5 +116,5 @@ def _faults(store: Store, namespace: str | None) -> dict[str, str]:
     faults: dict[str, str] = {}
     for name, documents in by_namespace.items():
         known = (value for value in values if value["namespace"] == name)
-        faults |= inactive(documents, scheme, name, known)
+        faults |= inactive(documents, scheme, name, known, settings)
     return faults

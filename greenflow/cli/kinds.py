@@ -45,7 +45,7 @@ replaces or allows ([testing.md](testing.md#what-reaches-outside)).
 @with_settings()
 def command(settings: Settings, name: str | None, markdown: bool) -> None:
     """Lists the kinds of nodes, or shows one: its fields, its ports, what it does, an example."""
-    from greenflow.cli.output import print_data, print_table
+    from greenflow.cli.output import TABLES, print_data, print_table
     from greenflow.scheme.registry import Scheme
 
     scheme = Scheme.installed()
@@ -56,7 +56,7 @@ def command(settings: Settings, name: str | None, markdown: bool) -> None:
         return
     if name is None:
         kinds = [scheme.describe(kind) for kind in scheme.kinds()]
-        if settings.output == "table":
+        if settings.output in TABLES:
             print_table(("KIND", "DOES"), ((kind["kind"], _summary(kind)) for kind in kinds))
         else:
             print_data(kinds, settings.output)
@@ -65,7 +65,7 @@ def command(settings: Settings, name: str | None, markdown: bool) -> None:
         kind = scheme.describe(name)
     except LookupError as error:
         raise click.UsageError(str(error.args[0])) from None
-    if settings.output == "table":
+    if settings.output in TABLES:
         _show(kind)
     else:
         print_data(kind, settings.output)

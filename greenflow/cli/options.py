@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import functools
 import os
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -40,6 +41,8 @@ def with_settings(*more: tuple[str, ...]) -> Callable[[Callable[..., Any]], Call
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         def command(config: str | None, **arguments: Any) -> Any:
+            if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+                signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on it unwinds
             given = {name: arguments.pop(_parameter(name)) for name in flags}
             return function(settings=_set_up(given, config), **arguments)
 

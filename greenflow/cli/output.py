@@ -19,6 +19,10 @@ from greenflow.log import printable
 _UNBOUNDED = 1_000_000
 
 
+#: The forms that are tables; `wide` has more columns where there are more.
+TABLES = ("table", "wide")
+
+
 def print_data(data: Any, form: str) -> None:
     """Prints values as `json` or `yaml`, so that they can be read again."""
     if form == "json":
@@ -35,8 +39,6 @@ def print_table(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> None
     from rich.table import Table
     from rich.text import Text
 
-    if sys.stdout is None:
-        return
     terminal = sys.stdout.isatty()
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for title in titles:

@@ -8,10 +8,10 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from greenflow.config import Settings
     from greenflow.runtime import Runtime
+    from greenflow.scheme.registry import Scheme
+    from greenflow.table.symbol import Symbol
 
 # Seconds between tries with --wait, at most: it costs little, and nothing is served meanwhile.
 MOST_BETWEEN_STARTS = 1.0
@@ -43,6 +45,8 @@ logger = logging.getLogger("greenflow.cli.run")
     help="File or folder of values for the specs of files; may be repeated.",
 )
 @click.option("--wait", is_flag=True, help="Wait for a store that is away at the start.")
+@click.option("--wait-for-sources", is_flag=True, help="Run on when no source could start.")
+@click.option("--strict", is_flag=True, help="End when any spec is inactive at the start.")
 @click.option("--no-hub-guard", is_flag=True, help="Do not say which nodes block all others.")
 @with_settings(
     ("grace", "--grace"),
@@ -59,14 +63,19 @@ def command(
     files: tuple[str, ...],
     values: tuple[str, ...],
     wait: bool,
+    wait_for_sources: bool,
+    strict: bool,
     no_hub_guard: bool,
-) -> None:
+) -> int:
     """Runs the specs of files (or folders, or - for standard input), or without FILE those of the
     store.
 
     Files are followed, those of --values too: saving one applies what changed. A faulty save
     changes nothing. Modules that `python` nodes name are also looked for in the folders of the
     files. SIGTERM and SIGINT drain what is under way within the grace; a second one ends at once.
+
+    It ends with 1 when there are sources, such as listeners and schedules, and none of them could
+    start: see --wait-for-sources and --strict.
     """
     import msgspec
     from gevent.event import Event
@@ -78,13 +87,47 @@ def command(
     _allow_many_files()
     if values and not files:
         raise click.UsageError("--values goes with FILEs: values of a store are applied to it")
+    start = Start(not wait_for_sources, strict)
     if files:
-        _run_files(settings, files, values, stopping)
-    else:
-        _run_store(settings, stopping, wait)
+        return _run_files(settings, files, values, stopping, start)
+    return _run_store(settings, stopping, wait, start)
 
 
-def _run_store(settings: Settings, stopping: Event, wait: bool) -> None:
+class Start(NamedTuple):
+    """What a start must come to, for the command to go on."""
+
+    needs_source: bool
+    """If there are sources, one of them runs, or may yet."""
+    needs_all: bool
+    """Every spec is active, or may yet be."""
+
+    def failure(self, symbols: Iterable[Symbol], scheme: Scheme) -> str:
+        """Why the command ends, or nothing."""
+        symbols = sorted(symbols, key=lambda symbol: symbol.name or symbol.id)
+        inactive = [each for each in symbols if not each.active and not each.version.waiting]
+        sources = [each for each in symbols if _is_source(each, scheme)]
+        if self.needs_all and inactive:
+            return _listed("with --strict all has to be active", inactive)
+        if self.needs_source and sources and all(each in inactive for each in sources):
+            return _listed("no source could start", sources) + " (--wait-for-sources runs on)"
+        return ""
+
+
+def _listed(what: str, symbols: list[Symbol]) -> str:
+    return f"{what}: " + "; ".join(f"{each.name or each.id}: {each.reason}" for each in symbols)
+
+
+def _is_source(symbol: Symbol, scheme: Scheme) -> bool:
+    from greenflow.engine.source import Source
+    from greenflow.errors import GreenflowError
+
+    try:
+        return issubclass(scheme.node_type(str(symbol.version.document.get("kind"))), Source)
+    except (LookupError, GreenflowError):  # then its reason says so
+        return False
+
+
+def _run_store(settings: Settings, stopping: Event, wait: bool, start: Start) -> int:
     from greenflow.log.redactor import redact_url
     from greenflow.runtime import Runtime
 
@@ -94,11 +137,13 @@ def _run_store(settings: Settings, stopping: Event, wait: bool) -> None:
         _start_waiting(runtime, stopping)
         if stopping.is_set():
             runtime.stop()
-            return
+            return 0
     with _running(runtime):
-        _tell_started(runtime, redact_url(settings.database))
+        if not _started(runtime, redact_url(settings.database), start):
+            return 1
         stopping.wait()
         _tell_stopping(runtime)
+    return 0
 
 
 @contextmanager
@@ -132,8 +177,12 @@ def _start_waiting(runtime: Runtime, stopping: Event) -> None:
 
 
 def _run_files(
-    settings: Settings, files: tuple[str, ...], values: tuple[str, ...], stopping: Event
-) -> None:
+    settings: Settings,
+    files: tuple[str, ...],
+    values: tuple[str, ...],
+    stopping: Event,
+    start: Start,
+) -> int:
     from greenflow.cli.following import Followed
     from greenflow.runtime import Runtime
     from greenflow.scheme.registry import Scheme
@@ -156,13 +205,15 @@ def _run_files(
         runtime = Runtime(store, settings=settings, scheme=scheme)
         runtime.locate = sources.locate
         with _running(runtime):
-            _tell_started(runtime, ", ".join(files))
+            if not _started(runtime, ", ".join(files), start):
+                return 1
             known.start()
             sources.start()
             stopping.wait()
             _tell_stopping(runtime)
             sources.close()
             known.close()
+    return 0
 
 
 def find_modules(files: tuple[str, ...]) -> None:
@@ -213,7 +264,8 @@ def _end_at_once(number: int, frame: FrameType | None) -> None:
     os._exit(128 + number)
 
 
-def _tell_started(runtime: Runtime, source: str) -> None:
+def _started(runtime: Runtime, source: str, start: Start) -> bool:
+    """Tell what runs; whether that is enough to go on."""
     status = runtime.status()
     inactive = sum(not symbol["active"] for symbol in status)
     logger.info(
@@ -223,6 +275,10 @@ def _tell_started(runtime: Runtime, source: str) -> None:
         f"; {inactive} of them are not active" if inactive else "",
         extra={"namespace": runtime.namespace},
     )
+    failure = start.failure(runtime.table.symbols.values(), runtime.scheme)
+    if failure:
+        logger.error("%s", failure, extra={"namespace": runtime.namespace})
+    return not failure
 
 
 def _tell_stopping(runtime: Runtime) -> None:

@@ -85,7 +85,7 @@ def command(
     any test 1.
     """
     from greenflow.cli.junit import write_junit
-    from greenflow.cli.output import print_data
+    from greenflow.cli.output import TABLES, print_data
 
     wanted, limit = _pattern(regex), read_timeout(timeout)
     seconds = SECONDS if limit is None else limit
@@ -97,7 +97,7 @@ def command(
     if not chosen:
         _tell_none(tests, regex, ", ".join(files) or f"namespace {settings.namespace!r}")
         return NO_TEST
-    as_text = settings.output == "table"
+    as_text = settings.output in TABLES
     tell = Report() if as_text else (lambda result: None)
     began = monotonic()
     results = _run(chosen, settings, tell)

@@ -132,6 +132,18 @@ def _merged(stored: Documents, applied: Iterable[dict[str, Any]]) -> tuple[Docum
     return {id: documents[id] for id in sorted(documents)}, ids
 
 
+def doubts(
+    entries: Iterable[Entry], scheme: Scheme, namespace: str, settings: Settings
+) -> Iterator[str]:
+    """The lines about specs of a namespace that can run, but hardly as they are meant."""
+    from greenflow.table.stored import doubtful
+
+    ours = {entry.data["id"]: entry for entry in entries if entry.data["namespace"] == namespace}
+    found = doubtful((entry.data for entry in ours.values()), scheme, namespace, (), settings)
+    for id, faults in found.items():
+        yield from _lines(scheme, ours[id].data, ours[id], faults)
+
+
 def _lines(
     scheme: Scheme, document: dict[str, Any], entry: Entry | None, faults: Iterable[SpecFault]
 ) -> Iterator[str]:

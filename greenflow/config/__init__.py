@@ -192,7 +192,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = 0.1
     output: Annotated[
-        Literal["table", "json", "yaml"], Meta(description="form of data on standard output")
+        Literal["table", "wide", "json", "yaml"],
+        Meta(description="form of data on standard output; wide is a table with more columns"),
     ] = "table"
     listener: ListenerSettings = ListenerSettings()
     http: HttpSettings = HttpSettings()

@@ -11,8 +11,9 @@ large calls rather than many small ones.
 
 The file is created by the first connection of a store and never again: when it goes away under a
 running store, that is an error and not an empty store. A file that was put in its place is noticed
-by device and inode, and opened anew. Nothing but SQLite may open the file in this OS process:
-closing any descriptor of a file drops the POSIX locks that SQLite holds on it.
+by device and inode, and opened anew if it is the same database (history.py). Nothing but SQLite may
+open the file in this OS process: closing any descriptor of a file drops the POSIX locks that SQLite
+holds on it.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from gevent.monkey import get_original
 
 from greenflow.errors import StoreUnavailable
 from greenflow.hub.blocking.threads import Threads
+from greenflow.store.history import History
 
 T = TypeVar("T")
 
@@ -59,9 +61,12 @@ class Identity(NamedTuple):
 class OpenDatabase:
     """An open connection, and the file that it is connected to."""
 
-    def __init__(self, connection: sqlite3.Connection, identity: Identity | None) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, identity: Identity | None, losses: int
+    ) -> None:
         self.connection = connection
         self.identity = identity
+        self.losses = losses
 
     def close(self) -> None:
         """Closes the connection. In the thread that opened it."""
@@ -87,12 +92,14 @@ class StoreDatabase:
         self._synchronous = synchronous
         self._timeout = timeout
         self._create_tables = create_tables
+        self.history = History(name, self.path)
 
     def connect(self, create: bool = False) -> OpenDatabase:
         """Opens the file. Raises StoreUnavailable, or an sqlite3.Error for `explain`."""
         while True:
             before = self._identity()
             if before is None and not create:
+                self.history.losses += 1
                 raise StoreUnavailable(
                     f"{self.name}: the file {self.path} is gone; put it back, or restart to begin"
                     " with an empty store"
@@ -105,18 +112,20 @@ class StoreDatabase:
                 timeout=self._timeout,
             )
             try:
-                self._prepare(connection)
+                self._prepare(connection, create)
+                after = self._identity()
+                if before is None or before == after:
+                    self.history.check(connection)
+                    return OpenDatabase(connection, after, self.history.losses)
             except BaseException:
                 connection.close()
                 raise
-            after = self._identity()
-            if before is None or before == after:
-                return OpenDatabase(connection, after)
             connection.close()
 
     def replaced(self, link: OpenDatabase) -> bool:
-        """Whether the file is no longer the one that the link is connected to."""
-        return self._identity() != link.identity
+        """Whether the file is no longer the one that the link is connected to, or was another one
+        meanwhile: then the files beside it may have changed, though it is back."""
+        return self._identity() != link.identity or link.losses != self.history.losses
 
     def _identity(self) -> Identity | None:
         try:
@@ -125,9 +134,11 @@ class StoreDatabase:
             return None
         return Identity(status.st_dev, status.st_ino)
 
-    def _prepare(self, connection: sqlite3.Connection) -> None:
+    def _prepare(self, connection: sqlite3.Connection, create: bool) -> None:
         connection.execute(f"PRAGMA synchronous={self._synchronous}")
         new = self._is_new(connection)  # first of all: what is not ours stays as it is
+        if new and not create:
+            raise self.history.lost()
         self._turn_on_wal(connection)
         if new:
             with transaction(connection):
@@ -278,6 +289,8 @@ class DatabaseThread:
             self._drop()
         if self._link is None:
             self._link = self._database.connect()
+        else:
+            self._database.history.check(self._link.connection)
         return function(self._link.connection)
 
     def _drop(self) -> None:

@@ -93,6 +93,17 @@ def last_number(connection: sqlite3.Connection) -> int:
     return int(number)
 
 
+def goes_on(connection: sqlite3.Connection, number: int) -> bool:
+    """Whether the journal goes on behind a number that was seen in it, though perhaps the next
+    lines have been trimmed."""
+    ((newest, next_is_there, kept),) = connection.execute(
+        "SELECT (SELECT seq FROM sqlite_sequence WHERE name = 'journal'),"
+        " EXISTS (SELECT 1 FROM journal WHERE number = ?), (SELECT count(*) FROM journal)",
+        (number + 1,),
+    ).fetchall()
+    return bool(newest >= number and (next_is_there or kept >= JOURNAL_KEPT))
+
+
 def data_version(connection: sqlite3.Connection) -> int:
     """A number that differs once another connection, of any OS process, has written."""
     ((version,),) = connection.execute("PRAGMA data_version").fetchall()

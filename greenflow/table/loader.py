@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
     from greenflow.store.base import Collection, Feed
 
+# Seconds between two warnings of a store that is away: it stays so until somebody looks.
+REMIND = 60.0
+
 TOGETHER = 0.010  # seconds: events that arrive within them are one change (BEHAVIOUR 6.13)
 COMPARE = 30.0  # seconds between comparisons of all revisions (BEHAVIOUR 6.13)
 
@@ -70,6 +73,7 @@ class Loader:
         self._stopping = Event()
         self._retry, self._retry_at = Backoff(), 0.0
         self._compare_at = 0.0
+        self._remind_at = 0.0
 
     def start(self) -> None:
         """Load everything, then follow. Raises StoreUnavailable if the first load fails."""
@@ -118,7 +122,8 @@ class Loader:
         if self._stopping.is_set():
             return
         seconds = reconnect.next()
-        if self.connected:
+        if self.connected or monotonic() >= self._remind_at:
+            self._remind_at = monotonic() + REMIND
             _log.warning(
                 "the store is away, %s: %s",
                 self._meanwhile,

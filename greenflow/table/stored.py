@@ -15,6 +15,7 @@ from greenflow.config import Settings
 from greenflow.engine.foresight import Claim, Foresight
 from greenflow.engine.node import Node
 from greenflow.errors import GreenflowError, SpecFault, SpecInvalid
+from greenflow.hub.breathing import unhurried
 from greenflow.log import secret
 from greenflow.scheme.registry import Scheme
 from greenflow.spec.fields import Link, Spec
@@ -71,6 +72,18 @@ def judge(
 def _claims(kind: type[Node[Any]]) -> bool:
     """Whether nodes of a kind may claim something."""
     return kind.claims.__func__ is not Foresight.claims.__func__  # type: ignore[attr-defined]
+
+
+def doubtful(
+    documents: Iterable[dict[str, Any]],
+    scheme: Scheme,
+    namespace: str,
+    values: Iterable[dict[str, Any]],
+    settings: Settings,
+) -> dict[str, list[SpecFault]]:
+    """The doubts of a Judgement, whether the specs are active or not."""
+    stored = _Stored(documents, scheme, namespace, values, settings)
+    return {id: found for id in unhurried(stored.documents) if (found := stored.doubts(id))}
 
 
 class _Stored:

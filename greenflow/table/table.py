@@ -44,6 +44,11 @@ from greenflow.table.view import Change
 if TYPE_CHECKING:
     from greenflow.spec.fields import Link
 
+# Said of a symbol whose newest version does not run.
+REFUSED = (
+    "a change was refused and the old version runs on, though a restart would not bring it back"
+)
+
 _log = logging.getLogger("greenflow.table")
 
 
@@ -204,7 +209,7 @@ class Table:
             self.namesakes.setdefault(version.name or "", {})[version.id] = None
 
     def _say(self, symbol: Symbol, active: bool, reason: str) -> None:
-        what = "a change was refused and the old version runs on" if active else "inactive"
+        what = REFUSED if active else "inactive"
         extra = {"namespace": self.services.namespace, "node": symbol.name or symbol.id}
         _log.warning("%s: %s: %s", symbol.name or symbol.id, what, reason, extra=extra)
 

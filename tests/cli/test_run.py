@@ -140,7 +140,7 @@ def test_specs_of_other_namespaces_are_not_run(start: Start, tmp_path: Path) -> 
 
 def test_an_inactive_spec_is_one_line_that_says_why(start: Start, tmp_path: Path) -> None:
     (tmp_path / "ping.yaml").write_text(service("one").replace("name: says,", "name: silent,"))
-    running = start("run", "ping.yaml")
+    running = start("run", "ping.yaml", "--wait-for-sources")
     entry = json.loads(running.line("no node 'says'"))
     assert (entry["level"], entry["node"]) == ("warning", "web")
     assert "1 of them are not active" in running.line("running 2 specs")

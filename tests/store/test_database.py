@@ -236,9 +236,7 @@ def test_a_file_that_goes_away_is_not_made_anew(url: str, path: Path) -> None:
             assert next_batch(again) == Batch(frozenset("c"), gap=False)
 
 
-def test_another_file_in_its_place_is_opened_and_is_a_gap(
-    url: str, path: Path, tmp_path: Path
-) -> None:
+def test_another_file_in_its_place_is_not_followed(url: str, path: Path, tmp_path: Path) -> None:
     with open_store(url) as store, store.specs.feed("default") as feed:
         (before,) = store.specs.insert([spec("a", x=1)])
         assert next_batch(feed).ids == {"a"}
@@ -248,15 +246,57 @@ def test_another_file_in_its_place_is_opened_and_is_a_gap(
         # what is written but not yet in the main file would be taken for the new file's
         pragma(store, "wal_checkpoint(TRUNCATE)")
         os.replace(tmp_path / "new.db", path)
-        assert next_batch(feed) == Batch(frozenset(), gap=True)
+        with pytest.raises(StoreUnavailable, match="was replaced, or lost changes"):
+            feed.next(DEADLINE)
+        for call in (
+            lambda: store.specs.find(None),
+            lambda: store.specs.revisions(None),
+            lambda: store.specs.insert([spec("b")]),
+            lambda: store.specs.delete(None),
+            lambda: store.specs.feed(None),
+        ):
+            with pytest.raises(StoreUnavailable, match="put the old one back, or restart"):
+                call()
+    with open_store(url) as store:  # the operator has decided
         assert store.specs.find(None) == [after]
-        store.specs.insert([spec("b")])
-        assert next_batch(feed) == Batch(frozenset("b"), gap=False)
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_the_old_file_is_followed_when_it_is_put_back(url: str, path: Path, copied: bool) -> None:
+    with open_store(url) as store, store.specs.feed(None) as feed:
+        store.specs.insert([spec("a")])
+        assert next_batch(feed).ids == {"a"}
+        pragma(store, "wal_checkpoint(TRUNCATE)")
+        old = Path(f"{path}.old")
+        shutil.copy(path, old) if copied else path.rename(old)
+        path.unlink(missing_ok=True)
+        with open_store(url) as other:  # as an `apply` does
+            other.specs.insert([spec("b")])
+        with pytest.raises(StoreUnavailable, match=r"was replaced|is gone"):
+            feed.next(DEADLINE)
+        with pytest.raises(StoreUnavailable, match="was replaced"):
+            store.specs.find(None)
+        for file in path.parent.glob(f"{path.name}-*"):
+            file.unlink()
+        old.rename(path)
+        assert ids(store.specs.find(None)) == ["a"]
+        with store.specs.feed(None) as again:
+            store.specs.insert([spec("c")])
+            assert next_batch(again).ids == {"c"}
+
+
+def test_an_empty_file_in_its_place_stays_empty(url: str, path: Path) -> None:
     with open_store(url) as store:
-        assert ids(store.specs.find(None)) == ["a", "b"]
+        store.specs.insert([spec("a")])
+        pragma(store, "wal_checkpoint(TRUNCATE)")
+        path.unlink()
+        path.touch()
+        with pytest.raises(StoreUnavailable, match="was replaced"):
+            store.specs.find(None)
+        assert path.stat().st_size == 0
 
 
-def test_a_backup_that_is_copied_into_the_file_is_a_gap(url: str, path: Path) -> None:
+def test_a_backup_that_is_copied_into_the_file_is_not_followed(url: str, path: Path) -> None:
     with open_store(url) as store:
         store.specs.insert([spec("a")])
     shutil.copy(path, f"{path}.backup")
@@ -265,7 +305,11 @@ def test_a_backup_that_is_copied_into_the_file_is_a_gap(url: str, path: Path) ->
         assert next_batch(feed) == Batch(frozenset("b"), gap=False)
         with another(path) as target, another(Path(f"{path}.backup")) as source:
             source.backup(target)
-        assert next_batch(feed).gap
+        with pytest.raises(StoreUnavailable, match="lost changes that were seen in it"):
+            feed.next(DEADLINE)
+        with pytest.raises(StoreUnavailable, match="lost changes that were seen in it"):
+            store.specs.find(None)
+    with open_store(url) as store:
         assert ids(store.specs.find(None)) == ["a"]
 
 
@@ -278,8 +322,10 @@ def test_a_file_that_is_replaced_while_it_is_opened(
         store.specs.insert([spec("new")])
     prepare = StoreDatabase._prepare
 
-    def replace_and_prepare(database: StoreDatabase, connection: sqlite3.Connection) -> None:
-        prepare(database, connection)
+    def replace_and_prepare(
+        database: StoreDatabase, connection: sqlite3.Connection, create: bool
+    ) -> None:
+        prepare(database, connection, create)
         if (tmp_path / "new.db").exists():
             os.replace(tmp_path / "new.db", path)
 
