@@ -147,13 +147,14 @@ def doubts(
 def _lines(
     scheme: Scheme, document: dict[str, Any], entry: Entry | None, faults: Iterable[SpecFault]
 ) -> Iterator[str]:
-    for path, reason in faults:
+    for fault in faults:
         if entry is None:
             place = f"stored in namespace {document['namespace']}"
         else:
             written = entry.document.data
             kind = scheme.node_type(written["kind"]).spec_type
-            line, column = entry.document.position(as_written(kind, written, path))
-            place = f"{entry.document.source}:{line}:{column}"
-        said = reason if path == "$" else f"{path}: {reason}"
+            path = as_written(kind, written, fault.path)
+            place, located = entry.document.located(fault._replace(path=path))
+            fault = located._replace(path=fault.path)
+        said = str(fault).removeprefix("$: ")
         yield f"{place}: {document.get('name') or document['id']}: {said}"

@@ -90,18 +90,23 @@ class Document:
         return self._find(path)[0][:2]
 
     def told(self, fault: SpecFault) -> str:
-        """The line for the author of a fault, `file:line:column: path: reason`.
+        """The line for the author of a fault, `file:line:column: path: reason`, as `located`."""
+        place, found = self.located(fault)
+        return f"{place}: {found}"
+
+    def located(self, fault: SpecFault) -> tuple[str, SpecFault]:
+        """Where the author of a fault must look, `file:line:column`, and what is to be said there.
 
         Where the fault is inside of a string, its place is that of the very character, and if that
-        cannot be told, the place of the string and the one in it.
+        cannot be told, the place of the string, and the one in it is said.
         """
         place, way, rest = self._find(fault.path)
         if fault.line and not rest:
             inside = self._written.place(self._number, way, fault.line, fault.column)
             if inside is not None:
                 line, column = inside
-                return f"{self.source}:{line}:{column}: {fault.path}: {fault.reason}"
-        return f"{self.source}:{place[0]}:{place[1]}: {fault}"
+                return f"{self.source}:{line}:{column}", fault._replace(line=0, column=0)
+        return f"{self.source}:{place[0]}:{place[1]}", fault
 
     def _find(self, path: str) -> tuple[Place, list[str | int], str]:
         """The place that a path leads to, the keys and indices on the way to it, and what of the

@@ -32,7 +32,7 @@ def advise(
 ) -> SpecFault:
     """The fault with what to do. `known` are the names that could have been meant: of nodes where
     a link is at fault, else of values; `inputs` are the in ports of the link's target."""
-    path, reason = fault
+    reason = fault.reason
     if link is None:
         missing = _NO_VALUE.search(reason)
         if missing is None:
@@ -44,4 +44,4 @@ def advise(
         advice = meant(link.port, inputs) or f"; it has {', '.join(inputs) or 'no in ports'}"
     else:
         return fault
-    return SpecFault(path, reason + advice)
+    return fault._replace(reason=reason + advice)

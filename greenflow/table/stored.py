@@ -169,7 +169,7 @@ class _Stored:
             if id not in seen:
                 seen.add(id)
                 stack += [target for _, target in self._written(self.documents[id])]
-                stack += [referrer for referrer, _ in self.referrers(id)]
+                stack += [referrer for referrer, _ in self.referrers_of(id)]
         return [id for id in self.documents if id in seen]
 
     def spec(self, id: str) -> Spec | None:
@@ -194,7 +194,7 @@ class _Stored:
         if not faults:
             return spec
         held = secret.hold(bindings.inserted)
-        self._faults[id] = [SpecFault(at, secret.conceal(reason)) for at, reason in faults]
+        self._faults[id] = [fault._replace(reason=secret.conceal(fault.reason)) for fault in faults]
         secret.release(held)
         return None
 
