@@ -157,7 +157,14 @@ def test_code_without_placeholders_is_checked_though_values_are_not_known(rest: 
     assert told.startswith(f"x.yaml:{place}: $.specs[1].when: 'slef'")
 
 
-@pytest.mark.parametrize("field", ["code: 'slef {{ .X }}'", "code: slef\nlanguage: '{{ .X }}'"])
+@pytest.mark.parametrize(
+    "field",
+    [
+        "code: 'slef {{ .X }}'",
+        "code: slef\nlanguage: '{{ .X }}'",
+        "code: slef\ntimeout: '{{ .X }}'",
+    ],
+)
 def test_code_that_depends_on_values_is_checked_when_they_are_known(field: str) -> None:
     language = "" if "language" in field else "\nlanguage: cel"
     text = f"kind: snippet\nenv: {{X: {{name: x}}}}\n{field}{language}\n"
