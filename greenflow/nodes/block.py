@@ -170,17 +170,17 @@ class _Step(Node[StepSpec]):
     @classmethod
     def lacks(cls, spec: StepSpec, compiler: Compiler) -> list[SpecFault]:
         return [
-            SpecFault(f"$.specs[{i}]{path[1:]}", reason)
+            fault._replace(path=f"$.specs[{i}]{fault.path[1:]}")
             for i, inner in enumerate(spec.specs)
-            for path, reason in compiler.node_type(inner.kind).lacks(inner, compiler)
+            for fault in compiler.node_type(inner.kind).lacks(inner, compiler)
         ]
 
     @classmethod
     def doubts(cls, spec: StepSpec, compiler: Compiler) -> list[SpecFault]:
         return [
-            SpecFault(f"$.specs[{i}]{path[1:]}", reason)
+            fault._replace(path=f"$.specs[{i}]{fault.path[1:]}")
             for i, inner in enumerate(_linked(spec))
-            for path, reason in compiler.node_type(inner.kind).doubts(inner, compiler)
+            for fault in compiler.node_type(inner.kind).doubts(inner, compiler)
         ]
 
     # -- ports ---------------------------------------------------------------------------------

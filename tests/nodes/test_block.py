@@ -189,3 +189,15 @@ def test_a_block_that_is_replaced_finishes_what_it_holds() -> None:
         assert running.call("a", 1) == "new"
         running.probes.gates["b"].set()
         assert under_way.get() == "old"
+
+
+def test_what_a_block_hardly_means_stands_in_its_sub_specs() -> None:
+    scheme = Scheme.installed()
+    inner = {"kind": "syscall", "name": "s", "opcode": "specs.create2"}
+    block = scheme.decode({"kind": "block", "specs": [{"kind": "snippet"}, inner]}, "default")
+    (fault,) = scheme.node_type("block").doubts(block, scheme)
+    assert fault.path == "$.specs[1].opcode"
+    database = {"kind": "sql", "name": "s", "source": "oracle://h/d", "driver": "oracle"}
+    block = scheme.decode({"kind": "block", "specs": [{"kind": "snippet"}, database]}, "default")
+    (fault,) = scheme.node_type("block").lacks(block, scheme)
+    assert fault.path == "$.specs[1].source"
