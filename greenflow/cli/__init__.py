@@ -49,7 +49,7 @@ class _Commands(click.Group):
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
-            close = difflib.get_close_matches(name, self.list_commands(ctx), 1)
+            close = difflib.get_close_matches(name, COMMANDS, 1)
             hint = f"did you mean {close[0]}?" if close else "`greenflow --help` lists them"
             ctx.fail(f"No such command {name!r}: {hint}")
         command: click.Command = import_module(f"{__name__}.{COMMANDS[name]}").command

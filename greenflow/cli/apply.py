@@ -59,8 +59,8 @@ def command(
         stored = _stored(collection, documents)
         before = {record.document["id"]: record.revision for record in stored}
         records = collection.apply(sealed(documents, (each.document for each in stored), keys))
+        verdict = change.verdict((record.document for record in records), scheme, settings)
     _tell(before, records, settings.output)
-    verdict = change.verdict((record.document for record in records), scheme, settings)
     verdict.tell()
     return WILL_NOT_RUN if verdict else 0
 

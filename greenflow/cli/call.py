@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from greenflow.cli.options import with_settings
+from greenflow.cli.options import split_files, with_settings
 from greenflow.cli.reading import (
     of_namespace,
     read_specs_and_values,
@@ -38,7 +38,7 @@ Opcodes = dict[str, Callable[..., Any]]
 
 @click.command("call", short_help="Run the workflow of one node by hand.")
 @click.argument("node")
-@click.argument("payload", required=False)
+@click.argument("words", nargs=-1, metavar="[PAYLOAD] [FILE]...")
 @click.option(
     "--file",
     "-f",
@@ -67,7 +67,7 @@ Opcodes = dict[str, Callable[..., Any]]
 def command(
     settings: Settings,
     node: str,
-    payload: str | None,
+    words: tuple[str, ...],
     files: tuple[str, ...],
     values: tuple[str, ...],
     source: str | None,
@@ -82,6 +82,11 @@ def command(
     schedule comes due. What the workflow does outside is done. An error is told on standard error,
     and the exit code is 1.
     """
+    texts, more = split_files(words)
+    files = (*more, *files)
+    if len(texts) > 1:
+        raise click.UsageError(f"one PAYLOAD, not {len(texts)}; and no file is called {texts[1]!r}")
+    payload = texts[0] if texts else None
     if values and not files:
         raise click.UsageError("--values goes with --file: a store has its own")
     seconds, given = read_timeout(timeout), _payload(payload, source)

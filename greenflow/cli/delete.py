@@ -6,22 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from greenflow.cli.options import take_collection, with_settings
+from greenflow.cli.options import files_option, split_files, take_collection, with_settings
 
 if TYPE_CHECKING:
     from greenflow.config import Settings
 
 
 @click.command("delete", short_help="Delete specs or values.")
-@click.argument("words", nargs=-1, metavar="[specs|values] [NAME]...")
-@click.option(
-    "--file",
-    "-f",
-    "files",
-    multiple=True,
-    metavar="FILE",
-    help="File, folder, or - for standard input; may be repeated.",
-)
+@click.argument("words", nargs=-1, metavar="[specs|values] [NAME|FILE]...")
+@files_option
 @with_settings()
 def command(settings: Settings, words: tuple[str, ...], files: tuple[str, ...]) -> None:
     """Deletes specs (or values): those named, by name or id, or what the entries of files name.
@@ -35,8 +28,12 @@ def command(settings: Settings, words: tuple[str, ...], files: tuple[str, ...]) 
     from greenflow.store.base import open_store
 
     collection_name, names = take_collection(words)
+    names, more = split_files(names)
+    if "-" in names:
+        names, more = tuple(name for name in names if name != "-"), (*more, "-")
+    files = (*more, *files)
     if bool(names) == bool(files):
-        raise click.UsageError("say what to delete: NAMEs, or files with -f")
+        raise click.UsageError("say what to delete: NAMEs, or FILEs")
     wanted: list[dict[str, Any]] = selectors(read_files(files), settings.namespace)
     with open_store(settings.database, create=False) as store:
         collection = collection_of(store, collection_name)

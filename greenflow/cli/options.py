@@ -127,6 +127,19 @@ def take_files(words: tuple[str, ...], files: tuple[str, ...]) -> tuple[str, tup
     return collection, (*words, *files)
 
 
+def split_files(words: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Words of a command line that may be something else or files, taken apart. A file or folder is
+    there, and ends as spec files do or has a slash in it."""
+    from greenflow.spec.document import SUFFIXES
+
+    files = tuple(
+        word
+        for word in words
+        if (word.endswith(SUFFIXES) or os.sep in word) and os.path.exists(word)
+    )
+    return tuple(word for word in words if word not in files), files
+
+
 def take_collection(words: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
     """The collection that the first word means, `specs` if it means none, and the other words."""
     if words and words[0] in COLLECTIONS:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from greenflow.cli.options import with_settings
+from greenflow.cli.options import split_files, with_settings
 from greenflow.cli.reading import (
     of_namespace,
     read_specs_and_values,
@@ -39,7 +39,7 @@ logger = logging.getLogger("greenflow.cli.test")
 
 
 @click.command("test", short_help="Run the tests of files or of a store.")
-@click.argument("regex", required=False)
+@click.argument("words", nargs=-1, metavar="[REGEX] [FILE]...")
 @click.option(
     "--file",
     "-f",
@@ -69,7 +69,7 @@ logger = logging.getLogger("greenflow.cli.test")
 @with_settings(("environment", "--environment"), ("http.allow", "--http-allow"))
 def command(
     settings: Settings,
-    regex: str | None,
+    words: tuple[str, ...],
     files: tuple[str, ...],
     values: tuple[str, ...],
     allow: tuple[str, ...],
@@ -87,6 +87,11 @@ def command(
     from greenflow.cli.junit import write_junit
     from greenflow.cli.output import TABLES, print_data
 
+    patterns, more = split_files(words)
+    files = (*more, *files)
+    if len(patterns) > 1:
+        raise click.UsageError(f"one REGEX, not {' and '.join(patterns)}; files have a / or suffix")
+    regex = patterns[0] if patterns else None
     wanted, limit = _pattern(regex), read_timeout(timeout)
     seconds = SECONDS if limit is None else limit
     if values and not files:

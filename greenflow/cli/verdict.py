@@ -7,6 +7,7 @@ asks table/stored.py, which has the rule of the engine, and puts the answer into
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,6 +30,9 @@ WILL_NOT_RUN = 5
 
 #: Said of what could be active before. Whether an engine runs it, nobody knows here.
 _KEPT = "; an engine that runs the old version runs it on, and a restart would not bring it back"
+
+# How a missing node is called in table/activity.py's reason.
+_NO_NODE = re.compile(r"no node '(.*)' in namespace")
 
 Documents = dict[str, dict[str, Any]]  # by id
 
@@ -60,10 +64,11 @@ class Verdict(NamedTuple):
 
 
 class Change:
-    """What an apply changes: `entries` of files are put into a store's `what`, specs or values."""
+    """What an apply changes: `entries` of files are put into a store's `what`, specs or values. It
+    is made before they are, and asked while the store is open."""
 
     def __init__(self, store: Store, what: str, entries: Sequence[Entry]) -> None:
-        self.what, self.entries = what, entries
+        self.what, self.entries, self._store = what, entries, store
         self.namespaces = sorted({entry.data["namespace"] for entry in entries})
         where = {"namespace": {"$in": self.namespaces}}
         self.specs = {r.document["id"]: r.document for r in store.specs.find(where)}
@@ -107,7 +112,8 @@ class Change:
             for id in faults:
                 ran = id in self.specs and id not in before
                 if id in entries or ran:
-                    said = _lines(scheme, specs[id], entries.get(id), faults[id])
+                    told = [self._sought(fault, namespace, specs) for fault in faults[id]]
+                    said = _lines(scheme, specs[id], entries.get(id), told)
                     verdict.inactive[id] = [line + _KEPT * ran for line in said]
             for id in doubts.keys() & entries.keys():
                 these = verdict.inactive if id in faults else verdict.doubtful
@@ -118,6 +124,23 @@ class Change:
             for id in sorted(these, key=lambda id: order.get(id, len(order))):
                 these[id] = these.pop(id)
         return verdict
+
+    def _sought(self, fault: SpecFault, namespace: str, specs: Documents) -> SpecFault:
+        """The fault; that of a link also says where else there is such a node."""
+        missing = _NO_NODE.match(fault.reason)
+        if missing is None:
+            return fault
+        stored = self._store.specs.find({"name": missing[1], "namespace": {"$ne": namespace}})
+        others = {record.document["namespace"] for record in stored}
+        others |= {
+            each["namespace"]
+            for each in specs.values()
+            if each.get("name") == missing[1] and each["namespace"] != namespace
+        }
+        if not others:
+            return fault
+        known = ", ".join(map(repr, sorted(others)))
+        return SpecFault(fault.path, f"{fault.reason}; there is one in namespace {known}")
 
 
 def _merged(stored: Documents, applied: Iterable[dict[str, Any]]) -> tuple[Documents, list[str]]:

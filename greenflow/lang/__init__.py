@@ -13,6 +13,7 @@ it is there used first, so that none is imported in vain.
 
 from __future__ import annotations
 
+import difflib
 import functools
 import os
 from collections.abc import Callable, Mapping
@@ -144,7 +145,9 @@ def _load(name: str) -> Language:
         return Language(
             named.compile, getattr(named, "hold", None), getattr(named, "release", None)
         )
-    raise CompileFailed(f"unknown language {name!r}; installed are {', '.join(languages())}")
+    close = difflib.get_close_matches(name, languages(), 1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    raise CompileFailed(f"unknown language {name!r}; {hint}installed are {', '.join(languages())}")
 
 
 def compile(language: str, code: str) -> Program:

@@ -16,6 +16,7 @@ from uuid import UUID, uuid5
 
 from greenflow.errors import CompileFailed, GreenflowError, SpecFault, SpecInvalid
 from greenflow.spec.document import Document, DocumentError, files_of, read_file
+from greenflow.spec.template import unbound
 
 #: Under which the ids of specs without one are derived; made once, at random.
 _DERIVED = UUID("0b5f9f6e-3b1c-4f5a-9f6c-5d0f3d2f7f52")
@@ -115,7 +116,7 @@ def check(
         try:
             data = validator.validate(document.data, namespace)
         except SpecInvalid as error:
-            faults += error.faults
+            faults += _explained(document.data, error.faults)
         except CompileFailed as error:
             faults.append(SpecFault("$", str(error)))
         else:
@@ -125,6 +126,15 @@ def check(
     if faulty:
         raise Faulty(aside(lambda: [document.told(fault) for document, fault in faulty]))
     return entries if named and not derived else list(_identified(entries))
+
+
+def _explained(data: dict[str, Any], faults: Iterable[SpecFault]) -> Iterator[SpecFault]:
+    """The faults, and of those in a string with a placeholder that it is taken as text."""
+    texts = dict(unbound(data))
+    for fault in faults:
+        yield fault
+        if fault.path in texts:
+            yield SpecFault(fault.path, texts[fault.path])
 
 
 def selectors(documents: Iterable[Document], namespace: str) -> list[dict[str, str]]:

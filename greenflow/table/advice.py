@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from greenflow.errors import SpecFault
 from greenflow.spec.fields import Link
@@ -24,14 +24,23 @@ def meant(word: str, known: Collection[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
+def _other_node(link: Link, known: Mapping[str, str]) -> str:
+    if link.id in known:
+        return f"; did you mean the name: {{name: {link.id}}}?"
+    if link.name in known.values():
+        return f"; did you mean the id: {{id: {link.name}}}?"
+    return meant(link.id or link.name or "", known) or "; apply it, or mend the link"
+
+
 def advise(
     fault: SpecFault,
-    known: Collection[str],
+    known: Mapping[str, str],
     link: Link | None = None,
     inputs: tuple[str, ...] = (),
 ) -> SpecFault:
-    """The fault with what to do. `known` are the names that could have been meant: of nodes where
-    a link is at fault, else of values; `inputs` are the in ports of the link's target."""
+    """The fault with what to do. `known` are the names that could have been meant, with their ids:
+    of nodes where a link is at fault, else of values; `inputs` are the in ports of what the link
+    leads to."""
     reason = fault.reason
     if link is None:
         missing = _NO_VALUE.search(reason)
@@ -39,7 +48,7 @@ def advise(
             return fault
         advice = meant(missing[1], known) or "; apply it with `greenflow apply values`"
     elif reason.startswith("no node"):
-        advice = meant(link.id or link.name or "", known) or "; apply it, or mend the link"
+        advice = _other_node(link, known)
     elif "has no in port" in reason:
         advice = meant(link.port, inputs) or f"; it has {', '.join(inputs) or 'no in ports'}"
     else:

@@ -218,8 +218,12 @@ class _Stored:
                 why, _ = lack(self, [(port, link)], lambda target: not reasons[target])
                 if why == reason:
                     place, why = f"$.links.{port}[{i}]", why.partition(": ")[2]
-                    return [advise(SpecFault(place, why), self.names, link, self.inputs(link))]
+                    return [advise(SpecFault(place, why), self._named(), link, self.inputs(link))]
         return [SpecFault("$", reason)]
+
+    def _named(self) -> dict[str, str]:
+        """The ids by name, or by themselves where there is no name."""
+        return {document.get("name") or id: id for id, document in self.documents.items()}
 
     def inputs(self, link: Link) -> tuple[str, ...]:
         """The in ports of the node that a link leads to; none if there is no such node."""

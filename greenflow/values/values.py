@@ -148,9 +148,9 @@ class Values:
         id = self._ids.get(called, "") if what == "name" else called
         return self._known[id][0] if id in self._known else None
 
-    def names(self) -> list[str]:
-        """What specs may call them by name."""
-        return list(self._ids)
+    def names(self) -> Mapping[str, str]:
+        """The ids of those that have a name, by name."""
+        return self._ids
 
     def bindings(self, is_running: bool = True) -> Bindings:
         """For the decoding of one spec: by a runtime, or by who wants to know what one would say,

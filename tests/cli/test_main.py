@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from greenflow.__main__ import main
+from greenflow.cli import COMMANDS
 from tests.cli.conftest import Command, Start
 
 
@@ -156,3 +159,136 @@ def test_an_interrupt_while_a_command_loads_is_quiet(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr("greenflow.__main__._main", interrupted)
     assert main() == 130
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (("aply", "x"), "did you mean apply?"),
+        (("deleet",), "did you mean delete?"),
+        (("strt",), "did you mean start?"),
+        (("frobnicate",), "`greenflow --help` lists them"),
+        (("get", "--ouptut", "json"), "Did you mean '--output'?"),
+        (("run", "--gracee", "1s"), "Did you mean '--grace'?"),
+        (("apply", "valeus", "-f", "x"), "did you mean 'values'?"),
+    ],
+)
+def test_what_was_meant_is_said(greenflow: Command, typed: tuple[str, ...], said: str) -> None:
+    result = greenflow(*typed)
+    assert (result.code, result.out) == (2, "")
+    assert said in result.err
+
+
+@pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS)])
+def test_h_is_help(greenflow: Command, command: tuple[str, ...]) -> None:
+    result = greenflow(*command, "-h")
+    assert (result.code, result.err) == (0, "")
+    assert result.out == greenflow(*command, "--help").out
+
+
+def test_files_need_no_option(greenflow: Command, tmp_path: Path) -> None:
+    (tmp_path / "specs").mkdir()
+    (tmp_path / "specs" / "a.yaml").write_text("{kind: snippet, name: a, code: hi}")
+    (tmp_path / "b.yaml").write_text(
+        "- {kind: test, name: b, links: {out: [{name: c}]}}\n- {kind: nop, name: c}\n"
+    )
+    assert len(greenflow("apply", "specs").rows) == 1
+    assert len(greenflow("apply", "specs", "specs", "b.yaml").rows) == 3
+    assert len(greenflow("apply", "./specs", "-f", "b.yaml").rows) == 3
+    assert greenflow("call", "a", "specs/a.yaml").out == '"hi"\n'
+    assert greenflow("call", "a", "1", "specs/a.yaml").out == '"hi"\n'
+    assert greenflow("call", "a", "1", "2").code == 2
+    assert greenflow("test", "b.yaml").code == 0
+    assert greenflow("test", "b", "b.yaml").code == 0
+    assert greenflow("test", "b", "c").code == 2
+    assert len(greenflow("delete", "b.yaml").rows) == 2
+    assert len(greenflow("delete", "-", stdin="{name: a}").rows) == 1
+    assert greenflow("delete", "b.yml").err == "namespace default: nothing is called b.yml\n"
+
+
+@pytest.mark.parametrize(
+    "arguments", [("get",), ("get", "values"), ("delete", "a"), ("call", "a"), ("test",)]
+)
+@pytest.mark.parametrize("place", ["typo.db", "no/folder/x.db", "empty.db"])
+def test_a_reader_makes_no_database(
+    greenflow: Command, tmp_path: Path, arguments: tuple[str, ...], place: str
+) -> None:
+    (tmp_path / "empty.db").touch()
+    result = greenflow(*arguments, "--database", f"sqlite:///{place}")
+    assert (result.code, result.out) == (4, "")
+    assert result.err.startswith(f"sqlite:///{place}: there is no database {tmp_path}/{place}")
+    assert len(result.err.splitlines()) == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["empty.db"]
+    assert (tmp_path / "empty.db").stat().st_size == 0
+
+
+COMMAND_LINES = [
+    "apply -",
+    "call a",
+    "call a -",
+    "delete -",
+    "delete a",
+    "eval 1+1",
+    "eval self --input -",
+    "get",
+    "get --output json",
+    "get --output yaml",
+    "kinds",
+    "kinds nop",
+    "migrate -",
+    "nope",
+    "run --help",
+    "schema",
+    "test",
+    "test --file -",
+    "version",
+]
+
+# Every command, in one OS process, each as if it were the first; what it ended with goes to a file.
+EACH = """
+import json, sys
+from greenflow.__main__ import _occupy_standard_descriptors, _patch
+_occupy_standard_descriptors()
+_patch()
+from greenflow.cli import main
+codes = {line: main(line.split()) for line in json.loads(sys.argv[1])}
+with open("codes.json", "w") as file:
+    json.dump(codes, file)
+"""
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_quiet_or_one_line(tmp_path: Path, closed: str) -> None:
+    line = shlex.join([sys.executable, "-c", EACH, json.dumps(COMMAND_LINES)])
+    done = shell(f"{line} {'' if '<&-' in closed else '</dev/null'} {closed}", tmp_path)
+    told = done.stderr.decode().splitlines()
+    assert done.returncode == 0, told
+    codes = json.loads((tmp_path / "codes.json").read_text())
+    assert codes.keys() == set(COMMAND_LINES)
+    for bad in ("internal error", "Traceback", "AttributeError", "Exception ignored"):
+        assert [each for each in told if bad in each] == []
+    assert codes["eval 1+1"] == codes["kinds"] == codes["version"] == 0
+    assert codes["apply -"] == 3  # there is nothing to read
+    assert len(told) <= 2 * len(COMMAND_LINES)
+
+
+@pytest.mark.parametrize("module", ["click", "gevent", "greenflow_at_once"])
+@pytest.mark.parametrize("arguments", [["get"], ["version"], ["run"], ["eval", "1"]])
+def test_an_interrupt_while_it_imports_ends_it_with_130(
+    tmp_path: Path, module: str, arguments: list[str]
+) -> None:
+    """A module of that name comes first, and is interrupted in the middle."""
+    (tmp_path / f"{module}.py").write_text(
+        "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n"
+    )
+    if module == "greenflow_at_once":
+        (tmp_path / "greenflow").write_text("import greenflow.__main__, greenflow_at_once")
+        command = [sys.executable, "greenflow"]
+    else:
+        command = [sys.executable, "-m", "greenflow"]
+    if module == "gevent" and arguments == ["version"]:
+        return  # does without
+    done = subprocess.run(
+        [*command, *arguments], cwd=tmp_path, capture_output=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")

@@ -288,3 +288,111 @@ def test_the_hub_guard_may_be_set_and_left_out(
     monkeypatch.setattr(run, "_run_store", lambda settings, *_: given.append(settings.hub_guard))
     done = CliRunner().invoke(run.command, options)
     assert (done.exit_code, given) == (0, [seconds]), done.output
+
+
+LOST = "- {kind: listener, name: web, port: 0, links: {out: [{name: gone}]}}\n"
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_without_any_source_that_starts_it_ends_with_1(
+    greenflow: Command, tmp_path: Path, stored: bool
+) -> None:
+    (tmp_path / "a.yaml").write_text(LOST + "- {kind: nop, name: idle}\n")
+    if stored:
+        assert greenflow("apply", "a.yaml").code == 5
+    result = greenflow("run", *([] if stored else ["a.yaml"]))
+    assert result.code == 1
+    last = json.loads(result.err.splitlines()[-1])
+    assert last["level"] == "error"
+    assert last["message"] == (
+        "no source could start: web: links.out: no node 'gone' in namespace 'default'"
+        " (--wait-for-sources runs on)"
+    )
+
+
+def test_with_one_source_that_starts_or_none_at_all_it_runs(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(service("one", LOST.replace("web", "lost")))
+    (tmp_path / "b.yaml").write_text("{kind: nop, name: idle}")
+    running = start("run", "a.yaml")
+    assert get(running.port()) == (200, "one")
+    assert running.stop() == 0
+    running = start("run", "b.yaml", "--strict")
+    running.line("running 1 specs")
+    assert running.stop() == 0
+
+
+def test_it_may_wait_for_sources(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(LOST)
+    running = start("run", "a.yaml", "--wait-for-sources")
+    running.line("running 1 specs")
+    (tmp_path / "a.yaml").write_text(LOST + "- {kind: snippet, name: gone, code: back}\n")
+    assert get(running.port()) == (200, "back")
+    assert running.stop() == 0
+
+
+def test_strict_ends_with_1_when_anything_is_inactive(greenflow: Command, tmp_path: Path) -> None:
+    lost = "- {kind: fork, name: lost, links: {out: [{name: gone}]}}\n"
+    (tmp_path / "a.yaml").write_text(service("one", lost))
+    result = greenflow("run", "a.yaml", "--strict")
+    assert result.code == 1
+    assert "with --strict all has to be active: lost: links.out: no node 'gone'" in result.err
+
+
+def test_what_hardly_does_what_it_says_is_in_the_log(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(service("'{{ .path }}'"))
+    running = start("run", "a.yaml")
+    entry = json.loads(running.line("is taken as text"))
+    assert entry["level"] == "warning"
+    assert entry["message"].startswith("a.yaml:2:47: says: $.code: {{ .path }} is taken as text")
+    assert running.stop() == 0
+
+
+def test_a_refused_change_says_that_a_restart_would_not_bring_the_old_version_back(
+    start: Start, greenflow: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "a.yaml").write_text(service("one"))
+    assert greenflow("apply", "a.yaml").code == 0
+    running = start("run")
+    port = running.port()
+    (tmp_path / "a.yaml").write_text(service("one").replace("[{name: says}]", "[{name: sais}]"))
+    result = greenflow("apply", "a.yaml")
+    assert result.code == 5
+    assert result.err.splitlines()[0] == "1 of 2 will not run:"
+    assert "did you mean 'says'?; an engine that runs the old version runs it on" in result.err
+    assert result.err.endswith("and a restart would not bring it back\n")
+    line = json.loads(running.line("the old version runs on"))["message"]
+    assert "web: a change was refused and the old version runs on, though a restart would" in line
+    assert get(port) == (200, "one")
+    result = greenflow("get", "--output", "wide")
+    assert [row[1:3] + row[5:] for row in result.rows] == [
+        ["says", "snippet", "active", "-"],
+        ["web", "listener", "inactive", "links.out: no node 'sais' in namespace 'default'"],
+    ]
+    assert "a restart would not bring it back" in result.err
+    assert running.stop() == 0
+    assert greenflow("run").code == 1
+
+
+@pytest.mark.parametrize("made", ["apply", "copy", "nothing"])
+def test_a_database_that_is_deleted_or_replaced_is_not_followed(
+    start: Start, greenflow: Command, tmp_path: Path, made: str
+) -> None:
+    (tmp_path / "a.yaml").write_text(service("one"))
+    assert greenflow("apply", "a.yaml").code == 0
+    running = start("run")
+    port = running.port()
+    assert get(port) == (200, "one")
+    for file in tmp_path.glob("greenflow.db*"):
+        file.unlink()
+    new = {"apply": "greenflow.db", "copy": "other.db"}.get(made)
+    if new is not None:
+        spec = "{kind: nop, name: only}"
+        assert greenflow("apply", "-", "--database", f"sqlite:///{new}", stdin=spec).code == 0
+    if made == "copy":
+        (tmp_path / "other.db").rename(tmp_path / "greenflow.db")
+    line = running.line("the store is away")
+    assert "workflows run on" in line
+    assert "put it back" in line or "put the old one back" in line
+    assert get(port) == (200, "one")
+    assert running.stop() == 0
+    assert "inactive" not in "\n".join(running.log)

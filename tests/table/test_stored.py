@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from socket import AF_INET, socket
 from typing import Any
 
 import pytest
 
+from greenflow.config import Settings
 from greenflow.runtime import Runtime
 from greenflow.scheme.registry import Scheme
 from greenflow.spec.document import read
-from greenflow.table.stored import inactive
+from greenflow.store.memory import MemoryStore
+from greenflow.table.stored import inactive, judge
+from tests.cli.test_mistakes import MISTAKES, STORED
 
 CASES = {
     "all is there": "- {kind: call, id: a, links: {out: [{id: b}]}}\n- {kind: nop, id: b}",
@@ -78,3 +82,87 @@ def test_a_spec_that_is_bound_to_a_value_needs_it() -> None:
     assert said["c"] == status["c"] == "$.env.K: no value 'gone' in namespace 'default'"
     assert said["e"] == status["e"]
     assert "env has no 'OTHER'; it has K" in said["d"]
+
+
+#: Mistakes of the table that the runtime finds when it loads, and those that it cannot see here:
+#: a listener's address, which `listen=False` does not take.
+APPLIED = {
+    name: mistake.text
+    for name, mistake in MISTAKES.items()
+    if mistake.code == STORED and "twice" not in name and "address" not in name
+}
+
+
+@pytest.mark.parametrize("name", APPLIED)
+def test_of_the_typical_mistakes_a_runtime_says_the_same(name: str) -> None:
+    texts = read(APPLIED[name], "a.yaml")
+    specs = [
+        {"id": document.data.get("name", "x"), "namespace": "default", **document.data}
+        for document in texts
+    ]
+    specs = [spec for spec in specs if spec["namespace"] == "default"]
+    values = [{"id": "v", "namespace": "default", "name": "db", "data": {"password": "p"}}]
+    said = inactive(
+        sorted(specs, key=lambda s: str(s["id"])), Scheme.installed(), "default", values
+    )
+    store = MemoryStore("memory://")
+    store.specs.apply(specs)  # unchecked, as a store has them
+    store.values.apply(values)
+    with Runtime(store, listen=False) as runtime:
+        status = {symbol["id"]: symbol for symbol in runtime.status()}
+    if name == "an opcode":  # another program may offer it
+        assert (said, status["a"]["active"]) == ({}, False)
+        return
+    assert said.keys() == {id for id, symbol in status.items() if not symbol["active"]}
+
+
+@pytest.mark.parametrize("hosts", [("127.0.0.1", "127.0.0.1"), ("127.0.0.1", "0.0.0.0")])
+def test_of_two_listeners_of_one_address_the_first_one_runs(hosts: tuple[str, str]) -> None:
+    with socket(AF_INET) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    first, second = hosts
+    specs = [
+        {"kind": "listener", "namespace": "default", "port": port, **more}
+        for more in (
+            {"id": "a", "host": first, "links": {"out": [{"id": "gone"}]}},  # never opens
+            {"id": "b", "host": first},
+            {"id": "c", "host": second},
+            {"id": "d", "host": "::1"},
+        )
+    ]
+    said = inactive(specs, Scheme.installed(), "default")
+    assert said.keys() == {"a", "c"}
+    assert "is taken by node 'b'" in said["c"]
+    with Runtime("memory://", specs=specs[:3]) as runtime:
+        status = {symbol["id"]: symbol["active"] for symbol in runtime.status()}
+    assert status == {"a": False, "b": True, "c": False}
+
+
+def test_what_is_encrypted_or_of_the_environment_is_not_known() -> None:
+    specs = documents(
+        "- {kind: sleep, id: a, env: {K: {name: sealed}}, interval: '{{ .K.time }}'}\n"
+        "- {kind: sleep, id: b, env: {K: {data: '{{ .NAP }}'}}, interval: '{{ .K }}'}\n"
+        "- {kind: sleep, id: c, env: {K: {data: '{{ .NIGHT }}'}}, interval: '{{ .K }}'}\n"
+    )
+    values = [{"id": "v", "namespace": "default", "name": "sealed", "encrypted": "x"}]
+    settings = Settings(environment={"NIGHT": "all-night-long"})
+    said = inactive(specs, Scheme.installed(), "default", values, settings)
+    assert said.keys() == {"c"}
+    assert "all-night-long" not in said["c"]
+
+
+def test_a_part_of_many_is_looked_at() -> None:
+    specs = [
+        {
+            "kind": "call",
+            "id": f"n{i}",
+            "namespace": "default",
+            "links": {"out": [{"id": f"n{i + 1}"}]},
+        }
+        for i in range(50)
+    ]
+    others = [{"kind": "gone", "id": f"x{i}", "namespace": "default"} for i in range(50)]
+    judgement = judge(specs + others, Scheme.installed(), "default", (), Settings(), ["n48"])
+    assert len(judgement.faults) == 50
+    assert judgement.faults["n49"][0].path == "$.links.out[0]"
