@@ -130,11 +130,11 @@ def check(
 
 def _explained(data: dict[str, Any], faults: Iterable[SpecFault]) -> Iterator[SpecFault]:
     """The faults, and of those in a string with a placeholder that it is taken as text."""
-    texts = dict(unbound(data))
+    texts = {doubt.path: doubt for doubt in unbound(data)}
     for fault in faults:
         yield fault
         if fault.path in texts:
-            yield SpecFault(fault.path, texts[fault.path])
+            yield texts[fault.path]
 
 
 def selectors(documents: Iterable[Document], namespace: str) -> list[dict[str, str]]:
