@@ -29,7 +29,7 @@ def command(
     hardly as it is meant, is told on standard error, and the exit code is 5.
     """
     from greenflow.cli.collections import collection_of, validator_of
-    from greenflow.cli.verdict import WILL_NOT_RUN, Change
+    from greenflow.cli.verdict import WILL_NOT_RUN, AppliedChange
     from greenflow.errors import NoDatabase
     from greenflow.scheme.registry import Scheme
     from greenflow.spec.batch import check, read_files
@@ -49,12 +49,14 @@ def command(
                 store = opened.enter_context(open_store(settings.database, create=False))
             except NoDatabase:
                 store = opened.enter_context(open_store("memory://"))
-            verdict = Change(store, collection_name, entries).verdict(documents, scheme, settings)
+            verdict = AppliedChange(store, collection_name, entries).verdict(
+                documents, scheme, settings
+            )
             if verdict:
                 verdict.tell("nothing was stored")
                 return WILL_NOT_RUN
         store = opened.enter_context(open_store(settings.database))
-        change = Change(store, collection_name, entries)
+        change = AppliedChange(store, collection_name, entries)
         collection = collection_of(store, collection_name)
         stored = _stored(collection, documents)
         before = {record.document["id"]: record.revision for record in stored}

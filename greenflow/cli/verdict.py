@@ -1,7 +1,7 @@
 """What will become of what is applied, told at the places of the files.
 
-Lives here: Change, what an apply does to the specs and values of a store, and the Verdict on it. It
-asks table/stored.py, which has the rule of the engine, and puts the answer into lines,
+Lives here: AppliedChange, what an apply does to the specs and values of a store, and the Verdict on
+it. It asks table/stored.py, which has the rule of the engine, and puts the answer into lines,
 `file:line:column: name: reason`.
 """
 
@@ -63,7 +63,7 @@ class Verdict(NamedTuple):
             click.echo(end, err=True)
 
 
-class Change:
+class AppliedChange:
     """What an apply changes: `entries` of files are put into a store's `what`, specs or values. It
     is made before they are, and asked while the store is open."""
 

@@ -56,8 +56,8 @@ class StepSpec(Spec):
     timeout: Annotated[
         TimeLimit | None,
         Meta(
-            description="how long all that is inside may take: then it is interrupted and rolled"
-            " back. It runs in a child process, and commits at its end",
+            description="how long what is inside may take: then it is rolled back. It runs in a child"
+            " process, and commits at its end",
         ),
     ] = None
 

@@ -18,7 +18,7 @@ from greenflow.errors import NoResponse
 from greenflow.net import mime
 from greenflow.net.fields import FRAMING, HOP_BY_HOP, REQUEST_ONLY
 from greenflow.net.forwarded import FIELDS, Proxies, origin
-from greenflow.net.message import Request, Response, canonical_name
+from greenflow.net.message import Request, Respond, Response, canonical_name
 from greenflow.nodes.envelope import no_response
 from greenflow.payload.stream import Stream, Verbatim
 
@@ -84,6 +84,13 @@ def identify(request: Request, proxies: Proxies | None) -> str:
         if sent is not None and _REQUEST_ID.fullmatch(sent):
             return sent
     return uuid4().hex
+
+
+def respond_as(request_id: str, respond: Respond, response: Response) -> None:
+    """Send a response that names its request."""
+    headers = [each for each in response.headers if canonical_name(each[0]) != REQUEST_ID]
+    headers.append((REQUEST_ID, request_id))
+    respond(Response(response.status, headers, response.body, response.length))
 
 
 def to_response(answer: Any, request: Request, answers: str = "auto") -> Response:

@@ -86,7 +86,7 @@ class AssertSpec(Spec):
     ] = None
 
 
-class Verdict(NamedTuple):
+class TestVerdict(NamedTuple):
     """How a test went: what it failed with, and the nodes that this arose in."""
 
     error: BaseException | None
@@ -119,22 +119,22 @@ class Test(Source[TestSpec]):
     def stop(self) -> None:
         """Nothing was started."""
 
-    def run(self, timeout: float = SECONDS) -> Verdict:
+    def run(self, timeout: float = SECONDS) -> TestVerdict:
         """Run the test once, for so many seconds of real time at most, and end all it began."""
         seconds = timeout if self.spec.timeout is None else self.spec.timeout
-        run, verdicts, over = Run(self), list[Verdict](), Event()
+        run, verdicts, over = Run(self), list[TestVerdict](), Event()
         process = run.begin()
         process.on_exit(over.set)
         process.spawn(self._follow, run, process, verdicts)
         try:
             if over.wait(seconds):
-                return verdicts[0] if verdicts else Verdict(_exited(process))
-            return Verdict(RunTimedOut(_late(process, seconds, answered=bool(verdicts))))
+                return verdicts[0] if verdicts else TestVerdict(_exited(process))
+            return TestVerdict(RunTimedOut(_late(process, seconds, answered=bool(verdicts))))
         finally:
             process.exit(RunTimedOut(f"the test was not over after {seconds:g} s"))
             run.answered(process)
 
-    def _follow(self, run: Run, process: Process, verdicts: list[Verdict]) -> None:
+    def _follow(self, run: Run, process: Process, verdicts: list[TestVerdict]) -> None:
         try:
             answer = run.ask(process, self.output("out"), None)
             if answer is not NOTHING and type(answer) is not Fault:
@@ -145,16 +145,16 @@ class Test(Source[TestSpec]):
         finally:
             run.end(process)
 
-    def _conclude(self, process: Process, answer: Any) -> Verdict:
+    def _conclude(self, process: Process, answer: Any) -> TestVerdict:
         if type(answer) is not Fault:
-            return Verdict(process.settle())
+            return TestVerdict(process.settle())
         if self.error.links and process.state == RUNNING:
             told = self.ask(process, self.error, answer.error)
             if type(told) is Fault and told.error is not answer.error:
                 log_unhandled(self, process, told.error)
         process.settle(answer.error)
         names = [str(origin.spec.name or origin.spec.kind) for origin in answer.origins]
-        return Verdict(answer.error, tuple(dict.fromkeys(names)))
+        return TestVerdict(answer.error, tuple(dict.fromkeys(names)))
 
 
 @node("assert", reads_only=True)

@@ -26,7 +26,7 @@ from greenflow.log.secret import conceal, concealed
 from greenflow.net import mime
 from greenflow.net.url import parse_url
 from greenflow.nodes.listener import Listener
-from greenflow.nodes.test import Test, Verdict
+from greenflow.nodes.test import Test, TestVerdict
 from greenflow.runtime import Runtime
 from greenflow.scheme.registry import Scheme
 from greenflow.spec.batch import check, read_files
@@ -60,11 +60,11 @@ def run_test(runtime: Runtime, node: str, timeout: float, outside: Outside | Non
     """Run a `test` node of a runtime whose nodes are under test. Raises as `Flow.test` does, and
     ReachedOutside first of all."""
 
-    def run() -> Verdict:
+    def run() -> TestVerdict:
         symbol = runtime.table.find(node)
         found = symbol.version.node
         if not symbol.active:
-            return Verdict(Inactive(f"it cannot run: {why_inactive(runtime, node)}"))
+            return TestVerdict(Inactive(f"it cannot run: {why_inactive(runtime, node)}"))
         if not isinstance(found, Test):
             raise LookupError(f"node {node!r} is of kind {symbol.version.document['kind']!r}")
         return found.run(timeout)

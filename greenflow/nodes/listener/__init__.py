@@ -37,19 +37,20 @@ from greenflow.net import mime
 from greenflow.net.answer import RETRY_AFTER_SECONDS, has_no_body
 from greenflow.net.forwarded import Proxies
 from greenflow.net.limits import Limits
-from greenflow.net.message import (
-    ClientDisconnected,
-    Request,
-    Respond,
-    Response,
-    canonical_name,
-)
+from greenflow.net.message import ClientDisconnected, Request, Respond
 from greenflow.net.pool import Ending, Lease, Servers
 from greenflow.net.server import UNIX
 from greenflow.net.upgrade import Upgrade
 from greenflow.nodes.listener.later import Later
 from greenflow.nodes.listener.spec import ListenerSpec, addresses, cors_faults, policy
-from greenflow.nodes.request import REQUEST_ID, believe, identify, plain, to_payload, to_response
+from greenflow.nodes.request import (
+    believe,
+    identify,
+    plain,
+    respond_as,
+    to_payload,
+    to_response,
+)
 from greenflow.nodes.unlinked import leads_nowhere
 from greenflow.payload.stream import Stream
 
@@ -184,7 +185,7 @@ class Listener(Source[ListenerSpec]):
         request_id = None
         if self.spec.request_id:
             request_id = identify(request, self.proxies)
-            respond = partial(_respond_as, request_id, respond)
+            respond = partial(respond_as, request_id, respond)
         if self.cors is not None:
             preflight = self.cors.preflight(request)
             if preflight is not None:
@@ -362,13 +363,6 @@ class Listener(Source[ListenerSpec]):
             self._respond(process, request, Fault(error, (self,)), respond)
         finally:
             self.run.end(process)
-
-
-def _respond_as(request_id: str, respond: Respond, response: Response) -> None:
-    """Send a response that names its request."""
-    headers = [each for each in response.headers if canonical_name(each[0]) != REQUEST_ID]
-    headers.append((REQUEST_ID, request_id))
-    respond(Response(response.status, headers, response.body, response.length))
 
 
 def _leave(process: Process, seconds: float) -> None:
