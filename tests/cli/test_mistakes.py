@@ -353,21 +353,21 @@ MISTAKES = {
         "1:23",
         ("did you mean 'cel'",),
     ),
-    "CEL": Mistake(snippet("cel", "self +"), INVALID, "4:3", ("$.code",)),
+    "CEL": Mistake(snippet("cel", "self +"), INVALID, "4:15", ("$.code",)),
     "JavaScript": Mistake(
         snippet("javascript", "'export default function (x) { return x +; }'"),
         INVALID,
-        "4:3",
+        "4:50",
         ("$.code",),
     ),
     "JavaScript without an export": Mistake(
-        snippet("javascript", "'function f(x) { return x }'"), INVALID, "4:3", ("export",)
+        snippet("javascript", "'function f(x) { return x }'"), INVALID, "4:10", ("export",)
     ),
     "TypeScript": Mistake(
-        snippet("typescript", "'export default (x: ) => x'"), INVALID, "4:3", ("$.code",)
+        snippet("typescript", "'export default (x: ) => x'"), INVALID, "4:27", ("$.code",)
     ),
-    "JSON": Mistake(snippet("json", "'{'"), INVALID, "4:3", ("$.code",)),
-    "a condition": Mistake("- {kind: if, name: a, when: 'self ='}\n", INVALID, "1:23", ("$.when",)),
+    "JSON": Mistake(snippet("json", "'{'"), INVALID, "4:11", ("$.code",)),
+    "a condition": Mistake("- {kind: if, name: a, when: 'self ='}\n", INVALID, "1:35", ("$.when",)),
     # -- values ----------------------------------------------------------------------------------
     "a value's name": Mistake(
         "- {kind: snippet, name: a, env: {K: {name: dbb}}, code: '{{ .K }}'}\n",
