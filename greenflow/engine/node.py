@@ -215,8 +215,7 @@ class Node(Foresight[S], Generic[S]):
         )
 
     def shown(self, error: Exception) -> Exception:
-        """An error of this node as others may see it: without values that were rendered into its
-        spec (BEHAVIOUR 16.6)."""
+        """An error of it as others may see it: without values rendered into its spec (16.6)."""
         within: Node[Any] | None = self
         while within is not None:
             if within.spec.env:

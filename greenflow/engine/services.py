@@ -64,7 +64,7 @@ class Services:
         self.clock = clock
         self.broker = MemoryBroker() if broker is None else broker
         self.listens = listens  # whether listeners open sockets
-        # Whether a node of this runtime wants requests as they came (listener.Received). Few do,
+        # Whether a node of this runtime wants requests as they came (Received). Few do,
         # and keeping them costs every request something.
         self.keeps_requests = False
         self.processes: set[Process] = set()  # every live process without a parent

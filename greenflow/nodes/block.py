@@ -55,10 +55,7 @@ class StepSpec(Spec):
     ]
     timeout: Annotated[
         TimeLimit | None,
-        Meta(
-            description="how long what is inside may take: then it is rolled back. It runs in a child"
-            " process, and commits at its end",
-        ),
+        Meta(description="all inside runs so long at most, in a child process that commits then"),
     ] = None
 
 
@@ -301,8 +298,8 @@ class _Step(Node[StepSpec]):
 
     @property
     def in_flight(self) -> int:
-        own = sum(port.in_flight for port in self._own_ports())
-        return own + self.under_guard + sum(inner.in_flight for inner in self.inner)
+        inside = sum(inner.in_flight for inner in self.inner)
+        return inside + self.under_guard + sum(port.in_flight for port in self._own_ports())
 
     def _own_ports(self) -> Iterator[InPort]:
         theirs = {entry for inner in self.inner for entry in inner.entrances()}

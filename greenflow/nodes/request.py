@@ -10,7 +10,7 @@ import http
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from greenflow.engine.packet import NOTHING
@@ -36,6 +36,15 @@ REQUEST_ID = "X-Request-Id"
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,200}")
 
 _PROTOCOLS = {"1.0": "HTTP/1.0", "1.1": "HTTP/1.1"}
+
+
+class Received(NamedTuple):
+    """In the data of a process, once `Services.keeps_requests` was set: the request as it came, and
+    the payload that was made of it. So a node can tell what the workflow left as it was, and has
+    the bytes of it."""
+
+    request: Request
+    payload: dict[str, Any]
 
 
 def to_payload(request: Request, most: int) -> dict[str, Any]:

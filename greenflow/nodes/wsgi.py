@@ -27,7 +27,7 @@ from greenflow.errors import GreenflowError, InvalidArgument, SpecFault
 from greenflow.net import mime
 from greenflow.net.message import canonical_name
 from greenflow.net.wsgi.calling import Errors, FileWrapper, body_input, call, variable
-from greenflow.nodes.listener import Received
+from greenflow.nodes.request import Received
 from greenflow.payload.stream import Stream, Verbatim
 from greenflow.spec.fields import Spec
 

@@ -163,7 +163,8 @@ def test_a_changed_value_of_a_store_reaches_a_runtime(
     ]
     (tmp_path / "greenflow.toml").write_text(f'[values]\nkey = "{KEY}"\n')
     (tmp_path / "env").write_text("PORT=0\n")
-    running = start("run", "--environment-files", "env", "--log-level", "debug")
+    options = ("--wait-for-sources", "--environment-files", "env", "--log-level", "debug")
+    running = start("run", *options)
     running.line("says: inactive: $.env.DB: no value 'db' in namespace 'default'")
     greenflow("apply", "values", "-f", "-", stdin=VALUES, **settings)
     port = running.port()

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Generator
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import gevent
 import msgspec
@@ -44,6 +44,7 @@ from greenflow.net.upgrade import Upgrade
 from greenflow.nodes.listener.later import Later
 from greenflow.nodes.listener.spec import ListenerSpec, addresses, cors_faults, policy
 from greenflow.nodes.request import (
+    Received,
     believe,
     identify,
     plain,
@@ -379,15 +380,6 @@ def _leave(process: Process, seconds: float) -> None:
 
     timer.start(end)
     process.on_exit(close)
-
-
-class Received(NamedTuple):
-    """In the data of a process, once `Services.keeps_requests` was set: the request as it came, and
-    the payload that was made of it. So a node can tell what the workflow left as it was, and has
-    the bytes of it."""
-
-    request: Request
-    payload: dict[str, Any]
 
 
 def listeners(services: Services) -> dict[str, Listener]:
