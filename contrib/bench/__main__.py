@@ -34,6 +34,7 @@ NAMES = (
     "listener_edit",
     "leaks",
     "attacks",
+    "stretches",
     "mongo",
 )
 

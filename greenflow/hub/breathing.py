@@ -1,8 +1,8 @@
 """Letting others run in the middle of long work, and long work of many taking turns.
 
-Lives here: `let_others_run`, `in_turn` for what the hub would begin, and `unhurried` for work on
-many items. How much work is done in one go is its owner's to say, in steps where those are of one
-size, else by the time that has gone by.
+Lives here: `let_others_run`, `in_turn` for what the hub would begin, `unhurried` for work on many
+items, and `Breath` for what is no loop over items. How much work is done in one go is its owner's
+to say, in steps where those are of one size, else by the time that has gone by.
 
 Who waits here goes on in the order of asking. The hub does not run all of them in one go, as it
 does with greenlets that sleep: a thousand with 10 ms of work each would keep timers, sockets and
@@ -19,7 +19,8 @@ from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from gevent import get_hub
+from gevent import get_hub, getcurrent
+from gevent._hub_local import get_hub_if_exists
 from gevent.hub import Waiter
 
 T = TypeVar("T")
@@ -94,11 +95,31 @@ def let_others_run() -> None:
     waiter.get()
 
 
+class Breath:
+    """Of one long work, which takes it between its steps."""
+
+    __slots__ = ("_end",)
+
+    def __init__(self) -> None:
+        self._end = time.perf_counter() + SLICE
+
+    def take(self) -> None:
+        """Let others run, if there are any and `SLICE` has gone by."""
+        if time.perf_counter() > self._end:
+            if has_others():
+                let_others_run()
+            self._end = time.perf_counter() + SLICE
+
+
+def has_others() -> bool:
+    """Whether other greenlets of this thread could run: it has a hub, and this is not the hub."""
+    hub = get_hub_if_exists()
+    return hub is not None and getcurrent() is not hub
+
+
 def unhurried(items: Iterable[T]) -> Iterator[T]:
-    """The same items, letting others run whenever `SLICE` has gone by. Only in a greenlet."""
-    end = time.perf_counter() + SLICE
+    """The same items, letting others run whenever `SLICE` has gone by."""
+    breath = Breath()
     for item in items:
         yield item
-        if time.perf_counter() > end:
-            let_others_run()
-            end = time.perf_counter() + SLICE
+        breath.take()

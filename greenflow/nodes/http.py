@@ -34,7 +34,7 @@ from greenflow.net.fields import FRAMING, HOP_BY_HOP
 from greenflow.net.grammar import BLANKS, has_control, is_token
 from greenflow.net.message import canonical_name
 from greenflow.net.mime.coding import known_codings
-from greenflow.net.mime.form import encode_form
+from greenflow.net.mime.urlencoded import encode_form
 from greenflow.net.outgoing import ClientRequest, ClientResponse, basic
 from greenflow.net.url import (
     PORTS,

@@ -9,6 +9,7 @@ through the value, which takes longer than decoding it.
 from __future__ import annotations
 
 import gc
+import re
 from math import isfinite
 from typing import Any
 
@@ -37,6 +38,9 @@ def _plain(item: Any) -> str:
         return str(item)
     raise TypeError(f"{type(item).__name__} has no form in JSON")
 
+
+# Where msgspec says that a text is wrong.
+_PLACE = re.compile(r"\(byte ([0-9]+)\)")
 
 _encode_json = msgspec.json.Encoder(enc_hook=_plain).encode
 _encode_messagepack = msgspec.msgpack.Encoder(enc_hook=_plain).encode
@@ -118,6 +122,39 @@ def loads(text: bytes | str) -> Any:
     return value
 
 
+def decode_fitting(text: bytes, offset: int, end: int) -> Any:
+    """The value, of any depth, of a part of a text that begins `offset` bytes into it and ends at
+    `end`. Raises InvalidArgument, with the place in the whole text."""
+    try:
+        value = _decode_json(text)
+        return _fitting(value) if _has_long_number(text) else value
+    except RecursionError as error:
+        raise InvalidArgument() from ValueError(f"no JSON: nested too deep: {error}")
+    except (msgspec.MsgspecError, ValueError, OverflowError) as error:
+        reason = _PLACE.sub(lambda place: f"(byte {min(int(place[1]) + offset, end)})", str(error))
+        raise InvalidArgument() from ValueError(f"no JSON: {reason}")
+
+
+def no_json(reason: str, place: int) -> InvalidArgument:
+    """The error of a text in which something is wrong at that byte."""
+    error = InvalidArgument()
+    error.__cause__ = ValueError(f"no JSON: JSON is malformed: {reason} (byte {place})")
+    return error
+
+
+def check_brackets(brackets: bytes, depth: int) -> None:
+    """Raises InvalidArgument if these brackets of a text, which follow others so deep, go deeper
+    than MAX_DEPTH."""
+    for bracket in brackets:
+        depth += 1 if bracket in b"[{" else -1
+        if depth > MAX_DEPTH:
+            raise _too_deep()
+
+
+def _too_deep() -> InvalidArgument:
+    return InvalidArgument(f"no JSON: nested deeper than {MAX_DEPTH} lists and maps")
+
+
 def _fitting(value: Any) -> Any:
     """The value with integers beyond 64 bits as floats."""
     kind = type(value)
@@ -164,4 +201,4 @@ def _check_depth(value: Any) -> None:
         ]
         if not level:
             return
-    raise InvalidArgument(f"no JSON: nested deeper than {MAX_DEPTH} lists and maps")
+    raise _too_deep()

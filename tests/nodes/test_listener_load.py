@@ -7,12 +7,14 @@ import logging
 import pytest
 from gevent.event import Event
 
+from greenflow.hub import breathing
 from tests.net.loopback import DEADLINE_SECONDS
 from tests.nodes.test_listener import connect, served
 from tests.waiting import until
 
 GET = "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 BUSY = "- {kind: probe, name: a, answer: pong}"
+PART = b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\nx\r\n'
 TWO = "limits: {in_flight: 2}"
 
 
@@ -66,3 +68,48 @@ def test_one_that_exits_makes_room() -> None:
         until(lambda: not node.processes)
         del running.probes.gates["a"]
         assert client.ask().text == "pong"
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/json", b"[" + b"2.2250738585072011e-308," * 10_000 + b"1]"),
+        ("application/x-www-form-urlencoded", b"a=" + b"%41" * 50_000),
+        ("multipart/form-data; boundary=b", PART * 100 + b"--b--\r\n"),
+        ("text/plain", b"a" * 2_000_000),
+    ],
+)
+def test_a_large_body_lets_others_go_first(
+    kind: str, body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(breathing, "SLICE", -1.0)  # a turn after every step
+    with served(BUSY) as (running, client):
+        other = connect(running)
+        assert other.ask().status == 200
+        head = f"POST /large HTTP/1.1\r\nHost: a\r\nContent-Type: {kind}\r\n"
+        client.send(f"{head}Content-Length: {len(body)}\r\n\r\n")
+        client.send(body[:-1])
+        client.send(body[-1:])
+        other.send(GET.replace("/", "/small", 1))
+        assert other.answer().status == 200
+        assert client.answer().status == 200
+        assert [seen["path"] for seen in running.probes.of("a")] == ["/", "/small", "/large"]
+        other.socket.close()
+
+
+def test_what_is_being_decoded_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(breathing, "SLICE", -1.0)
+    body = b"[" + b"2.2250738585072011e-308," * 50_000 + b"1]"
+    with served(BUSY, fields="limits: {in_flight: 1}") as (running, client):
+        node = running.runtime.table.find("http").version.node  # type: ignore[union-attr]
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n")
+        client.send(f"Content-Length: {len(body)}\r\n\r\n")
+        client.send(body)
+        while not node.decoding:
+            breathing.let_others_run()
+        assert node.in_flight == 1
+        other = connect(running)
+        other.send(GET)
+        assert other.answer().status == 503
+        assert client.answer().status == 200
+        other.socket.close()

@@ -15,9 +15,11 @@ from typing import Any
 
 from greenflow.errors import BodyTooLarge, EncodeError, InvalidArgument, UnsupportedCoding
 from greenflow.net.mime.coding import LEAST_BYTES, compress, decompress, negotiate
-from greenflow.net.mime.form import encode_form, encode_multipart, parse_form, parse_multipart
+from greenflow.net.mime.multipart import encode_multipart, parse_multipart
 from greenflow.net.mime.types import MediaType, choose, codec_of, decode_text, media_type, utf8
+from greenflow.net.mime.urlencoded import encode_form, parse_form
 from greenflow.payload.json import dumps, loads
+from greenflow.payload.large import LARGE_BYTES, loads_in_turns
 
 __all__ = (
     "LEAST_BYTES",
@@ -51,7 +53,8 @@ def decode(content_type: str | None, body: bytes) -> Any:
     cause."""
     kind = media_type(content_type or "")
     if kind.is_json:
-        return loads(body.removeprefix(BOM_UTF8))  # RFC 8259 8.1
+        text = body.removeprefix(BOM_UTF8)  # RFC 8259 8.1
+        return loads(text) if len(text) < LARGE_BYTES else loads_in_turns(text)
     if kind.name == "text/plain":
         return decode_text(body, kind.parameters.get("charset"))
     if kind.name == FORM:

@@ -1,7 +1,8 @@
 """`listener`: HTTP requests become processes, answers become responses (BEHAVIOUR 8).
 
 Lives here: the kind, and how a process is seen through for a request. Its fields are spec.py's, an
-answer that is taken piece by piece later.py's. What a request is as a payload, and an answer as a
+answer that is taken piece by piece later.py's, clients that leave leaving.py's, and requests beyond
+the limit crowd.py's. What a request is as a payload, and an answer as a
 response, is nodes/request.py's; HTTP itself is net/'s.
 """
 
@@ -10,7 +11,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Generator
 from functools import partial
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -34,14 +34,16 @@ from greenflow.errors import (
 )
 from greenflow.log.secret import conceal
 from greenflow.net import mime
-from greenflow.net.answer import RETRY_AFTER_SECONDS, has_no_body
+from greenflow.net.answer import has_no_body
 from greenflow.net.forwarded import Proxies
 from greenflow.net.limits import Limits
 from greenflow.net.message import ClientDisconnected, Request, Respond
 from greenflow.net.pool import Ending, Lease, Servers
 from greenflow.net.server import UNIX
 from greenflow.net.upgrade import Upgrade
+from greenflow.nodes.listener.crowd import Crowd
 from greenflow.nodes.listener.later import Later
+from greenflow.nodes.listener.leaving import leave, tell_left
 from greenflow.nodes.listener.spec import ListenerSpec, addresses, cors_faults, policy
 from greenflow.nodes.request import (
     Received,
@@ -59,9 +61,6 @@ if TYPE_CHECKING:
     from greenflow.config import Settings
     from greenflow.engine.foresight import Claim
     from greenflow.net.tls import Certificate
-
-# Seconds between two lines of the log about requests that were answered 503.
-SHED_SECONDS = 10.0
 
 _log = logging.getLogger("greenflow.nodes.listener")
 
@@ -82,7 +81,8 @@ class Listener(Source[ListenerSpec]):
         self.limits = Limits(**msgspec.structs.asdict(spec.limits))
         self.proxies = Proxies(spec.proxies) if spec.proxies else None
         self.cors = None if spec.cors is None else policy(spec.cors)
-        self.sheds_again = 0.0  # on time.monotonic(): when the next line of it may be written
+        self.decoding = 0  # requests whose bodies are being decoded
+        self.crowd = Crowd(self.limits.in_flight)
         leaving = spec.on_disconnect
         self.exit_after = None if leaving == "finish" else leaving.exit_after
 
@@ -150,13 +150,16 @@ class Listener(Source[ListenerSpec]):
         """In the hub: its server has ended."""
         if self.ending is ending:
             self.ending = None
-            if self.emptied is not None and not self.in_flight:
-                self.emptied()
+            self._empty()
+
+    def _empty(self) -> None:
+        if self.emptied is not None and not self.in_flight:
+            self.emptied()
 
     @property
     def in_flight(self) -> int:
         """Also requests that a client of a server that ends has sent already."""
-        return super().in_flight + (self.ending is not None)
+        return super().in_flight + (self.ending is not None) + self.decoding
 
     def start(self, run: Run) -> None:
         self.run = run
@@ -193,11 +196,12 @@ class Listener(Source[ListenerSpec]):
                 respond(preflight)
                 return
             respond = self.cors.wrap(request, respond)
-        if len(self.processes) >= self.limits.in_flight:
-            self._shed(request, respond)
+        if len(self.processes) + self.decoding >= self.limits.in_flight:
+            self.crowd.shed(self, respond)
             return
+        self.decoding += 1
         try:
-            payload = to_payload(request, self.limits.body)
+            payload = to_payload(request, self.limits.body)  # others run where a body is large
             if self.proxies is not None:
                 believe(self.proxies, request, payload)
         except InvalidArgument as error:
@@ -207,13 +211,17 @@ class Listener(Source[ListenerSpec]):
             self.tell_refused(request.method, request.path, error.status, str(error))
             respond(plain(error.status))
             return
+        finally:
+            self.decoding -= 1
+            if self.emptied is not None and not self.in_flight:
+                gevent.get_hub().loop.run_callback(self._empty)  # unless a process begins now
         run = self.run
         process = run.begin()
         if request_id is not None:
             payload["request_id"] = request_id
         process.event = request.method, request.path, request_id
         if self.exit_after is not None:
-            request.on_disconnect = partial(_leave, process, self.exit_after)
+            request.on_disconnect = partial(leave, process, self.exit_after)
         upgrade = request.upgrade
         if upgrade is not None:
             process.data.set(Upgrade, upgrade)  # for a node that knows the other protocol
@@ -236,9 +244,9 @@ class Listener(Source[ListenerSpec]):
             # Another of its kind: the process keeps it, and this one the frames with the answer.
             process.settle(ClientDisconnected(str(error)))  # unless it did so before the answer
             if not request.disconnected:  # it was told of nothing yet
-                self._tell_left(process)
+                tell_left(self, process)
                 if self.exit_after is not None:
-                    _leave(process, self.exit_after)
+                    leave(process, self.exit_after)
         except Interrupt as interrupt:  # while the answer was streamed
             if interrupt.process is not process:
                 raise
@@ -295,13 +303,9 @@ class Listener(Source[ListenerSpec]):
         if (unhandled is not None and not given_up) or isinstance(unhandled, NotPublished):
             log_unhandled(self, process, unhandled, response.status)
         elif request.disconnected:
-            self._tell_left(process)
+            tell_left(self, process)
         respond(response)
         return False
-
-    def _tell_left(self, process: Process) -> None:
-        """Nobody waits for the answer. That it was given up is no error of the workflow."""
-        _log.info("the client left before its answer", extra=describe(self, process))
 
     def _hand_over(self, process: Process, answer: Any, upgrade: Upgrade[Request]) -> None:
         """A node has taken the connection: there is no response (BEHAVIOUR 12.3). The process
@@ -339,16 +343,6 @@ class Listener(Source[ListenerSpec]):
         text = conceal(f"{method} {path} is refused with {status}: {reason}")
         _log.info("%s", text, extra=extra)
 
-    def _shed(self, request: Request, respond: Respond) -> None:
-        """Too many requests are under way. One line for all of a moment, and none for each."""
-        if monotonic() >= self.sheds_again:
-            self.sheds_again = monotonic() + SHED_SECONDS
-            reason = "%d requests are under way (limits.in_flight): others are answered 503"
-            _log.warning(reason, self.limits.in_flight, extra=describe(self))
-        response = plain(503)
-        response.headers = [*response.headers, ("Retry-After", str(RETRY_AFTER_SECONDS))]
-        respond(response)
-
     def _refuse(
         self, error: InvalidArgument, request: Request, respond: Respond, request_id: str | None
     ) -> None:
@@ -364,22 +358,6 @@ class Listener(Source[ListenerSpec]):
             self._respond(process, request, Fault(error, (self,)), respond)
         finally:
             self.run.end(process)
-
-
-def _leave(process: Process, seconds: float) -> None:
-    """The client has gone: its process has so much time left. Does not switch greenlets."""
-    timer = gevent.get_hub().loop.timer(seconds)
-
-    def close() -> None:
-        timer.stop()
-        timer.close()
-
-    def end() -> None:
-        close()
-        process.spawn(process.exit, ClientDisconnected("the client has left"))
-
-    timer.start(end)
-    process.on_exit(close)
 
 
 def listeners(services: Services) -> dict[str, Listener]:

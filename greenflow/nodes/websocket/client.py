@@ -28,7 +28,7 @@ from greenflow.net.address import Allowed, Place, look_up, look_up_public
 from greenflow.net.fields import FRAMING, HOP_BY_HOP
 from greenflow.net.grammar import BLANKS
 from greenflow.net.message import canonical_name
-from greenflow.net.mime.form import encode_form
+from greenflow.net.mime.urlencoded import encode_form
 from greenflow.net.outgoing import basic
 from greenflow.net.url import PORTS, Url, parse_authority, parse_url, quote_path
 from greenflow.net.websocket.channel import Channel

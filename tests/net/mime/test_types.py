@@ -7,7 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenflow.errors import EncodeError, InvalidArgument
+from greenflow.net.mime import types
 from greenflow.net.mime.types import (
+    MAX_PARAMETERS,
+    MAX_RANGES,
     REMEMBERED_LENGTH,
     MediaType,
     choose,
@@ -149,3 +152,46 @@ def test_text() -> None:
 )
 def test_the_best_offer(accept: str | None, offer: str) -> None:
     assert choose(accept, OFFERS) == offer
+
+
+@given(
+    st.text(max_size=60),
+    st.sampled_from(["utf-8", "utf-16", "utf-32", "gb18030", "latin-1", "shift_jis", "utf-8-sig"]),
+    st.binary(max_size=3),
+    st.integers(1, 9),
+)
+def test_a_long_text_is_decoded_as_a_short_one(
+    text: str, codec: str, noise: bytes, size: int
+) -> None:
+    body = text.encode(codec, "ignore") + noise
+
+    def outcome() -> object:
+        try:
+            return decode_text(body, codec)
+        except InvalidArgument as error:
+            return type(error.__cause__)
+
+    whole = outcome()
+    kept, types.DECODED_BYTES = types.DECODED_BYTES, size
+    try:
+        assert outcome() == whole
+    finally:
+        types.DECODED_BYTES = kept
+
+
+def test_where_a_long_text_is_wrong_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(types, "DECODED_BYTES", 5)
+    with pytest.raises(InvalidArgument) as refused:
+        decode_text("ääää".encode() + b"x\xff" + b"y" * 10, None)
+    assert "position 9" in str(refused.value.__cause__)
+
+
+@pytest.mark.parametrize("parameter", [";", "; a=b", '; a="b"'])
+def test_parameters_have_a_limit(parameter: str) -> None:
+    assert media_type("a/b" + parameter * MAX_PARAMETERS).name == "a/b"
+    assert media_type("a/b" + parameter * (MAX_PARAMETERS + 1)).name == ""
+
+
+def test_ranges_have_a_limit() -> None:
+    assert choose("a/b, " * (MAX_RANGES - 1) + "application/json", OFFERS) == OFFERS[1]
+    assert choose("a/b, " * MAX_RANGES + "application/json", OFFERS) == OFFERS[0]

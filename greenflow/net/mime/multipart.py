@@ -1,10 +1,9 @@
-"""Forms: URL-encoded, which query strings are too, and multipart with files.
+"""multipart/form-data: forms with files (RFC 7578, RFC 2046 5.1).
 
-A URL-encoded form is a map of name to list of texts (BEHAVIOUR 10.1); multipart/form-data (RFC
-7578, RFC 2046 5.1) is `{values: {name: [text..]}, files: {name: [{data, filename, header,
-size}]}}`, where a part with a file name is a file. Any other is a value: a text, or bytes if its
-Content-Type says that it is none. A multipart body is read strictly and whole: one that is cut off
-is an error, and never half a form.
+A body is `{values: {name: [text..]}, files: {name: [{data, filename, header, size}]}}` (BEHAVIOUR
+10.1), where a part with a file name is a file. Any other is a value: a text, or bytes if its
+Content-Type says that it is none. A body is read strictly and whole: one that is cut off is an
+error, and never half a form. Others run between its parts.
 
 Where a part begins and ends is the package multipart's to find; its limits and what a part is
 called are ours: browsers, and all who came before them, write names in more ways than it reads.
@@ -16,18 +15,16 @@ import re
 import secrets
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import parse_qsl, unquote_to_bytes, urlencode
+from urllib.parse import unquote_to_bytes
 
 from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser
 
 from greenflow.errors import EncodeError, InvalidArgument
+from greenflow.hub.breathing import unhurried
 from greenflow.net.grammar import BLANKS, TOKEN
 from greenflow.net.message import canonical_name
 from greenflow.net.mime.types import decode_text, media_type, utf8
-from greenflow.payload.json import dumps
-
-# Fields of one form. People fill in tens; each costs a hundred bytes or more, however short it is.
-MAX_FIELDS = 10_000
+from greenflow.net.mime.urlencoded import fields_of
 
 # Parts of one body, and bytes of one part's header section. A form has tens of parts; each costs a
 # map or two however small it is.
@@ -36,6 +33,9 @@ MAX_HEADER_BYTES = 8 * 1024
 
 # Lines of one: a form has two, mail a dozen.
 MAX_HEADER_LINES = 100
+
+# Parameters of a Content-Disposition: forms have two or three.
+MAX_PARAMETERS = 100
 
 # Bytes of randomness in a boundary: enough that it stands in no body by accident.
 BOUNDARY_BYTES = 16
@@ -56,56 +56,6 @@ _EXTENDED = re.compile(r"([^']+)'[^']*'((?:[A-Za-z0-9!#$&+.^_`|~-]|%[0-9A-Fa-f]{
 _TEXTS = frozenset(("", "application/x-www-form-urlencoded", "application/xml"))
 
 
-# URL-encoded
-
-
-def parse_form(form: str | bytes) -> dict[str, list[str]]:
-    """A form or a query string: name to list of texts, in the order sent. Bytes that are no UTF-8
-    become U+FFFD, as the URL standard has it. Raises InvalidArgument beyond MAX_FIELDS."""
-    text = form if isinstance(form, str) else form.decode("utf-8", "replace")
-    try:
-        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS)
-    except ValueError as error:
-        raise InvalidArgument() from ValueError(f"more than {MAX_FIELDS} fields: {error}")
-    fields: dict[str, list[str]] = {}
-    for name, value in pairs:
-        fields.setdefault(name, []).append(value)
-    return fields
-
-
-def encode_form(value: Any) -> bytes:
-    """A map as a form: a list is a repeated field. Raises EncodeError."""
-    return urlencode([(utf8(name), text) for name, text in _fields_of(value)]).encode("ascii")
-
-
-def _fields_of(value: Any) -> list[tuple[str, bytes]]:
-    """A map as the fields of a form: name and text in UTF-8. Raises EncodeError."""
-    if not isinstance(value, dict):
-        raise EncodeError(f"a form is a map of names, not {type(value).__name__}")
-    return [
-        (name, _field_text(name, item))
-        for name, items in value.items()
-        for item in (items if isinstance(items, list) else [items])
-    ]
-
-
-def _field_text(name: str, item: Any) -> bytes:
-    if isinstance(item, str):
-        return utf8(item)
-    if isinstance(item, bytes):
-        return item
-    if item is None:
-        return b""
-    if isinstance(item, dict | list):
-        raise EncodeError(f"the field {name!r} of a form is a text or a list of texts")
-    if isinstance(item, Exception):
-        return utf8(str(item))
-    return dumps(item).strip(b'"\n')
-
-
-# Multipart
-
-
 class _Parser(PushMultipartParser):  # type: ignore[misc]
     """Leaves the header of a part to us: which Content-Disposition is taken, and what is said of
     another."""
@@ -124,7 +74,7 @@ def parse_multipart(body: bytes, boundary: str | None) -> dict[str, Any]:
     values: dict[str, list[str | bytes]] = {}
     files: dict[str, list[dict[str, Any]]] = {}
     parts = 0
-    for header, data in _parts(_unpadded(body, boundary), boundary):
+    for header, data in unhurried(_parts(_unpadded(body, boundary), boundary)):
         parts += 1
         if data.startswith(f"--{boundary}".encode()):
             raise InvalidArgument("a boundary where the data of a part begins")
@@ -173,7 +123,9 @@ def _unpadded(body: bytes, boundary: str) -> bytes:
     does not know."""
     delimiter = b"--" + boundary.encode("ascii")
     if delimiter + b" " in body or delimiter + b"\t" in body:
-        return re.sub(rb"((?:\A|\r\n)%s)[ \t]++(?=\r\n)" % re.escape(delimiter), rb"\1", body)
+        padded = re.compile(rb"((?:\A|\r\n)%s)[ \t]++(?=\r\n)" % re.escape(delimiter))
+        # Of more parts than are allowed the first ones will do.
+        return padded.sub(rb"\1", body, count=MAX_PARTS + 2)
     return body
 
 
@@ -210,8 +162,12 @@ def _disposition(header: dict[str, list[str]]) -> tuple[str, str | None]:
     masked = _masked(text)
     match = _DISPOSITION.match(masked)
     parameters: dict[str, str] = {}
+    count = 0
     while match is not None and match.end() < len(text):
         match = _PARAMETER.match(masked, match.end())
+        count += 1
+        if count > MAX_PARAMETERS:
+            raise InvalidArgument(f"a Content-Disposition with over {MAX_PARAMETERS} parameters")
         if match is not None:
             quoted, (start, end) = match[2] is not None, match.span(3 if match[2] is None else 2)
             value = text[start:end]
@@ -261,7 +217,7 @@ def encode_multipart(value: Any, boundary: str | None = None) -> tuple[str, byte
         if not isinstance(files, dict):
             raise EncodeError("the files of multipart are a map of names to files")
     used = boundary or secrets.token_hex(BOUNDARY_BYTES)
-    parts = [_part_of(_quoted("name", name), {}, text) for name, text in _fields_of(values)]
+    parts = [_part_of(_quoted("name", name), {}, text) for name, text in fields_of(values)]
     for name, items in files.items():
         for file in items if isinstance(items, list) else [items]:
             parts.append(_file_part(name, file))

@@ -1,8 +1,9 @@
+"""multipart/form-data, read and written (BEHAVIOUR 10.1)."""
+
 from __future__ import annotations
 
 import contextlib
 import sys
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,78 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenflow.errors import EncodeError, InvalidArgument
-from greenflow.net.mime.form import (
-    MAX_FIELDS,
+from greenflow.hub import breathing
+from greenflow.net.mime import multipart
+from greenflow.net.mime.multipart import (
     MAX_HEADER_BYTES,
+    MAX_PARAMETERS,
     MAX_PARTS,
-    encode_form,
     encode_multipart,
-    parse_form,
     parse_multipart,
 )
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
-
-# URL-encoded
-
-
-@pytest.mark.parametrize(
-    ("text", "fields"),
-    [
-        ("", {}),
-        ("a=1&b=2&a=3", {"a": ["1", "3"], "b": ["2"]}),
-        ("a&b=&=c&&", {"a": [""], "b": [""], "": ["c"]}),
-        ("a+b=%20%2B%26", {"a b": [" +&"]}),
-        ("a=%C3%A4&b=%FF&c=%zz", {"a": ["ä"], "b": ["\ufffd"], "c": ["%zz"]}),
-        ("a=1;b=2", {"a": ["1;b=2"]}),
-    ],
-)
-def test_forms_are_read(text: str, fields: dict[str, list[str]]) -> None:
-    assert parse_form(text) == fields
-    assert parse_form(text.encode()) == fields
-
-
-def test_raw_bytes_in_a_form() -> None:
-    assert parse_form("a=ä".encode()) == {"a": ["ä"]}
-    assert parse_form(b"a=\xff") == {"a": ["\ufffd"]}
-
-
-def test_a_form_has_a_limit_of_fields() -> None:
-    assert len(parse_form("a=1&" * (MAX_FIELDS - 1))["a"]) == MAX_FIELDS - 1
-    with pytest.raises(InvalidArgument):
-        parse_form("a=1&" * MAX_FIELDS)
-
-
-def test_forms_are_written() -> None:
-    value = {
-        "a b": ["1", "ä&"],
-        "number": 1.5,
-        "yes": True,
-        "none": None,
-        "bytes": b"\xff",
-        "time": datetime(2026, 1, 2, tzinfo=UTC),
-        "error": ValueError('"no"'),
-        "empty": [],
-    }
-    assert encode_form(value) == (
-        b"a+b=1&a+b=%C3%A4%26&number=1.5&yes=true&none=&bytes=%FF"
-        b"&time=2026-01-02T00%3A00%3A00Z&error=%22no%22"
-    )
-
-
-@pytest.mark.parametrize("value", [1, ["a"], {"a": {"b": 1}}, {"a": [["b"]]}, {"a": "\ud800"}])
-def test_what_is_no_form(value: Any) -> None:
-    with pytest.raises(EncodeError):
-        encode_form(value)
-
-
-@given(st.dictionaries(TEXTS, st.lists(TEXTS, min_size=1, max_size=3), max_size=5))
-def test_a_form_is_read_back(fields: dict[str, list[str]]) -> None:
-    assert parse_form(encode_form(fields)) == fields
-
-
-# Multipart
 
 # What the name of a part is does not matter.
 NAMED = b'Content-Disposition: form-data; name=""\r\n'
@@ -413,3 +354,33 @@ def test_multipart_is_read_back(
 def test_no_bytes_make_it_fail(noise: bytes, at: int) -> None:
     with contextlib.suppress(InvalidArgument):
         parse_multipart(BROWSER[:at] + noise + BROWSER[at:], "X")
+
+
+def test_parameters_have_a_limit() -> None:
+    many = "; a=b" * (MAX_PARAMETERS - 1)
+    form = parse_multipart(PART.replace(b"PARAMETERS", many.encode()), "b")
+    assert form["values"] == {"x": [""]}
+    with pytest.raises(InvalidArgument) as refused:
+        parse_multipart(PART.replace(b"PARAMETERS", many.encode() + b"; c=d"), "b")
+    assert "parameters" in str(refused.value.__cause__)
+
+
+PART = b'--b\r\nContent-Disposition: form-data; name="x"PARAMETERS\r\n\r\n\r\n--b--\r\n'
+
+
+@pytest.mark.parametrize("times", [10, 400])
+def test_others_run_between_the_parts(times: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names of nothing but escaped quotes, as many parts as there may be."""
+    monkeypatch.setattr(breathing, "SLICE", -1.0)
+    turns: list[int] = []
+    monkeypatch.setattr(breathing, "let_others_run", lambda: turns.append(1))
+    part = b'--b\r\nContent-Disposition: form-data; name="' + b'\\"' * 3_000 + b'"\r\n\r\n\r\n'
+    form = parse_multipart(part * times + b"--b--\r\n", "b")
+    assert form["values"] == {'"' * 3_000: [""] * times}
+    assert len(turns) == times
+
+
+def test_of_padded_boundaries_no_more_are_looked_at_than_parts_are_allowed() -> None:
+    with pytest.raises(InvalidArgument):
+        parse_multipart(b"\r\n--b \t" * 100_000, "b")
+    assert multipart._unpadded(b"\r\n--b \r\n" * (MAX_PARTS * 2), "b").count(b"b \r\n") > 0

@@ -1,0 +1,152 @@
+"""Bodies that take long to read: how long each holds everybody else, and what memory it takes.
+
+Each is sent by itself, as large as a listener allows, while another client asks for a ping every
+few milliseconds. What is told is the ping's time, the processor time of the body, and the peak of
+the resident memory against the size of the body.
+"""
+
+from __future__ import annotations
+
+import socket
+import statistics
+import threading
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+from contrib.bench.tools import cpu_seconds, peak_kib, ping, reset_peak
+
+LARGE = 8 * 1024 * 1024 - 1024  # below the default limit of a body
+BETWEEN_PINGS = 0.005  # seconds
+
+WORKFLOW = """
+- {{kind: listener, name: http, port: {port}, links: {{out: {{name: router}}}}}}
+- kind: router
+  name: router
+  routes:
+    - {{method: GET, path: /ping, port: "out[0]"}}
+    - {{method: POST, path: /ping, port: "out[0]"}}
+    - {{method: POST, path: /form, port: "out[1]"}}
+  links: {{"out[0]": {{name: pong}}, "out[1]": {{name: form}}}}
+- {{kind: snippet, name: pong, language: text, code: pong}}
+- kind: snippet
+  name: form
+  language: cel
+  code: '{{"body": self.body, "header": {{"Content-Type": "application/x-www-form-urlencoded"}}}}'
+"""
+
+JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
+MULTIPART = "multipart/form-data; boundary=b"
+
+
+def filled(unit: bytes, begin: bytes = b"", end: bytes = b"") -> bytes:
+    """So many of a unit as there is room for."""
+    return begin + unit * ((LARGE - len(begin) - len(end)) // len(unit)) + end
+
+
+def parts(disposition: bytes, *, header: bytes = b"", count: int = 990) -> bytes:
+    part = b"--b\r\nContent-Disposition: form-data; " + disposition + header + b"\r\n\r\n\r\n"
+    return part * min(count, LARGE // len(part)) + b"--b--\r\n"
+
+
+def bodies() -> dict[str, tuple[str, str, bytes]]:
+    """Path, Content-Type and body of each."""
+    keys = b",".join(b'"%08d":1' % number for number in range(LARGE // 14))
+    record = b'{"id":12345,"name":"some name","tags":["a","b"],"price":12.5,"ok":true},'
+    found = {
+        "json: slow numbers": (JSON, filled(b"2.2250738585072011e-308,", b"[", b"1]")),
+        "json: empty lists": (JSON, filled(b"[],", b"[", b"1]")),
+        "json: points": (JSON, filled(b"[12.345678,45.678901],", b"[", b"1]")),
+        "json: distinct keys": (JSON, b"{" + keys + b"}"),
+        "json: records": (JSON, filled(record, b"[", b"1]")),
+        "json: small ints": (JSON, filled(b"1,", b"[", b"1]")),
+        "json: long ints": (JSON, filled(b"12345678901234567890123,", b"[", b"1]")),
+        "json: one text": (JSON, filled(b"a", b'"', b'"')),
+        "json: escapes": (JSON, filled(b"\\u00e4", b'"', b'"')),
+        "json: deep": (JSON, filled(b"[")),
+        "json: texts": (JSON, filled(b'"ab",', b"[", b"1]")),
+        "form: %41": (FORM, filled(b"%41", b"a=")),
+        "form: a%41": (FORM, filled(b"a%41", b"a=")),
+        "form: %": (FORM, filled(b"%", b"a=")),
+        "form: no UTF-8": (FORM, filled(b"\xff", b"a=")),
+        "form: many fields": (FORM, filled(b"a=b&")),
+        "multipart: escaped quotes": (MULTIPART, parts(b'name="' + b'\\"' * 3900 + b'"')),
+        "multipart: parameters": (MULTIPART, parts(b'name="a"' + b";a=b" * 1900)),
+        "multipart: semicolons": (
+            MULTIPART,
+            parts(b'name="a"', header=b"\r\nContent-Type: text/plain" + b";" * 7900),
+        ),
+        "multipart: padded": (MULTIPART, filled(b"\r\n--b \t")),
+        "multipart: line ends": (
+            MULTIPART,
+            filled(b"\r\n--", b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n'),
+        ),
+        "text: gb18030": ("text/plain; charset=gb18030", filled(b"a\x81\x30\x81\x30")),
+        "text: utf-16": ("text/plain; charset=utf-16", filled(b"\x41\x20")),
+        "text: utf-8": ("text/plain", filled("€".encode())),
+    }
+    told = {name: ("/ping", kind, body) for name, (kind, body) in found.items()}
+    told["form back: NUL"] = "/form", FORM, filled(b"\0", b"a=")
+    told["form back: a NUL"] = "/form", FORM, filled(b"a\0", b"a=")
+    return told
+
+
+def measure(folder: Path) -> dict[str, Any]:
+    with ping(folder, text=WORKFLOW) as (process, port, _):
+        post(port, "/form", FORM, b"a=b")
+        return {name: one(process.pid, port, *body) for name, body in bodies().items()}
+
+
+def one(pid: int, port: int, path: str, kind: str, body: bytes) -> dict[str, Any]:
+    """The body is sent first but for its last byte, so that only what it does is in the figures."""
+    before, spent = reset_peak(pid), cpu_seconds(pid)
+    with Pings(port) as pings:
+        sleep(0.1)
+        status = post(port, path, kind, body)
+        sleep(0.1)
+    times = sorted(pings.seconds)
+    return {
+        "status": status,
+        "ping_p99_ms": round(1000 * statistics.quantiles(times, n=100)[-1], 1),
+        "ping_most_ms": round(1000 * times[-1], 1),
+        "cpu_s": round(cpu_seconds(pid) - spent, 2),
+        "peak_of_body": round((peak_kib(pid) - before) * 1024 / len(body), 1),
+    }
+
+
+def post(port: int, path: str, kind: str, body: bytes) -> str:
+    """The status line."""
+    with socket.create_connection(("127.0.0.1", port), timeout=120) as client:
+        head = f"POST {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n"
+        head += f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+        client.sendall(head.encode() + body)
+        answer = client.recv(1 << 16)
+        while client.recv(1 << 20):
+            pass
+    return answer.partition(b"\r\n")[0].decode()
+
+
+class Pings:
+    """A client that asks again and again, in a thread, until it is left."""
+
+    def __init__(self, port: int) -> None:
+        self.seconds: list[float] = []
+        self._port, self._ended = port, threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Pings:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        with socket.create_connection(("127.0.0.1", self._port), timeout=60) as client:
+            while not self._ended.wait(BETWEEN_PINGS):
+                begin = monotonic()
+                client.sendall(b"GET /ping HTTP/1.1\r\nHost: bench\r\n\r\n")
+                client.recv(4096)
+                self.seconds.append(monotonic() - begin)
