@@ -85,6 +85,7 @@ def main(arguments: list[str]) -> int:
 def _failed(error: Exception) -> int:
     """Tells what went wrong, and returns the exit code that it deserves."""
     from greenflow.errors import GreenflowError, InvalidArgument, noted
+    from greenflow.log import flush
     from greenflow.log.redactor import redact
 
     if logging.getLogger().isEnabledFor(logging.DEBUG):
@@ -100,8 +101,9 @@ def _failed(error: Exception) -> int:
         name = type(error).__name__
         lines = [f"internal error: {name}: {error}; --log-level debug shows the traceback"]
         code = 1
-    for line in lines:
-        click.echo(redact(line), err=True)
+    if flush():  # else nobody reads, and to write would be to wait for ever
+        for line in lines:
+            click.echo(redact(line), err=True)
     return code
 
 

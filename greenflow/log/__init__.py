@@ -1,7 +1,8 @@
 """Logs of the command line: one record is one line on standard error, and shows no secret.
 
 Lives here: the set-up of the standard library's logging (`configure`) and its two formats. What a
-secret is, redactor.py and secret.py say. What logs is elsewhere: library code calls
+secret is, redactor.py and secret.py say, how long a record may be limits.py; a thread writes them,
+so that nobody waits for who reads them (writer.py). What logs is elsewhere: library code calls
 `logging.getLogger("greenflow....")` and nothing more, so that an embedding program keeps its own
 set-up.
 
@@ -12,18 +13,21 @@ that no greenlet caught is a record as well: gevent's hub would print it in many
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import os
 import re
 import sys
+import time
 import traceback
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, TextIO
 
-from greenflow.log.redactor import redact
+from greenflow.log.limits import RECORD, fit, shown, shown_trace
 from greenflow.log.secret import concealed
+from greenflow.log.writer import Writer
 
 #: What a setting `log.level` may say, and the level of logging it stands for.
 LEVELS = {
@@ -69,6 +73,9 @@ _COLOURS = {
 }
 _PLAIN = "\x1b[0m"
 
+# Bytes of a line for people that are of no text: time, level, colours, names of fields.
+_AROUND = 256
+
 
 def printable(text: str) -> str:
     """`text` on one line, with control characters written as escapes."""
@@ -84,18 +91,22 @@ class JSONFormatter(logging.Formatter):
             "ts": _moment(record),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": redact(record.getMessage()),
+            "message": shown(record.getMessage()),
         }
-        for field, shown in FIELDS.items():
+        for field, name in FIELDS.items():
             value = getattr(record, field, None)
             if value is not None:
-                entry[shown] = redact(str(value))
+                entry[name] = shown(str(value))
         error = _error_of(record)
         if error is not None:
-            entry["error"] = redact(_summary(error))
-            entry["traceback"] = redact(_trace(error))
+            entry["error"] = shown(_summary(error))
+            entry["traceback"] = shown_trace(traceback.format_exception(error))
         # ASCII only: a line then is one line to every reader, in every locale.
-        return json.dumps(entry)
+        line = json.dumps(entry)
+        if len(line) <= RECORD:
+            return line
+        around = len(json.dumps(dict.fromkeys(entry, "")))
+        return json.dumps(fit(entry, RECORD - around, lambda text: len(json.dumps(text)) - 2))
 
 
 class TextFormatter(logging.Formatter):
@@ -108,28 +119,74 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created).strftime("%H:%M:%S.%f")[:-3]
         level = f"{record.levelname:<7}"
-        fields = "".join(
-            f" {shown}={printable(redact(str(value)))}"
-            for field, shown in FIELDS.items()
-            if (value := getattr(record, field, None)) is not None
-        )
+        texts = {"": printable(shown(record.getMessage()))}
+        for field, name in FIELDS.items():
+            if (value := getattr(record, field, None)) is not None:
+                texts[name] = printable(shown(str(value)))
+        trace = "" if (error := _error_of(record)) is None else self._trace(error)
+        texts = fit(texts, RECORD - _AROUND - _size(trace), _size)
+        message = texts.pop("")
+        fields = "".join(f" {name}={text}" for name, text in texts.items())
         if self.colour:
             level = f"{_COLOURS.get(record.levelno, '')}{level}{_PLAIN}"
             fields = f"\x1b[2m{fields}{_PLAIN}" if fields else ""
-        line = f"{time} {level} {printable(redact(record.getMessage()))}{fields}"
-        error = _error_of(record)
-        if error is None:
-            return line
-        trace = "\n".join(f"    {printable(part)}" for part in redact(_trace(error)).splitlines())
-        return f"{line}\n{trace}"
+        return f"{time} {level} {message}{fields}{trace}"
+
+    def _trace(self, error: BaseException) -> str:
+        text = shown_trace(traceback.format_exception(error))
+        lines = "".join(f"\n    {printable(part)}" for part in text.splitlines())
+        return fit({"": lines}, RECORD * 3 // 4, _size)[""]
 
 
 class _Handler(logging.StreamHandler[TextIO]):
-    """Writes to standard error, and stays silent where nobody reads it any more."""
+    """Writes to a stream that a program keeps in memory, or put in the place of standard error."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         if not isinstance(sys.exc_info()[1], OSError | ValueError):
             super().handleError(record)
+
+
+class _Writing(logging.Handler):
+    """Has a thread write to a stream that is a file, a pipe or a terminal."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._encoding = stream.encoding or "utf-8"
+        # Made here: the thread must not ask, as a record does, which greenlet it is in.
+        self._notice = logging.makeLogRecord(
+            {"name": "greenflow.log", "levelno": logging.WARNING, "levelname": "WARNING"}
+            | {"msg": "%d records were dropped: they were not read, or could not be written"}
+        )
+        self._writer = Writer(stream, self._dropped)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._writer.put(self._line(record))
+        except Exception:
+            self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exc_info()[1], OSError | ValueError):
+            super().handleError(record)
+
+    def flush(self) -> None:
+        self.drain()
+
+    def drain(self) -> bool:
+        """Wait until all is written; False if nobody reads it."""
+        return self._writer.flush()
+
+    def close(self) -> None:
+        self._writer.close()
+        super().close()
+
+    def _line(self, record: logging.LogRecord) -> bytes:
+        return f"{self.format(record)}\n".encode(self._encoding, "backslashreplace")
+
+    def _dropped(self, count: int) -> bytes:
+        record = copy.copy(self._notice)
+        record.args, record.created = (count,), time.time()
+        return self._line(record)
 
 
 def configure(level: str = "info", format: str = "auto", stream: TextIO | None = None) -> None:
@@ -145,18 +202,36 @@ def configure(level: str = "info", format: str = "auto", stream: TextIO | None =
         raise ValueError(f"unknown log format {format!r}: one of {', '.join(FORMATS)}")
     target = sys.stderr if stream is None else stream
     terminal = target is not None and target.isatty()
-    handler = _Handler(target)
+    handler = _Writing(target) if _is_file(target) else _Handler(target)
     if format == "json" or (format == "auto" and not terminal):
         handler.setFormatter(JSONFormatter())
     else:
         handler.setFormatter(TextFormatter(terminal and not os.environ.get("NO_COLOR")))
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    before, root.handlers[:] = root.handlers[:], [handler]
+    for each in before:
+        if isinstance(each, _Writing):
+            each.close()
     root.setLevel(LEVELS[level])
     for library in _TALKATIVE:
         logging.getLogger(library).setLevel(logging.INFO)
     logging.captureWarnings(True)
     _catch_hub_errors()
+
+
+def flush() -> bool:
+    """Wait, not for long, until what was logged by now is written; False if nobody reads it."""
+    return all(
+        handler.drain() for handler in logging.getLogger().handlers if isinstance(handler, _Writing)
+    )
+
+
+def _is_file(stream: TextIO | None) -> bool:
+    """Whether the system knows it. What it does not know is in memory, or not there."""
+    try:
+        return stream is not None and stream.fileno() >= 0
+    except (AttributeError, OSError, ValueError):
+        return False
 
 
 def _catch_hub_errors() -> None:
@@ -202,5 +277,6 @@ def _summary(error: BaseException) -> str:
     return "".join(traceback.format_exception_only(error)).strip()
 
 
-def _trace(error: BaseException) -> str:
-    return "".join(traceback.format_exception(error)).rstrip()
+def _size(text: str) -> int:
+    """Bytes of a text in a line for people."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "backslashreplace"))

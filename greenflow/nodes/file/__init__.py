@@ -162,8 +162,7 @@ class Write(FileNode[WriteSpec]):
         spec, data = self.spec, written(payload)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (0 if spec.append else os.O_TRUNC)
         with told("write to", spec.filename):
-            self.opened(ctx, spec.filename, flags).write(data)
-        return len(data)
+            return self.opened(ctx, spec.filename, flags).write(data)
 
 
 def written(payload: Any) -> bytes:
@@ -190,7 +189,7 @@ class PrintSpec(Spec):
 @node("print", reads_only=True, reaches_outside=True)
 class Print(FileNode[PrintSpec]):
     """Writes its input to the standard output, or to the end of a file, and answers how many bytes
-    that were.
+    that were: fewer, or 0, where nobody reads the standard output for a second.
 
     A list is `[format, args...]` as for Go's Printf (`%v %s %d %f %q %x %t`). A string is written
     as it is, without a new line, and another value as a line of JSON.
@@ -208,5 +207,4 @@ class Print(FileNode[PrintSpec]):
         data = written(str(payload) if isinstance(payload, Exception) else payload)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         with told("write to", self.spec.filename):
-            self.opened(ctx, self.spec.filename, flags).write(data)
-        return len(data)
+            return self.opened(ctx, self.spec.filename, flags).write(data)

@@ -1,7 +1,7 @@
 """Files that a workflow reads and writes while everybody else goes on (BEHAVIOUR 14.3).
 
-Lives here: Disk, which a runtime has one of, OpenFile and StandardOutput. Which process has which
-file open is __init__.py's.
+Lives here: Disk, which a runtime has one of, OpenFile, StandardOutput and its Stall. Which process
+has which file open is __init__.py's.
 
 A file on a disk is read and written in native threads, for there is no other way to wait for a
 disk. They are threads of our own: disks that hang should not keep those of gevent busy, which look
@@ -32,13 +32,18 @@ from greenflow.hub.blocking.threads import Task, Threads
 #: Native threads of a runtime that wait for disks. More seldom make a disk faster.
 THREADS = 8
 
+#: Seconds that `print` waits for a reader of the standard output who takes nothing. A service must
+#: not stand still because its output does; a reader who is slow has this long for each piece.
+STALLED = 1.0
+
 #: Bytes of a pipe or device that are read in one go; what a pipe holds, by default (pipe(7)).
 CHUNK_BYTES = 64 * 1024
 
 T = TypeVar("T")
 
-# A native one in a monkey-patched program, too.
+# Native ones in a monkey-patched program, too.
 _start_thread = get_original("_thread", "start_new_thread")
+_poll = get_original("select", "poll")
 
 _log = logging.getLogger("greenflow.disk")
 
@@ -48,6 +53,7 @@ class Disk:
 
     def __init__(self) -> None:
         self.threads = Threads(THREADS)
+        self.stall = Stall()
         self._locks: WeakValueDictionary[object, Semaphore] = WeakValueDictionary()
 
     def open(self, path: str, flags: int) -> OpenFile:
@@ -74,6 +80,7 @@ class Disk:
 
     def close(self) -> None:
         """End the threads. One that still waits for its disk is left behind."""
+        self.stall.end()
         if self.threads.under_way:
             left = self.threads.under_way
             _log.warning("%d files are still waited for, and left behind", left)
@@ -113,12 +120,12 @@ class OpenFile:
             except BlockingIOError:
                 continue  # somebody else was quicker
 
-    def write(self, data: bytes) -> None:
-        """Write all of it, and nothing of others in between as far as the system allows. Raises
-        OSError."""
+    def write(self, data: bytes) -> int:
+        """Write all of it, and nothing of others in between as far as the system allows; how many
+        bytes that were. Raises OSError."""
         if self._is_on_disk:
             self._native(_write, self._number, data)
-            return
+            return len(data)
         with self._lock:
             left = memoryview(data)
             while left:
@@ -127,6 +134,7 @@ class OpenFile:
                     left = left[os.write(self._number, left) :]
                 except BlockingIOError:
                     continue  # there is room, but not for a piece that must not be torn apart
+        return len(data)
 
     def close(self) -> None:
         """Wait until it is closed. Raises OSError for what the system found out only now."""
@@ -150,18 +158,43 @@ class OpenFile:
             self.abandon()
 
 
+class Stall:
+    """Whether a reader of the standard output takes nothing, and how much was dropped for it."""
+
+    def __init__(self) -> None:
+        self.is_known, self.dropped = False, 0
+        self.task: Task[None] | None = None  # a write that hangs: the room was another's
+
+    def drop(self, size: int) -> None:
+        """So many bytes are lost."""
+        if not self.is_known:
+            self.is_known = True
+            _log.warning(
+                "nobody reads the standard output; what is printed is dropped until somebody does"
+            )
+        self.dropped += size
+
+    def end(self) -> None:
+        """It is read again, or nothing will be printed any more."""
+        if self.dropped:
+            _log.warning("%d bytes for the standard output were dropped", self.dropped)
+        self.is_known, self.dropped = False, 0
+
+
 class StandardOutput:
     """The standard output of the OS process, or what a program has put in its place.
 
     It may be shared with other OS processes, so it stays blocking; each piece is written when there
-    is room for it, and in a native thread, for another may be quicker.
+    is room for it, and in a native thread, for another may be quicker. Where there is no room for
+    STALLED seconds, pieces are dropped at once until there is.
     """
 
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
 
-    def write(self, data: bytes) -> None:
-        """Write all of it. Raises OSError; BrokenPipeError when nobody reads any more."""
+    def write(self, data: bytes) -> int:
+        """Write all of it, or what is read of it; how many bytes that were. Raises OSError;
+        BrokenPipeError when nobody has it open for reading any more."""
         output: Any = sys.stdout
         if output is None or output.closed:
             raise OSError(errno.EBADF, "it is closed")
@@ -169,14 +202,44 @@ class StandardOutput:
             number = output.fileno()
         except (OSError, AttributeError):  # a program, or a test, keeps what is printed
             output.write(data.decode(errors="replace"))
-            return
+            return len(data)
         status = os.fstat(number)
-        piece = len(data) if stat.S_ISREG(status.st_mode) else select.PIPE_BUF
+        is_on_disk = stat.S_ISREG(status.st_mode)
+        piece = len(data) if is_on_disk else select.PIPE_BUF
         with self._disk.lock(status):
             for start in range(0, len(data), piece):
-                if piece == select.PIPE_BUF:
-                    wait_write(number)
-                self._disk.threads.run(_write_all, number, data[start : start + piece])
+                if not is_on_disk and not self._has_room(number):
+                    self._disk.stall.drop(len(data) - start)
+                    return start
+                self._write(number, data[start : start + piece])
+        return len(data)
+
+    def _has_room(self, number: int) -> bool:
+        """Wait until there is room; not where there was none before."""
+        stall = self._disk.stall
+        seconds = 0.0 if stall.is_known else STALLED
+        if stall.task is not None and not stall.task.wait(seconds):
+            return False
+        stall.task = None
+        if stall.is_known:
+            looks = _poll()
+            looks.register(number, select.POLLOUT)
+            if not looks.poll(0):
+                return False
+            stall.end()
+            return True
+        try:
+            wait_write(number, timeout=seconds, timeout_exc=TimeoutError())
+        except TimeoutError:
+            return False
+        return True
+
+    def _write(self, number: int, piece: bytes) -> None:
+        task = self._disk.threads.begin(_write_all, number, piece)
+        if task.wait(STALLED):
+            task.outcome()
+        else:
+            self._disk.stall.task = task
 
     def close(self) -> None:
         """It is not ours to close."""
