@@ -132,7 +132,7 @@ class AssertFailed(GreenflowError):
 
 
 class TimedOut(GreenflowError):
-    """A part of a workflow was not over in its time; what it did was rolled back."""
+    """A part of a workflow was not over in its time."""
 
     status = 504
 
@@ -153,6 +153,19 @@ class RunTimedOut(GreenflowError):
     """A run of a workflow, or what it began, was not over in its time."""
 
     status = 504
+
+
+class CircuitOpen(GreenflowError):
+    """A `retry` tries nothing for a while, because what it encloses has failed so often. The cause
+    is the last error."""
+
+    status = 503
+
+    def __init__(self, failures: int, seconds: float) -> None:
+        text = f"in {seconds:.3g} s" if seconds > 0 else "and is under way"
+        super().__init__(
+            f"the circuit is open: {failures} tries in a row have failed; the next comes {text}"
+        )
 
 
 class Inactive(GreenflowError):

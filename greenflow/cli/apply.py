@@ -11,6 +11,7 @@ from greenflow.cli.options import files_option, take_files, with_settings
 
 if TYPE_CHECKING:
     from greenflow.config import Settings
+    from greenflow.scheme.registry import Scheme
     from greenflow.store.base import Collection, Record
 
 
@@ -62,9 +63,25 @@ def command(
         before = {record.document["id"]: record.revision for record in stored}
         records = collection.apply(sealed(documents, (each.document for each in stored), keys))
         verdict = change.verdict((record.document for record in records), scheme, settings)
+        lines = _advice(collection, [record.document for record in records], scheme)
     _tell(before, records, settings.output)
     verdict.tell()
+    for line in lines:
+        click.echo(f"advice: {line}", err=True)
     return WILL_NOT_RUN if verdict else 0
+
+
+def _advice(collection: Collection, documents: list[dict[str, Any]], scheme: Scheme) -> list[str]:
+    """What the author should know of specs that are sound."""
+    from greenflow.scheme.advice import advice
+
+    namespaces = sorted({document["namespace"] for document in documents})
+
+    def others() -> list[dict[str, Any]]:
+        records = collection.find({"namespace": {"$in": namespaces}})
+        return [record.document for record in records]
+
+    return advice(documents, others, scheme)
 
 
 def _stored(collection: Collection, documents: list[dict[str, Any]]) -> list[Record]:

@@ -179,6 +179,12 @@ class Process:
             self._data = Data(None if self.parent is None else self.parent.data)
         return self._data
 
+    @property
+    def owner(self) -> Process:
+        """Whose transactions and open files the nodes use: the process's own, or those of the one
+        that it is a strand of (strand.py)."""
+        return self
+
     def __repr__(self) -> str:
         return f"<Process {self.id} {self.state}, {len(self.open)} open>"
 
@@ -407,8 +413,7 @@ class Process:
     def wait_in_turn(self, reply: Reply) -> None:
         """`wait`, for a handler: what is ready meanwhile is run by a helper."""
         if reply.missing:
-            if self.ready:
-                self._arm()
+            self.step_aside()
             self.wait(reply)
 
     def step_aside(self) -> None:

@@ -1,23 +1,20 @@
-"""What is done about errors: throw, try, retry (BEHAVIOUR 5, 13)."""
+"""What is done about errors: throw and try (BEHAVIOUR 5, 13). Trying again is retry.py's."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, Any
-
-import msgspec
-from msgspec import Meta
+from typing import Any
 
 from greenflow.engine.declaring import node
 from greenflow.engine.node import Context, Handler, Node
-from greenflow.engine.packet import Fault, Packet
+from greenflow.engine.onward import Scope
+from greenflow.engine.packet import Packet
 from greenflow.engine.port import Receive
 from greenflow.engine.process import Reader
 from greenflow.engine.result import Answer
+from greenflow.engine.services import Services
 from greenflow.errors import WorkflowError
-from greenflow.hub.backoff import Backoff
 from greenflow.net import mime
-from greenflow.spec.fields import Duration, Spec
+from greenflow.spec.fields import Spec
 
 
 @node("throw", outputs=(), reads_only=True)
@@ -54,55 +51,26 @@ def message(item: Any) -> str:
     return mime.dumps(item).decode().removesuffix("\n")
 
 
-@node("try", reads_only=True)
+@node("try", outputs=("out", "out[1]"), reads_only=True)
 class Try(Node[Spec]):
-    """Sends its input to `out`; an error that is answered goes to `error`."""
+    """Sends its input to `out`; an error that is answered goes to `error`.
+
+    Any other answer leaves by `out[1]`, and the errors of what follows there go on; without a link
+    there it is the answer.
+    """
+
+    def __init__(self, spec: Spec, services: Services) -> None:
+        super().__init__(spec, services)
+        self.after = self.output("out[1]")
 
     def receiver(self, handle: Handler) -> Receive:
         def receive(reader: Reader, packet: Packet) -> bool:
             assert self.out is not None
-            self.guard(packet)
+            if self.after.links:
+                Scope(self, packet, self.after)
+            else:
+                self.guard(packet)
             self.send(packet, self.out, packet.payload)
             return False
 
         return receive
-
-
-class BackoffSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How long to wait before each further try."""
-
-    initial: Annotated[Duration, Meta(description="before the first retry")] = 0.0
-    factor: Annotated[float, Meta(ge=1, description="how much longer each time")] = 2.0
-    max: Annotated[Duration, Meta(description="never longer than this")] = 30.0
-    jitter: Annotated[float, Meta(ge=0, le=1, description="the share of it left to chance")] = 0.0
-
-    def waits(self, retries: int) -> Iterator[float]:
-        """The seconds to wait before each of so many retries."""
-        backoff = Backoff(self.max, first=self.initial, factor=self.factor, jitter=self.jitter)
-        for _ in range(retries):
-            yield backoff.next()
-
-
-class RetrySpec(Spec):
-    threshold: Annotated[int, Meta(ge=0, description="how many retries at most")] = 0
-    backoff: Annotated[BackoffSpec, Meta(description="the time between tries")] = BackoffSpec()
-
-
-@node("retry", reads_only=True)
-class Retry(Node[RetrySpec]):
-    """Sends its input to `out` again while the answer is an error.
-
-    After `threshold` retries the last error goes to `error`, or is the answer. All tries happen in
-    the same process, so a retry undoes nothing.
-    """
-
-    def handle(self, ctx: Context, payload: Any) -> Any:
-        waits = self.spec.backoff.waits(self.spec.threshold)
-        while True:
-            (answer,) = ctx.call("out", payload)
-            if type(answer) is not Fault:
-                return Answer(answer)
-            seconds = next(waits, None)
-            if seconds is None:
-                return answer
-            self.services.clock.sleep(seconds)

@@ -1,6 +1,7 @@
-"""Where a packet goes next: nop, fork, call, loop, split, merge, sleep (BEHAVIOUR 13).
+"""Where a packet goes next: nop, fork, call, split, merge, sleep (BEHAVIOUR 13).
 
-Lives here: kinds that only move packets. Those about errors are in failure.py.
+Lives here: kinds that only move packets. Those about errors are in failure.py and retry.py, `loop`
+has a module of its own.
 """
 
 from __future__ import annotations
@@ -18,8 +19,12 @@ from greenflow.engine.packet import NOTHING, Fault, merge, unused
 from greenflow.engine.process import Process
 from greenflow.engine.result import Answer, Send
 from greenflow.engine.scope import within
+from greenflow.engine.services import Compiler, Services
 from greenflow.engine.source import Run
-from greenflow.spec.fields import Duration, Spec, TimeLimit
+from greenflow.errors import SpecFault
+from greenflow.nodes import interval
+from greenflow.spec import fields
+from greenflow.spec.fields import Spec, TimeLimit
 from greenflow.spec.ports import parse
 
 
@@ -80,25 +85,6 @@ class Call(Node[CallSpec]):
         return answer
 
 
-@node("loop", outputs=("out", "out[1]"), reads_only=True)
-class Loop(Node[Spec]):
-    """Sends each element to `out[0]`, all before waiting for any; the answers go to `out[1]`.
-
-    A list gives a list, in order and without what was answered with nothing; anything else is
-    sent once, and its answer goes on bare. An error goes to `error`, after all have answered.
-    """
-
-    def handle(self, ctx: Context, payload: Any) -> Any:
-        many = isinstance(payload, list)
-        answers = ctx.call("out", *(payload if many else [payload]))
-        faults = [answer for answer in answers if type(answer) is Fault]
-        if faults:
-            return merge(faults)
-        if many:
-            return ctx.to("out[1]", [answer for answer in answers if answer is not NOTHING])
-        return ctx.to("out[1]", None if answers[0] is NOTHING else answers[0])
-
-
 @node("split", outputs=("out[i]",), reads_only=True)
 class Split(Node[Spec]):
     """Sends element i of a list to `out[i]`, and anything else to `out[0]`.
@@ -153,15 +139,27 @@ class Merge(Node[Spec]):
 
 
 class SleepSpec(Spec):
-    interval: Annotated[Duration, Meta(description="how long, seconds or with units")]
+    interval: Annotated[
+        fields.Interval,
+        Meta(description="how long, seconds or with units"),
+    ]
 
 
 @node("sleep", reads_only=True)
 class Sleep(Node[SleepSpec]):
-    """Passes its input on after an interval."""
+    """Passes its input on after an interval; null is none."""
+
+    @classmethod
+    def check(cls, spec: SleepSpec, compiler: Compiler) -> list[SpecFault]:
+        return interval.faults("$.interval", spec.interval)
+
+    def __init__(self, spec: SleepSpec, services: Services) -> None:
+        super().__init__(spec, services)
+        self.interval = interval.TimeSpan(spec.interval)
 
     def handle(self, ctx: Context, payload: Any) -> Any:
-        self.services.clock.sleep(self.spec.interval)
+        clock = self.services.clock
+        clock.sleep(self.interval.of(payload, clock) or 0.0)
         return payload
 
 

@@ -33,7 +33,7 @@ from greenflow.errors import CompileFailed, FunctionTimedOut, InvalidArgument, S
 from greenflow.hub.blocking.threads import Threads
 from greenflow.hub.turns import Turns
 from greenflow.log.secret import conceal
-from greenflow.nodes.failure import BackoffSpec
+from greenflow.nodes.retry import BackoffSpec
 from greenflow.payload.value import copy
 from greenflow.python import wire
 from greenflow.python.function import PythonFunction, Several, run
@@ -66,8 +66,8 @@ class PythonSpec(Spec):
         int | None,
         Meta(
             ge=1,
-            description="calls at once; default: any number of greenlets, 10 threads, "
-            "an OS process for each core",
+            description="calls at once, also of one process; default: one of each process, and "
+            "of all any number of greenlets, 10 threads, an OS process for each core",
         ),
     ] = None
     retry: Annotated[int, Meta(ge=0, description="how many retries of a call that fails")] = 0
@@ -101,6 +101,8 @@ class Python(Node[PythonSpec]):
 
     def open(self) -> None:
         spec = self.spec
+        at_once = spec.concurrency or 1
+        self._in_hand = Turns(at_once) if at_once > 1 else None  # packets, of any process
         self._late = 0  # threads that go on after their time
         self._turns: Turns | nullcontext[None] = nullcontext()
         if spec.isolation == "process":
@@ -146,6 +148,14 @@ class Python(Node[PythonSpec]):
             threads.close()
 
     def handle(self, ctx: Context, payload: Any) -> Any:
+        if self._in_hand is None:
+            return self._handled(ctx, payload)
+        with self._in_hand:  # only then the next packet of the process, which may wait here
+            ctx.step_aside()
+            ctx.process.step_aside()
+            return self._handled(ctx, payload)
+
+    def _handled(self, ctx: Context, payload: Any) -> Any:
         spec = self.spec
         if not spec.retry:
             result = self._call(ctx, payload)

@@ -129,8 +129,8 @@ class Sql(Node[SqlSpec]):
 
     def handle(self, ctx: Context, payload: Any) -> Any:
         sql, runs = read(payload)
-        process = ctx.process
-        key = self._which, process  # a child has a transaction of its own
+        process = ctx.process.owner
+        key = self._which, process  # a child has a transaction of its own, a strand has not
         transaction: Transaction | None = process.data.get(key)
         whole = process.part_of
         while transaction is None and whole is not None:  # a part goes on with that of the whole

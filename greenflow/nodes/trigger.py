@@ -80,7 +80,7 @@ class Trigger(Source[TriggerSpec]):
         if self.spec.when == "now":
             services.broker.publish(self.spec.topic, payload)
         else:
-            held = _Held.of(ctx.process, services.broker, services.settings.broker.held)
+            held = _Held.of(ctx.process.owner, services.broker, services.settings.broker.held)
             held.add(self, services.broker.pack(self.spec.topic, payload))
         return NOTHING
 

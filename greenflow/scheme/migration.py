@@ -146,7 +146,7 @@ class _Walk:
 
     def value(self, kind: Any, value: Any, path: Path) -> Any:
         bare, marks = unmarked(kind)
-        if has_format(marks, "duration"):
+        if has_format(marks, "duration") or has_format(marks, "interval"):
             return self.duration(value, path)
         origin, arguments = typing.get_origin(bare), typing.get_args(bare)
         if (either := words_or_map(bare)) is not None:

@@ -271,6 +271,8 @@ def type_name(kind: Any) -> str:
         bare, *marks = typing.get_args(kind)
         if has_format(tuple(marks), "duration"):
             return "duration"
+        if has_format(tuple(marks), "interval"):
+            return "duration | CEL"
         return type_name(bare)
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is list:

@@ -30,6 +30,7 @@ from greenflow.errors import GreenflowError
 from greenflow.scheme.registry import Scheme
 from greenflow.spec.duration import MAX_SECONDS, NANOSECONDS_FROM, UNITS
 from greenflow.spec.fields import (
+    EXPRESSION,
     Field,
     Link,
     Spec,
@@ -243,6 +244,9 @@ class _Maker:
         notes = _notes(marks)
         if has_format(marks, "duration"):
             return {**_duration(_leaf(kind)), **notes}
+        if has_format(marks, "interval"):
+            expression = {"type": "string", "pattern": EXPRESSION}
+            return {"anyOf": [_duration({"minimum": 0}), expression], **notes}
         if has_format(marks, "code"):
             return {**_leaf(kind), "type": ["string", "number", "boolean"], **notes}
         if has_format(marks, "one"):

@@ -20,6 +20,7 @@ import difflib
 import functools
 import json
 import math
+import re
 import types
 import typing
 from collections.abc import Callable
@@ -32,6 +33,8 @@ from greenflow.errors import SpecFault, SpecInvalid
 from greenflow.spec.duration import parse_duration
 from greenflow.spec.fields import (
     COMMON,
+    EXPRESSION,
+    Duration,
     Env,
     EnvValue,
     Spec,
@@ -133,6 +136,8 @@ def _reader(kind: Any) -> tuple[Read, bool]:
     bare, marks = unmarked(kind)
     if has_format(marks, "duration"):
         return _read_duration(kind), True
+    if has_format(marks, "interval"):
+        return _read_interval(kind), True
     if has_format(marks, "code"):
         return _read_code(kind), True
     if has_format(marks, "one"):
@@ -189,6 +194,17 @@ def _read_duration(kind: Any) -> Read:
         except (TypeError, ValueError) as error:
             faults.append(SpecFault(path, str(error)))
             return None
+
+    return read
+
+
+def _read_interval(kind: Any) -> Read:
+    expression, duration = _leaf(kind), _read_duration(Duration)
+
+    def read(value: Any, path: str, faults: Reading) -> Any:
+        if isinstance(value, str) and re.search(EXPRESSION, value):
+            return expression(value, path, faults)
+        return duration(value, path, faults)
 
     return read
 

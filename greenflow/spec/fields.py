@@ -29,6 +29,14 @@ Code = Annotated[str, Meta(extra={"format": "code"})]
 """Text in some language; a number or boolean is the text it was written as (`when: true`)."""
 
 
+Interval = Annotated[float | str, Meta(extra={"format": "interval"})]
+"""Seconds, as a Duration is written, or the text of a CEL expression that gives them."""
+
+EXPRESSION = r"(?:^|[^A-Za-z0-9_])self(?:[^A-Za-z0-9_]|$)"
+"""What tells an expression from a duration, as the patterns of JSON Schema are written: it is about
+the payload."""
+
+
 def alias(name: str) -> Meta:
     """Mark a field that a document may also call by another name (BEHAVIOUR 1.6)."""
     return Meta(extra={"alias": name})

@@ -256,3 +256,21 @@ def test_ctrl_c_ends_quietly(start: Start) -> None:
     log = "\n".join(running.log)
     assert "Traceback" not in log
     assert "KeyboardInterrupt" not in log  # the hub, which was interrupted, has nothing to report
+
+
+def test_it_advises_where_a_retry_repeats_more_than_is_meant(
+    greenflow: Command, tmp_path: Path
+) -> None:
+    """The specs are stored all the same, and the node that is repeated may be stored already."""
+    (tmp_path / "receipt.yaml").write_text("{kind: write, name: receipt, filename: r.txt}")
+    assert greenflow("apply", "-f", "receipt.yaml").err == ""
+    (tmp_path / "pay.yaml").write_text("""
+- {kind: retry, name: pay, threshold: 3, links: {out: {name: bank}}}
+- {kind: http, name: bank, url: "http://bank", links: {out: {name: receipt}}}
+""")
+    result = greenflow("apply", "-f", "pay.yaml")
+    assert (result.code, [row[0] for row in result.rows]) == (0, ["created"] * 2)
+    assert result.err == (
+        "advice: 'pay' (retry) also repeats 'receipt' (write), which comes after 'bank' (http): "
+        "link what comes after from its out[1]\n"
+    )

@@ -449,3 +449,164 @@ def test_faulty_fields_are_refused(fields: dict[str, Any], path: str) -> None:
     with pytest.raises(SpecInvalid) as raised:
         Scheme.installed().decode({"kind": "cache", **fields}, "default")
     assert [fault.path for fault in raised.value.faults] == [path]
+
+
+# -- what is kept, for how long, by what -----------------------------------------------------------
+
+ANSWERS = """
+- {kind: cache, name: a, MORE links: {out: {name: b}}}
+- {kind: probe, name: b, links: {out: {name: answer}}}
+- {kind: snippet, name: answer, language: cel, code: "CODE"}
+"""
+
+
+def answering(code: str, more: str = "") -> str:
+    return ANSWERS.replace("MORE", more).replace("CODE", code)
+
+
+@pytest.mark.parametrize(
+    ("code", "is_kept"),
+    [
+        ("{'status': 200}", True),
+        ("{'status': 302, 'header': {'Location': '/x'}}", True),
+        ("{'status': 399}", True),
+        ("{'status': 404}", False),
+        ("{'status': 503, 'body': 'busy'}", False),
+        ("{'status': 503, 'rows': 1}", True),  # no response, but data that has a `status`
+        ("{'header': {'Cache-Control': ['max-age=60', 'No-Store, private']}}", False),
+        ("{'header': {'cache-control': 'no-store'}}", False),
+        ("{'header': {'Cache-Control': 'no-storex, no-cache'}}", True),
+        ("{'header': {'X-Cache-Control': 'no-store'}}", True),
+    ],
+)
+def test_an_answer_that_failed_or_says_no_store_is_not_kept(code: str, is_kept: bool) -> None:
+    with flow(answering(code)) as running:
+        assert running.call("a", 1) == running.call("a", 1)
+        assert len(running.probes.of("b")) == (1 if is_kept else 2)
+
+
+def test_keep_says_which_failures_are_kept() -> None:
+    with flow(answering("{'status': self}", "keep: [404, 410],")) as running:
+        for status in (404, 410, 403) * 2:
+            assert running.call("a", status) == {"status": status}
+        assert running.probes.of("b") == [404, 410, 403, 403]
+
+
+def test_the_answer_may_say_for_how_long() -> None:
+    """A token lives as long as its `expires_in`."""
+    code = "{'body': {'expires_in': self}}"
+    with timed(answering(code, "interval: self.body.expires_in - 10,")) as (running, clock):
+        running.call("a", 60)
+        clock.advance(49.9)
+        running.call("a", 60)
+        assert running.probes.of("b") == [60]
+        clock.advance(0.1)
+        running.call("a", 60)
+        assert running.probes.of("b") == [60, 60]
+
+
+@pytest.mark.parametrize("seconds", ["0", "-5", "null"])
+def test_an_answer_that_lives_no_time_is_not_kept(seconds: str) -> None:
+    with flow(answering("{'lives': " + seconds + "}", "interval: self.lives,")) as running:
+        running.call("a", 1)
+        running.call("a", 1)
+        assert running.probes.of("b") == [1, 1]
+
+
+def test_an_answer_whose_interval_is_unknown_is_not_kept_and_the_log_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with flow(answering("{'token': 'secret-token'}", "interval: self.expires_in,")) as running:
+        assert running.call("a", 1) == {"token": "secret-token"}
+        running.call("a", 1)
+        assert running.probes.of("b") == [1, 1]
+    assert "an answer is not kept" in caplog.text
+    assert "expires_in" in caplog.text
+    assert "secret-token" not in caplog.text
+
+
+def test_key_says_what_payloads_are_told_apart_by() -> None:
+    with flow(cache("key: self.id,")) as running:
+        assert running.call("a", {"id": 1, "at": 1}) == {"id": 1, "at": 1}
+        assert running.call("a", {"id": 1, "at": 2}) == {"id": 1, "at": 1}
+        assert running.call("a", {"id": 2, "at": 3}) == {"id": 2, "at": 3}
+        assert len(running.probes.of("b")) == 2
+
+
+@pytest.mark.parametrize("error", ["", ", error: {name: e}"])
+def test_a_key_that_fails_is_the_error_of_the_packet(error: str) -> None:
+    with flow(cache("key: self.id,", error=error)) as running:
+        if error:
+            assert running.call("a", {}) == "handled"
+        else:
+            with pytest.raises(Exception, match="id"):
+                running.call("a", {})
+        assert running.probes.of("b") == []
+
+
+# -- forgetting ------------------------------------------------------------------------------------
+
+FORGET = """
+- {kind: probe, name: forget, links: {out: {name: a, port: "in[1]"}}}
+"""
+
+
+def test_it_can_be_told_to_forget() -> None:
+    with flow(cache() + FORGET) as running:
+        running.call("a", 1)
+        running.call("a", 2)
+        assert running.call("forget", 1) is None
+        running.call("a", 1)
+        running.call("a", 2)
+        assert running.probes.of("b") == [1, 2, 1]
+        assert running.call("forget", None) is None
+        running.call("a", 1)
+        running.call("a", 2)
+        assert running.probes.of("b") == [1, 2, 1, 1, 2]
+
+
+def test_it_forgets_by_its_key() -> None:
+    with flow(cache("key: self.id,") + FORGET) as running:
+        running.call("a", {"id": 1, "at": 1})
+        running.call("forget", {"id": 1, "name": "changed"})
+        running.call("a", {"id": 1, "at": 2})
+        assert len(running.probes.of("b")) == 2
+
+
+@pytest.mark.parametrize("payload", [1, None])
+def test_what_is_forgotten_while_it_is_under_way_is_not_kept(payload: Any) -> None:
+    """It may have been read before the change that the forgetting is about."""
+    with flow(cache() + FORGET) as running:
+        gate = running.probes.gates["b"] = Event()
+        first = gevent.spawn(running.call, "a", 1)
+        until(lambda: running.probes.of("b") == [1])
+        running.call("forget", payload)
+        second = gevent.spawn(running.call, "a", 1)
+        until(lambda: running.probes.of("b") == [1, 1])  # it does not wait for the first
+        gate.set()
+        assert (first.get(), second.get()) == (1, 1)
+        assert running.call("a", 1) == 1
+        assert running.probes.of("b") == [1, 1]  # the second was kept
+        caching: Any = running.runtime.table.find("a").version.node
+        assert not caching.sent
+
+
+def test_an_error_is_nothing_to_forget() -> None:
+    with flow(cache() + FORGET) as running, pytest.raises(Exception, match="boom"):
+        running.call("forget", ValueError("boom"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"key": "self."}, "$.key"),
+        ({"interval": "self +"}, "$.interval"),
+        ({"interval": "five"}, "$.interval"),
+        ({"keep": [200]}, "$.keep[0]"),
+        ({"keep": "many"}, "$.keep[0]"),
+    ],
+)
+def test_faulty_fields_about_what_is_kept_are_refused(fields: dict[str, Any], path: str) -> None:
+    with pytest.raises(SpecInvalid) as raised:
+        Scheme.installed().decode({"kind": "cache", **fields}, "default")
+    assert [fault.path for fault in raised.value.faults] == [path]

@@ -1,9 +1,10 @@
-"""nop, fork, call, loop, split, merge, sleep (BEHAVIOUR 13)."""
+"""nop, fork, call, loop (more in test_loop.py), split, merge, sleep (BEHAVIOUR 13)."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import gevent
 import pytest
 from gevent.event import Event
 
@@ -128,12 +129,28 @@ def test_loop_drops_nothing_and_sends_errors_after_all_have_answered() -> None:
         assert running.call("x", [4]) == [4]
 
 
-def test_loop_of_a_hundred_thousand_elements_is_an_error_and_not_a_crash() -> None:
-    with (
-        flow("[{kind: loop, name: a, links: {out: {name: b}}}, {kind: probe, name: b}]") as running,
-        pytest.raises(ExceptionGroup, match="branches failed"),
-    ):
-        running.call("a", list(range(100_001)))
+def test_loop_of_more_elements_than_a_process_may_have_open() -> None:
+    """They are sent as places become free; so many at once were an error."""
+    with flow(
+        "[{kind: loop, name: a, links: {out: {name: b}}}, {kind: probe, name: b}]"
+    ) as running:
+        assert running.call("a", list(range(100_001))) == list(range(100_001))
+
+
+def test_loops_that_multiply_are_an_error_and_not_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("greenflow.engine.process.MAX_OPEN", 500)
+    text = """
+- {kind: loop, name: a, links: {out: {name: b}}}
+- {kind: loop, name: b, links: {out: {name: c}}}
+- {kind: probe, name: c}
+"""
+    with flow(text) as running:
+        gate = running.probes.gates["c"] = Event()
+        call = gevent.spawn(running.call, "a", [list(range(100))] * 20)
+        until(lambda: running.probes.processes and running.probes.processes[0]._runaway)
+        gate.set()
+        with pytest.raises(ExceptionGroup, match="branches failed"):
+            call.get()
 
 
 def test_split_sends_element_i_to_port_i() -> None:

@@ -385,6 +385,46 @@ def test_greenlets_run_side_by_side_up_to_the_concurrency(gate: Gate) -> None:
     assert gate.most == 3
 
 
+def test_the_concurrency_holds_inside_one_process(gate: Gate) -> None:
+    """The packets of one process run side by side, too, and are answered in their places."""
+    text = """
+- {kind: loop, name: all, links: {out: {name: f}}}
+- {kind: python, name: f, call: "legacy:wait", concurrency: 3}
+"""
+    with flow(text) as running:
+        call = gevent.spawn(running.call, "all", list(range(10)))
+        until(lambda: gate.inside == 3)
+        gevent.idle()
+        assert gate.most == 3
+        gate.open.set()
+        assert call.get() == list(range(10))
+    assert gate.most == 3
+    assert gate.ended == 10
+
+
+def test_without_it_packets_of_one_process_come_one_by_one(gate: Gate) -> None:
+    text = """
+- {kind: loop, name: all, links: {out: {name: f}}}
+- {kind: python, name: f, call: "legacy:wait"}
+"""
+    with flow(text) as running:
+        gate.open.set()
+        assert running.call("all", list(range(10))) == list(range(10))
+    assert gate.most == 1
+
+
+def test_an_exit_gives_the_places_back(gate: Gate) -> None:
+    text = """
+- {kind: loop, name: all, links: {out: {name: f}}}
+- {kind: python, name: f, call: "legacy:wait", concurrency: 2}
+"""
+    with flow(text) as running:
+        with pytest.raises(TimeoutError):
+            running.call("all", list(range(5)), timeout=0.01)
+        gate.open.set()
+        assert running.call("all", list(range(5))) == list(range(5))
+
+
 def test_a_greenlet_over_its_time_is_an_error(gate: Gate) -> None:
     with node("wait", timeout="1ms") as running:
         with pytest.raises(FunctionTimedOut, match=r"legacy:wait did not end within 0.001 s"):

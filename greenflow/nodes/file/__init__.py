@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, TypeVar
 
+from gevent.event import Event
 from msgspec import Meta
 
 from greenflow.engine.declaring import node
@@ -38,14 +39,22 @@ class FileNode(Node[S]):
         super().__init__(spec, services)
         self.files: dict[Process, OpenFile | StandardOutput] = {}
         self.kept: dict[Process, bytes] = {}  # read, and not yet answered
+        self.opening: dict[Process, Event] = {}  # what strands of one process wait for
 
     def opened(self, ctx: Context, filename: str | None, flags: int) -> Any:
         """The file as this process has it open: of its own, opened at the first packet."""
-        process = ctx.process
+        process = ctx.process.owner
+        while process in self.opening:
+            self.opening[process].wait()
         file = self.files.get(process)
         if file is None:
             disk = self.services.share("disk", Disk, Disk.close)
-            file = StandardOutput(disk) if filename is None else disk.open(filename, flags)
+            opened = self.opening[process] = Event()
+            try:
+                file = StandardOutput(disk) if filename is None else disk.open(filename, flags)
+            finally:
+                del self.opening[process]
+                opened.set()
             self.files[process] = file
             try:
                 ctx.enter(_Open(self, process, filename))
@@ -109,7 +118,7 @@ class Read(FileNode[ReadSpec]):
             if count is not None and count > spec.limit:
                 raise InvalidArgument(f"{count} bytes are more than the limit of {spec.limit}")
             file = self.opened(ctx, spec.filename, os.O_RDONLY)
-            kept = self.kept.pop(ctx.process, b"")
+            kept = self.kept.pop(ctx.process.owner, b"")
             if count is None:
                 return text(kept + file.read(None, spec.limit))
             data = kept[:count]
@@ -120,7 +129,7 @@ class Read(FileNode[ReadSpec]):
         whole = whole_characters(data)
         left = data[whole:] + kept[count:]
         if left:
-            self.kept[ctx.process] = left
+            self.kept[ctx.process.owner] = left
         return text(data[:whole])
 
 

@@ -121,7 +121,7 @@ class WebSocket(Peer[WebSocketSpec]):
 
     def connect(self, ctx: Context, payload: Any) -> Any:
         channel = self.dial(payload)
-        opener, hops, connections = ctx.process, ctx.packet.hops, self.connections
+        opener, hops, connections = ctx.process.owner, ctx.packet.hops, self.connections
         if self.spec.reconnect is None:
             process = connections.begin(opener, channel, opener, hops)
             process.spawn(connections.converse, process, channel)

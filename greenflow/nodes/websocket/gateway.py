@@ -70,7 +70,8 @@ class Gateway(Peer[GatewaySpec]):
             return ctx.to("error", _response(refused))
         data.take(Upgrade)
         channel = Channel.accept(upgrade, agreement, self.options)
-        process = self.connections.begin(ctx.process, channel, ctx.process, ctx.packet.hops)
+        opener = ctx.process.owner
+        process = self.connections.begin(opener, channel, opener, ctx.packet.hops)
         upgrade.converse = partial(self._converse, process, channel)
         return NOTHING
 

@@ -1,0 +1,129 @@
+"""Parts of a process that run side by side: Strand, and Branches, what a handler sends into them.
+
+Lives here: how a handler writes several payloads, takes the answers as they come, and ends early
+what is not wanted any more. When the parts of a process run is process.py's.
+
+An in-port handles the packets of one process one at a time. So what is to run side by side, or to
+be cut off, gets a process of its own, a child of the handler's: either a plain one, which commits
+or rolls back for itself (BEHAVIOUR 4.10), or a strand, whose transactions and files are those of
+the process that it is a part of (BEHAVIOUR 4.16). Only the greenlet of the handler ends a part,
+for that may block.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from contextlib import AbstractContextManager
+from typing import Any, Final, TypeVar
+
+from gevent.event import Event
+
+from greenflow.engine.data import Settled
+from greenflow.engine.node import Context
+from greenflow.engine.packet import Fault, Packet, Reply
+from greenflow.engine.port import OutPort
+from greenflow.engine.process import Process
+from greenflow.errors import ProcessExited
+
+T = TypeVar("T")
+
+# Above the place of a branch: an answer gets no further than its branch.
+_NOWHERE: Final = Reply(1)
+
+
+class Strand(Process):
+    """A part of its parent that shares the parent's transactions and files: what is entered here is
+    committed or rolled back with the parent, not when the strand ends."""
+
+    __slots__ = ()
+
+    @property
+    def owner(self) -> Process:
+        """The process that it is a strand of."""
+        assert self.parent is not None
+        return self.parent.owner
+
+    def enter(self, resource: AbstractContextManager[T], origin: Any = None) -> T:
+        """Open a resource that the owner commits or rolls back."""
+        return self.owner.enter(resource, origin)
+
+    def on_settled(self, hook: Settled) -> None:
+        """Call the hook when the owner has settled."""
+        self.owner.on_settled(hook)
+
+
+class Awaited(Reply):
+    """One payload that was sent, and its answer."""
+
+    __slots__ = ("answer", "branches", "index", "process")
+
+    def __init__(self, branches: Branches, process: Process, index: int) -> None:
+        super().__init__(1, _NOWHERE)
+        self.branches, self.process, self.index = branches, process, index
+        self.answer: Any = None
+
+    def passes(self, answer: Any) -> bool:
+        self.answer = answer
+        self.branches.arrived(self)
+        return False
+
+    def end(self, error: BaseException | None = None) -> Any:
+        """Settle the child that it ran in: with an error, or an answer that is one, it rolls back.
+        Its own children go on. Returns the answer, or the Fault that settling gave."""
+        process, answer = self.process, self.answer
+        failed = answer.error if type(answer) is Fault else error
+        failure = process.settle(failed)
+        if failure is not None and failed is None:
+            answer = Fault(failure, (self.branches.node,))
+        if process.children:
+            process.spawn(process.finish)
+        else:
+            process.exit()
+        return answer
+
+
+class Branches:
+    """What one handler has sent and waits for. Its in-port handles other packets meanwhile."""
+
+    def __init__(self, ctx: Context) -> None:
+        self.node, self.process, self.hops = ctx.node, ctx.process, ctx.packet.hops
+        self.under_way: set[Awaited] = set()
+        self.enough = 1  # answers that the handler is woken for, if more are to come
+        self._arrived: deque[Awaited] = deque()
+        self._wake = Event()
+        ctx.step_aside()
+
+    def begin(self, process: Process, port: OutPort, payload: Any, index: int = 0) -> None:
+        """Send a payload into the handler's process or a child of it."""
+        branch = Awaited(self, process, index)
+        self.under_way.add(branch)
+        self.node.send(Packet(payload, process, branch, 0, self.hops), port, payload)
+
+    def __len__(self) -> int:
+        """How many were sent and have not been taken."""
+        return len(self.under_way) + len(self._arrived)
+
+    def arrived(self, branch: Awaited) -> None:
+        """A branch was answered."""
+        self.under_way.discard(branch)
+        self._arrived.append(branch)
+        if len(self._arrived) >= self.enough or not self.under_way:
+            self._wake.set()
+
+    def take(self) -> list[Awaited]:
+        """Wait until `enough` are answered, or all; which those are, in the order of answers."""
+        while len(self._arrived) < self.enough and self.under_way:
+            self._wake.clear()
+            self.process.step_aside()
+            self._wake.wait()
+        answered = list(self._arrived)
+        self._arrived.clear()
+        return answered
+
+    def cancel(self) -> None:
+        """End the children of all that have not been taken: they roll back, and what they do is
+        interrupted."""
+        for branch in (*self.under_way, *self._arrived):
+            if branch.process is not self.process:
+                branch.process.exit(ProcessExited())
+        self._arrived.clear()
