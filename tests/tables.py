@@ -111,7 +111,9 @@ class Bench:
     def call(self, id: str, payload: str = "") -> Any:
         port = OutPort()
         port.links = (self.table.input(id),)
-        process = Process(registry=self.services.processes)
+        process = Process(
+            registry=self.services.processes, generation=self.services.generations.newest
+        )
         try:
             return process.ask(port, payload)[0]
         finally:

@@ -31,6 +31,7 @@ NAMES = (
     "connections",
     "websocket",
     "reload",
+    "versions",
     "listener_edit",
     "leaks",
     "attacks",

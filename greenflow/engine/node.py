@@ -55,8 +55,8 @@ class Edge(Reply):
         node = self.node
         taken = (
             type(answer) is Fault
-            and bool(node.error.links)
             and self.process.state == RUNNING
+            and node.error.leads(self.process.generation)
             and node.takes(answer)
         )
         if taken:
@@ -167,13 +167,9 @@ class Node(Foresight[S], Generic[S]):
         self, port: str, entries: tuple[InPort, ...], counted: tuple[InPort, ...] | None = None
     ) -> None:
         """Let an out port lead to these in ports, and nowhere else. All of them count it as a link,
-        or those `counted`. Raises LookupError."""
-        out = self.output(port)
-        for entry in out.counted:
-            entry.linked -= 1
-        out.links, out.counted = entries, entries if counted is None else counted
-        for entry in out.counted:
-            entry.linked += 1
+        or those `counted`. Processes that began before the last change go on as before. Raises
+        LookupError."""
+        self.output(port).lead(entries, self.services.generations, counted)
 
     def entrances(self) -> Iterable[InPort]:
         """Every in port that a link may lead to."""
@@ -232,7 +228,7 @@ class Node(Foresight[S], Generic[S]):
 
     def fail(self, packet: Packet, fault: Fault) -> None:
         """Send an error to the `error` link; without one it is the answer (BEHAVIOUR 5.2, 5.3)."""
-        if self.error.links:
+        if self.error.leads(packet.process.generation):
             self.send(packet, self.error, fault.error)
         else:
             packet.answer(fault)
@@ -240,6 +236,8 @@ class Node(Foresight[S], Generic[S]):
     def send(self, packet: Packet, port: OutPort, value: Any) -> None:
         """Let the packet go on with a new payload: what answers it answers in its place."""
         links = port.links
+        if len(links) != 1 and type(links) is not tuple:
+            links = port.links_for(packet.process.generation)
         if len(links) == 1:
             packet.payload = value
             packet.hops += 1
@@ -324,7 +322,8 @@ class Node(Foresight[S], Generic[S]):
             return
         targets: list[tuple[InPort | None, Any]] = []
         for port, value in sends:
-            targets += [(link, value) for link in port.links] or [(None, value)]
+            links = port.links_for(packet.process.generation)
+            targets += [(link, value) for link in links] or [(None, value)]
         if targets:
             packet.hops += 1
             packet.process.fan_out(targets, packet, self)

@@ -21,6 +21,7 @@ from greenflow.payload.origin import origin_of
 if TYPE_CHECKING:
     from gevent.hub import Waiter
 
+    from greenflow.engine.generation import Generation
     from greenflow.engine.port import InPort
 
 
@@ -99,6 +100,7 @@ class Carrier(Protocol):
 
     open: set[Packet]
     state: str
+    generation: Generation | None
 
     @property
     def id(self) -> int:

@@ -32,6 +32,7 @@ from gevent.hub import GreenletExit, Waiter
 from greenlet import greenlet
 
 from greenflow.engine.data import Data, Resources, Settled, release_one
+from greenflow.engine.generation import Generation
 from greenflow.engine.packet import Fault, Packet, Reply, echo
 from greenflow.engine.port import InPort, OutPort
 from greenflow.errors import Interrupt, ProcessExited, Runaway
@@ -96,7 +97,8 @@ class Process:
     """One run of a workflow. A source makes it, asks, settles, and finishes it.
 
     `registry`, for a process without parent, is a set that holds it as long as it lives. `hops` is
-    the count of writes that it descends from (BEHAVIOUR 4.10).
+    the count of writes that it descends from (BEHAVIOUR 4.10). `generation` is the graph that it
+    sees until it ends (BEHAVIOUR 6.7); without one it is the newest.
     """
 
     __slots__ = (
@@ -114,6 +116,7 @@ class Process:
         "children",
         "error",
         "event",
+        "generation",
         "grace",
         "hops",
         "open",
@@ -130,6 +133,7 @@ class Process:
         hops: int = 0,
         grace: float = GRACE,
         registry: set[Process] | None = None,
+        generation: Generation | None = None,
     ) -> None:
         self.parent, self.hops = parent, hops
         self.children: Set[Process] = _NO_CHILDREN
@@ -159,11 +163,14 @@ class Process:
         else:
             self.grace = parent.grace
             if parent.state is not RUNNING:
-                self.state, self.error = EXITED, parent.error
+                self.state, self.error, generation = EXITED, parent.error, None
             else:
                 if not isinstance(parent.children, set):
                     parent.children = set()
                 parent.children.add(self)
+        self.generation = generation
+        if generation is not None:
+            generation.living += 1
 
     @property
     def id(self) -> int:
@@ -196,6 +203,8 @@ class Process:
         if len(links) == 1 and len(values) == 1:
             self.deliver(links[0], Packet(values[0], self, reply, 0, hops))
             return reply
+        if type(links) is not tuple:
+            links = port.links_for(self.generation)
         for place, value in enumerate(values):
             packet = Packet(value, self, reply, place, hops)
             if len(links) == 1:
@@ -524,12 +533,19 @@ class Process:
 
     # -- ending --------------------------------------------------------------------------------
 
+    def let_go(self) -> None:
+        """It was answered: unless packets of it are under way, no old graph need be kept for it."""
+        if self.generation is not None and not self.open:
+            self.generation.leave()
+            self.generation = None
+
     def finish(self) -> None:
         """For a source, after its answer: wait for the children, then exit (BEHAVIOUR 4.7).
 
         Not for those that others begin meanwhile, as a session does: there might always be one.
         """
         if self.children:
+            self.let_go()
             own = frozenset(self.children)
             if self._childless is None:
                 self._childless = Event()
@@ -611,6 +627,12 @@ class Process:
                     extra={"process_id": self.id},
                 )
         self.state = EXITED
+        generation = self.generation
+        if generation is not None:
+            self.generation = None
+            generation.living -= 1  # as `leave` does
+            if generation.is_old and not generation.living:
+                generation.end()
         self._data = None  # what it kept may lead back to it
         if self._registry is not None:
             self._registry.discard(self)

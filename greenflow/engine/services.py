@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from greenflow.broker.base import Broker
 from greenflow.broker.memory import MemoryBroker
+from greenflow.engine.generation import Generation, Generations
 from greenflow.engine.process import Process
 from greenflow.hub.clock import Clock
 from greenflow.spec.fields import Spec
@@ -71,8 +72,21 @@ class Services:
         # Where a person finds a spec, given its id and a path in it: `file:line:column`. None for
         # one that is known by its id and revision alone.
         self.locate: Callable[[str, str], str | None] | None = None
+        self.generations = Generations()  # of the graph, which processes may still see
         self.operations: dict[str, Callable[..., Any]] = {}  # what `syscall` may call, by opcode
         self._shared: dict[object, tuple[Any, Callable[[Any], object]]] = {}
+
+    def begin(
+        self,
+        parent: Process | None = None,
+        hops: int = 0,
+        generation: Generation | None = None,
+    ) -> Process:
+        """A new process, or a child of one. It sees the newest graph, or that of a generation
+        (BEHAVIOUR 6.7)."""
+        if generation is None:
+            generation = self.generations.newest
+        return Process(parent, hops, self.settings.grace, self.processes, generation)
 
     @cached_property
     def values(self) -> Values:

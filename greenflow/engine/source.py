@@ -12,6 +12,7 @@ import sysconfig
 from functools import partial
 from typing import Any, ClassVar
 
+from greenflow.engine.generation import Generation
 from greenflow.engine.node import Node, S
 from greenflow.engine.origin import name_of, place_of
 from greenflow.engine.packet import NOTHING, Fault
@@ -63,20 +64,29 @@ class Run:
     def __init__(self, node: Node[Any]) -> None:
         self.node = node
 
-    def begin(self, parent: Process | None = None, hops: int = 0) -> Process:
-        """A new process, or a child of one; whoever begins one must call `end`."""
-        services = self.node.services
-        process = Process(parent, hops, services.settings.grace, services.processes)
+    def begin(
+        self,
+        parent: Process | None = None,
+        hops: int = 0,
+        generation: Generation | None = None,
+    ) -> Process:
+        """A new process, or a child of one; whoever begins one must call `end`. It sees the newest
+        graph, or that of a generation (BEHAVIOUR 6.7)."""
+        process = self.node.services.begin(parent, hops, generation)
         self.node.processes.add(process)
         return process
 
     def ask(self, process: Process, port: OutPort, payload: Any) -> Any:
         """Write to the port and wait for the answer; without links it is NOTHING (BEHAVIOUR
         3.5)."""
-        return self.node.ask(process, port, payload) if port.links else NOTHING
+        links = port.links
+        if not links or (type(links) is not tuple and not port.links_for(process.generation)):
+            return NOTHING
+        return self.node.ask(process, port, payload)
 
     def answered(self, process: Process) -> None:
         """The process is no longer in flight at this source."""
+        process.let_go()
         node = self.node
         node.processes.discard(process)
         if node.emptied is not None and not node.in_flight:
@@ -97,9 +107,15 @@ class Run:
         """Run a process for an event in the calling greenlet; errors go as BEHAVIOUR 5.5 says."""
         self.follow(self.begin(), payload)
 
-    def spawn(self, payload: Any, parent: Process | None = None, hops: int = 0) -> Process:
+    def spawn(
+        self,
+        payload: Any,
+        parent: Process | None = None,
+        hops: int = 0,
+        generation: Generation | None = None,
+    ) -> Process:
         """Run a process for an event, or a child of a process, in a greenlet of its own."""
-        process = self.begin(parent, hops)
+        process = self.begin(parent, hops, generation)
         process.on_exit(partial(self.answered, process))
         process.spawn(self.follow, process, payload)
         return process
@@ -113,6 +129,11 @@ class Run:
             self.end(process)
 
 
+def takes_errors(node: Node[Any], process: Process) -> bool:
+    """Whether the process may still ask the `error` link of the node."""
+    return process.state == RUNNING and node.error.leads(process.generation)
+
+
 def begins_alone(node: Node[Any]) -> bool:
     """Whether no packet leads to a node: a source without in ports, such as a schedule."""
     return isinstance(node, Source) and not node.port_names(node.spec)[0]
@@ -122,15 +143,15 @@ def ask_as(node: Node[Any], process: Process, payload: Any) -> Any:
     """What the workflow behind a source answers, as to an event of it, in that process; to an error
     its `error` link, if there is one."""
     out = node.output("out")
-    answer = node.ask(process, out, payload) if out.links else NOTHING
-    if isinstance(answer, Fault) and node.error.links and process.state == RUNNING:
+    answer = Run(node).ask(process, out, payload)
+    if isinstance(answer, Fault) and takes_errors(node, process):
         return node.ask(process, node.error, answer.error)
     return answer
 
 
 def conclude(node: Node[Any], process: Process, answer: Any) -> BaseException | None:
     """Give an error answer to the node's `error` link, settle, and log what nobody took."""
-    if isinstance(answer, Fault) and node.error.links and process.state == RUNNING:
+    if isinstance(answer, Fault) and takes_errors(node, process):
         answer = node.ask(process, node.error, answer.error)
     failure = process.settle(answer.error if isinstance(answer, Fault) else None)
     if failure is not None:

@@ -45,7 +45,8 @@ class Fork(Node[Spec]):
     """
 
     def handle(self, ctx: Context, payload: Any) -> Any:
-        Run(self).spawn(payload, ctx.process, ctx.packet.hops)
+        process = ctx.process
+        Run(self).spawn(payload, process, ctx.packet.hops, process.generation)
         return unused(payload, self)
 
 
@@ -70,15 +71,17 @@ class Call(Node[CallSpec]):
         if self.spec.timeout is not None:
             answer = within(ctx, self.spec.timeout, partial(self._in_part, payload))
         else:
-            answer = self._in_turn(payload, lambda name, value: ctx.call(name, value)[0])
+            answer = self._in_turn(ctx.process, payload, lambda *sent: ctx.call(*sent)[0])
         return answer if type(answer) is Fault else Answer(answer)
 
     def _in_part(self, payload: Any, part: Process) -> Any:
-        return self._in_turn(payload, lambda name, value: part.ask(self.output(name), value)[0])
+        return self._in_turn(
+            part, payload, lambda name, value: part.ask(self.output(name), value)[0]
+        )
 
-    def _in_turn(self, payload: Any, ask: Callable[[str, Any], Any]) -> Any:
+    def _in_turn(self, process: Process, payload: Any, ask: Callable[[str, Any], Any]) -> Any:
         answer = payload
-        for name in linked(self):
+        for name in linked(self, process):
             answer = ask(name, None if answer is NOTHING else answer)
             if type(answer) is Fault:
                 break
@@ -95,7 +98,7 @@ class Split(Node[Spec]):
 
     def handle(self, ctx: Context, payload: Any) -> Iterator[Send]:
         elements = payload if isinstance(payload, list) else [payload]
-        ways = {parse(name)[1]: name for name in linked(self)}
+        ways = {parse(name)[1]: name for name in linked(self, ctx.process)}
         for index, element in enumerate(elements):
             if isinstance(element, Exception) and index not in ways:
                 raise element
@@ -126,7 +129,9 @@ class Merge(Node[Spec]):
         waiting.setdefault(port, deque()).append(payload)
         if isinstance(payload, Exception):
             process.owe(payload)
-        names = [name for name, entry in self.in_ports.items() if entry.linked]
+        names = [
+            name for name, entry in self.in_ports.items() if entry.linked_for(process.generation)
+        ]
         names.sort(key=parse)
         if not all(waiting.get(name) for name in names):
             return NOTHING
@@ -163,11 +168,11 @@ class Sleep(Node[SleepSpec]):
         return payload
 
 
-def linked(node: Node[Any]) -> list[str]:
-    """The names of the node's `out[i]` ports that are linked, by index."""
+def linked(node: Node[Any], process: Process) -> list[str]:
+    """The names of the node's `out[i]` ports that are linked for the process, by index."""
     ports: list[tuple[int, str]] = [
         (parse(name)[1], name)
         for name, port in node.out_ports.items()
-        if port.links and parse(name)[0] == "out"
+        if parse(name)[0] == "out" and port.links_for(process.generation)
     ]
     return [name for _, name in sorted(ports)]

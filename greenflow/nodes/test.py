@@ -148,7 +148,7 @@ class Test(Source[TestSpec]):
     def _conclude(self, process: Process, answer: Any) -> TestVerdict:
         if type(answer) is not Fault:
             return TestVerdict(process.settle())
-        if self.error.links and process.state == RUNNING:
+        if process.state == RUNNING and self.error.leads(process.generation):
             told = self.ask(process, self.error, answer.error)
             if type(told) is Fault and told.error is not answer.error:
                 log_unhandled(self, process, told.error)

@@ -25,7 +25,6 @@ from gevent.monkey import get_original
 
 from greenflow.config import Settings
 from greenflow.engine.packet import NOTHING, Fault
-from greenflow.engine.process import Process
 from greenflow.engine.services import Services
 from greenflow.engine.source import Source
 from greenflow.errors import Inactive, StoreUnavailable
@@ -236,7 +235,7 @@ class Runtime(Assembly):
     def _call(self, node: str, payload: Any, port: str, timeout: float | None) -> Any:
         table, services = self._running()
         ask = way_in(table, node, port)
-        process = Process(grace=self.settings.grace, registry=services.processes)
+        process = services.begin()
         try:
             with gevent.Timeout(timeout) as limit:
                 answer = ask(process, adopt(payload))

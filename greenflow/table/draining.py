@@ -3,14 +3,16 @@
 Lives here: Draining, the versions of one table that were replaced or removed. When a version goes
 that way, and what closing it means, is table.py's.
 
-A version is closed as soon as it is unloaded and nothing under way can reach it: no packet is in
-it, or in another old node that leads to it. After the grace the processes that still use it are
-exited.
+A version is closed as soon as it is unloaded and nothing under way can reach it: no process is left
+of a generation of the graph that it was in, and no packet is in it, or in another old node that
+leads to it. After the grace old generations are over, and the processes that still use a version
+are exited.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from time import monotonic
 
 import gevent
@@ -19,6 +21,7 @@ from gevent.event import Event
 from greenflow.engine.node import Node
 from greenflow.engine.services import Services
 from greenflow.errors import GreenflowError
+from greenflow.hub.breathing import unhurried
 from greenflow.table.symbol import Version
 
 
@@ -29,8 +32,11 @@ class Draining:
         self.services = services
         self._done = close
         self._retired: dict[Version, float] = {}  # when the grace of each is over, by monotonic()
-        self._emptied = Event()  # something retired fell idle
+        self._needed: set[Version] = set()  # a process lives that may come there
+        self._emptied = Event()  # something may let a version go
         self._drainer: gevent.Greenlet[[], None] | None = None
+        self._generations = services.generations
+        self._generations.on_end = self._emptied.set
 
     def __contains__(self, version: Version) -> bool:
         return version in self._retired
@@ -40,16 +46,18 @@ class Draining:
 
     def add(self, versions: Iterable[Version]) -> None:
         """They were replaced or removed: their grace begins."""
-        self._retired |= dict.fromkeys(versions, monotonic() + self.services.settings.grace)
+        deadline = monotonic() + self.services.settings.grace
+        for version in versions:
+            self._retired[version] = deadline
+            since, not_needed = version.since, partial(self._needed.discard, version)
+            if since is not None and self._generations.keep(since, not_needed):
+                self._needed.add(version)
 
     def take_back(self, versions: Iterable[Version]) -> None:
         """They run again."""
         for version in versions:
             del self._retired[version]
-
-    def look(self) -> None:
-        """Something changed that may let a version go."""
-        self._emptied.set()
+            self._needed.discard(version)
 
     def join(self) -> None:
         """Wait until all that drains is closed."""
@@ -60,29 +68,48 @@ class Draining:
         """Let the old nodes drain: in a greenlet of its own, if any has to be waited for."""
         for version in versions:
             if version.node is not None:
-                version.node.watch_emptied(self._emptied.set)
-        if all(
+                version.node.watch_emptied(partial(self._fell_idle, version))
+        if versions and all(
             version.node is None or type(version.node).close is Node.close for version in versions
         ):
             self._sweep()  # nobody's clean-up can block
-        if self._retired and (self._drainer is None or self._drainer.ready()):
+        if self._waits and (self._drainer is None or self._drainer.ready()):
             self._drainer = gevent.spawn(self._drain)
         self._emptied.set()
 
+    @property
+    def _waits(self) -> bool:
+        return bool(self._retired or self._generations.old)
+
+    def _fell_idle(self, version: Version) -> None:
+        if version not in self._needed:
+            self._emptied.set()
+
     def _drain(self) -> None:
         """Close the old nodes as they fall idle; exit what still uses them after the grace."""
-        while self._retired:
+        while self._waits:
             self._emptied.clear()
             self._sweep()
-            if self._retired:
-                self._emptied.wait(max(0.0, min(self._retired.values()) - monotonic()))
-            for version, deadline in list(self._retired.items()):
-                if deadline <= monotonic():
-                    self._end_users(version)
-                    self._close(version)
+            if self._waits:
+                self._emptied.wait(max(0.0, self._next_deadline() - monotonic()))
+            self._end_overdue()
+
+    def _end_overdue(self) -> None:
+        self._generations.expire(monotonic())
+        for version, deadline in list(self._retired.items()):
+            if deadline <= monotonic():
+                self._end_users(version)
+                self._close(version)
+
+    def _next_deadline(self) -> float:
+        # Both are in the order in which they came, but for a version that was added again.
+        deadlines = [generation.deadline for generation in self._generations.old[:1]]
+        return min((*deadlines, *self._retired.values()))
 
     def _sweep(self) -> None:
         """Close every retired node that nothing under way can reach any more."""
+        if len(self._needed) == len(self._retired):
+            return
         owner = {
             entry: version
             for version in self._retired
@@ -98,8 +125,10 @@ class Draining:
                     if version is not None and version not in reached:
                         reached.add(version)
                         busy.append(version)
-        for version in list(self._retired):
-            if version not in reached:
+        reached |= self._needed
+        for version in unhurried(list(self._retired)):
+            # Nothing leads to it: that stays so while others run, who may have closed it.
+            if version in self._retired and version not in reached:
                 self._close(version)
 
     def _end_users(self, version: Version) -> None:
@@ -118,4 +147,5 @@ class Draining:
 
     def _close(self, version: Version) -> None:
         self._retired.pop(version, None)
+        self._needed.discard(version)
         self._done(version)

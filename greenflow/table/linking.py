@@ -60,13 +60,14 @@ def _link_new(plan: Plan, ports: dict[tuple[Version, str], None]) -> None:
 def relink(view: View, version: Version, port: str, *, drains: bool) -> None:
     """Link one out port of a version to the nodes that run now.
 
-    A version that is still draining keeps a node that was removed: what is under way in it is
-    finished by the old nodes (BEHAVIOUR 6.7).
+    A version that is still draining keeps a node that was removed, for what begins in it or was
+    begun before the grace was over. Its links do not count: no node of the newest graph waits for
+    what comes by them.
     """
     symbol = view.symbols.get(version.id)
-    runs = drains or (symbol is not None and symbol.version is version)
+    runs = symbol is not None and symbol.version is version
     waits = symbol is not None and symbol.pending is version
-    if version.node is None or version.spec is None or not (runs or waits):
+    if version.node is None or version.spec is None or not (runs or drains or waits):
         return
     links = version.spec.links[port]
     entries = version.entries.setdefault(port, [None] * len(links))
@@ -78,6 +79,13 @@ def relink(view: View, version: Version, port: str, *, drains: bool) -> None:
             entries[place] = entry
     led_to = tuple(entry for entry in entries if entry is not None)
     version.node.link(port, led_to, None if runs else ())
+
+
+def retire(version: Version) -> None:
+    """The version is not of the newest graph any more: its links lead on, and do not count."""
+    for port, entries in version.entries.items():
+        if version.node is not None:
+            version.node.link(port, tuple(entry for entry in entries if entry is not None), ())
 
 
 def unlink(version: Version) -> None:

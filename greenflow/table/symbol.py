@@ -37,6 +37,7 @@ class Version:
         "refusal",
         "revision",
         "secrets",
+        "since",
         "spec",
         "telling",
         "tells",
@@ -49,6 +50,7 @@ class Version:
         self.spec: Spec | None = None
         self.node: Node[Any] | None = None
         self.opened = False
+        self.since: int | None = None  # the first generation of the graph that it is in
         self.entries: dict[str, list[InPort | None]] = {}  # what each link leads to, by out port
         self.error: Exception | None = None
         self.reached = UNLOADED

@@ -35,7 +35,7 @@ from greenflow.table.activity import Key, key_of
 from greenflow.table.compiling import compile_change
 from greenflow.table.draining import Draining
 from greenflow.table.lifecycle import ACTIVE, DEACTIVE, DEINIT, INIT, PATIENCE, SETTLING, Telling
-from greenflow.table.linking import link_ahead, relink, unlink
+from greenflow.table.linking import link_ahead, relink, retire, unlink
 from greenflow.table.opening import Opening
 from greenflow.table.plan import Plan, Ports, work_out_plan
 from greenflow.table.symbol import INITIALISED, LOADED, STARTED, UNLOADED, Symbol, Version
@@ -146,6 +146,9 @@ class Table:
     def _swap(self, plan: Plan, dropped: list[Version], relinked: Ports) -> None:
         """Make the plan true. No other greenlet runs in here, and the table is written nowhere
         else but for what is closed and forgotten."""
+        generations = self.services.generations
+        if relinked or plan.gone:
+            generations.turn(monotonic() + self.services.settings.grace)
         for key, ports in plan.referrers.items():
             self.referrers.setdefault(key, {}).update(ports)
         for version in plan.outdated:
@@ -161,12 +164,15 @@ class Table:
         self.draining.add(plan.gone)
         for version in plan.gone:
             self._lose_name(version)
+            retire(version)
         for id in plan.removed:
             del self.symbols[id]
         for version in (*plan.accepted.values(), *plan.refused.values()):
             for key in version.bound:
                 self._bound.setdefault(key, {})[version] = None
         for version in plan.accepted.values():
+            if version.since is None:  # else it runs again
+                version.since = generations.newest.number
             symbol = self.symbols.setdefault(version.id, Symbol(version))
             symbol.version, symbol.pending = version, None
         self._give_names(plan)
@@ -329,9 +335,7 @@ class Table:
     def _unload_each(self, versions: list[Version], gone: list[Version], limit: float) -> None:
         for version in unhurried(versions):
             self._unload(version, limit)
-        if gone:
-            self.draining.begin(gone)
-        self.draining.look()
+        self.draining.begin(gone)
         me = gevent.getcurrent()
         if me in self._unloading:  # no change waits for it, and they may load again
             with self._lock:

@@ -667,6 +667,21 @@ def test_a_gateway_that_is_made_anew_while_the_old_one_still_ends() -> None:
         assert new.heard() == "still goes on"
 
 
+def test_an_open_connection_keeps_no_old_version_of_anything() -> None:
+    with served(GATEWAY + ECHO + "- {kind: snippet, name: other, code: old}\n") as found:
+        peer = found.peer()
+        peer.text("x")
+        assert peer.heard() == "x"
+        table = found.running.runtime.table
+        old = table.find("ws").version.node
+        found.edit(name="ws", timeout=9)
+        until(lambda: not table.draining)
+        assert table.find("ws").version.node is not old
+        assert not table.services.generations.old
+        peer.text("y")
+        assert peer.heard() == "y"
+
+
 def test_a_client_that_does_not_close_delays_no_change() -> None:
     text = GATEWAY + ECHO + "- {kind: snippet, name: other, code: old}\n"
     with served(text) as found:

@@ -265,7 +265,7 @@ class Listener(Source[ListenerSpec]):
             unhandled = answer.error
             if answers == "body":  # else no error could have the status of one
                 answers = "auto"
-            if self.error.links:
+            if self.error.leads(process.generation):
                 answer = self.ask(process, self.error, answer.error)
                 unhandled = answer.error if type(answer) is Fault else None
         if unhandled is None:
@@ -347,7 +347,7 @@ class Listener(Source[ListenerSpec]):
         self, error: InvalidArgument, request: Request, respond: Respond, request_id: str | None
     ) -> None:
         """A body that cannot be decoded: to `error`, else 400 (BEHAVIOUR 8.8)."""
-        if not self.error.links:
+        if not self.error.links_for(None):
             reason = noted(error.__cause__ or error)
             self.tell_refused(request.method, request.path, error.status, reason)
             respond(plain(400))

@@ -30,7 +30,7 @@ from greenflow.engine.node import Context, Handler, describe
 from greenflow.engine.packet import NOTHING, Fault
 from greenflow.engine.process import RUNNING, Process
 from greenflow.engine.services import Compiler, Services
-from greenflow.engine.source import Run, Source, log_unhandled
+from greenflow.engine.source import Run, Source, log_unhandled, takes_errors
 from greenflow.errors import Interrupt, InvalidArgument, NotConnected, SpecFault
 from greenflow.hub.clock import Clock
 from greenflow.net.grammar import is_token
@@ -215,7 +215,7 @@ class Peer(Source[C]):
         try:
             assert self.out is not None
             answer = run.ask(process, self.out, payload)
-            if type(answer) is Fault and self.error.links and process.state == RUNNING:
+            if type(answer) is Fault and takes_errors(self, process):
                 answer = self.ask(process, self.error, answer.error)
             failure = process.settle(answer.error if type(answer) is Fault else None)
             if isinstance(failure, NotConnected) and not channel.is_open:
