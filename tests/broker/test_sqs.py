@@ -203,13 +203,13 @@ def test_other_programs_write_json(bench: Bench) -> None:
 def test_what_is_worked_on_stays_hidden_longer_than_the_visibility(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with bench.flow(PUBLISH + RECEIVE, visibility=1.0) as one, client(bench) as sqs:
+    with bench.flow(PUBLISH + RECEIVE, visibility=3.0) as one, client(bench) as sqs:
         one.probes.gates["a"] = Event()
         for number in range(12):  # more than a request takes
             one.call("publish", number)
         until(lambda: len(one.probes.of("a")) == 12)
         with (
-            bench.flow(RECEIVE, visibility=1.0) as other,
+            bench.flow(RECEIVE, visibility=3.0) as other,
             counted(monkeypatch, one, "change_message_visibility_batch") as claims,
         ):
             # Two requests for all of them, three times in the time-out: longer than that.
