@@ -85,8 +85,10 @@ class Awaited(Reply):
 class Branches:
     """What one handler has sent and waits for. Its in-port handles other packets meanwhile."""
 
-    def __init__(self, ctx: Context) -> None:
-        self.node, self.process, self.hops = ctx.node, ctx.process, ctx.packet.hops
+    def __init__(self, ctx: Context, process: Process | None = None) -> None:
+        """Of the handler's process, or of a part of it that it waits for."""
+        self.node, self.hops = ctx.node, ctx.packet.hops
+        self.process = ctx.process if process is None else process
         self.under_way: set[Awaited] = set()
         self.enough = 1  # answers that the handler is woken for, if more are to come
         self._arrived: deque[Awaited] = deque()

@@ -8,6 +8,7 @@ those of several strands side by side. Answers are put in the order of the eleme
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import islice
 from typing import Annotated, Any, Literal
 
@@ -17,11 +18,12 @@ from greenflow.engine.declaring import node
 from greenflow.engine.node import Context, Node
 from greenflow.engine.onward import left
 from greenflow.engine.packet import NOTHING, Fault, merge
-from greenflow.engine.process import STEPS_A_TURN
+from greenflow.engine.process import STEPS_A_TURN, Process
 from greenflow.engine.result import Send
+from greenflow.engine.scope import within
 from greenflow.engine.strand import Branches, Strand
 from greenflow.hub.breathing import let_others_run
-from greenflow.spec.fields import Spec
+from greenflow.spec.fields import Spec, TimeLimit
 
 # Elements under way in the process itself, where they queue at the first node that waits: enough to
 # keep a chain of nodes busy. With ten times as many the garbage collector looks through the whole
@@ -47,6 +49,10 @@ class LoopSpec(Spec):
     batch: Annotated[
         int | None, Meta(ge=1, description="send lists of so many elements; the last has the rest")
     ] = None
+    timeout: Annotated[
+        TimeLimit | None,
+        Meta(description="all elements run so long at most, in a child process that commits then"),
+    ] = None
 
 
 @node("loop", outputs=("out", "out[1]"), reads_only=True)
@@ -64,10 +70,16 @@ class Loop(Node[LoopSpec]):
         return self.spec.on_error == "collect"
 
     def handle(self, ctx: Context, payload: Any) -> Any:
+        if self.spec.timeout is None:
+            return self._loop(ctx, payload, ctx.process)
+        return within(ctx, self.spec.timeout, partial(self._loop, ctx, payload))
+
+    def _loop(self, ctx: Context, payload: Any, process: Process) -> Any:
+        """Send the elements in that process; what leaves, or the error."""
         if not isinstance(payload, list):
-            return self.bare(Elements(self, [payload]).run(ctx)[0])
+            return self.bare(Elements(self, [payload]).run(ctx, process)[0])
         elements = Elements(self, payload, self.spec.batch)
-        answers = elements.run(ctx)
+        answers = elements.run(ctx, process)
         if elements.faults and not self.collects:
             return merge([elements.faults[place] for place in sorted(elements.faults)])
         for place, fault in elements.faults.items():
@@ -90,20 +102,20 @@ class Elements:
         self.faults: dict[int, Fault] = {}  # by place
         self.silent = False  # some were answered with nothing
 
-    def run(self, ctx: Context) -> list[Any]:
-        """Send all of them; the answers in their order, a Fault for an error."""
+    def run(self, ctx: Context, process: Process) -> list[Any]:
+        """Send all of them in the process; the answers in their order, a Fault for an error."""
         spec = self.loop.spec
         stops, side_by_side = spec.on_error == "stop", spec.concurrency > 1
         width = spec.concurrency if side_by_side or stops else AHEAD
         answers: list[Any] = [NOTHING] * self.count
-        branches = Branches(ctx)
+        branches = Branches(ctx, process)
         branches.enough = 1 if side_by_side else max(width // 2, 1)
         out, sent = self.loop.output("out"), 0
         try:
             while sent < self.count or len(branches):
                 while sent < self.count and len(branches) < width:
-                    process = Strand(ctx.process, branches.hops) if side_by_side else ctx.process
-                    branches.begin(process, out, self.item(sent), sent)
+                    place = Strand(process, branches.hops) if side_by_side else process
+                    branches.begin(place, out, self.item(sent), sent)
                     sent += 1
                     if sent % STEPS_A_TURN == 0:  # without a link nobody else would run
                         let_others_run()

@@ -188,6 +188,33 @@ def test_a_call_is_limited_as_a_whole() -> None:
         assert running.probes.of("opens")[-1] == "rolled back"
 
 
+@pytest.mark.parametrize("fields", ["", "concurrency: 2, ", "on_error: stop, ", "batch: 2, "])
+def test_a_loop_is_limited_as_a_whole(fields: str) -> None:
+    text = f"""
+- {{kind: loop, name: slow, timeout: 1s, {fields}links: {{out: {{name: opens}}}}}}
+- {{kind: probe, name: opens, resource: true, links: {{out: {{name: sleeps}}}}}}
+- {{kind: sleep, name: sleeps, interval: 1h}}
+"""
+    with timed(text) as (running, clock):
+        late(running, clock, "slow", [1, 2, 3])
+        ends = [each for each in running.probes.of("opens") if isinstance(each, str)]
+        assert ends.count("rolled back") == ends.count("opened") > 0
+        assert "committed" not in ends
+        assert not running.runtime.services.processes
+
+
+def test_a_loop_in_time_gives_its_answers() -> None:
+    text = """
+- {kind: loop, name: quick, timeout: 1s, links: {out: {name: opens}, 'out[1]': {name: end}}}
+- {kind: probe, name: opens, resource: true}
+- {kind: try, name: end}
+"""
+    with timed(text) as (running, _):
+        assert running.call("quick", [1, 2]) == [1, 2]
+        assert running.call("quick", 3) == 3
+        assert running.probes.seen[-1] == ("opens", "committed")
+
+
 def test_the_rest_of_the_process_goes_on_meanwhile() -> None:
     text = (
         SLOW
