@@ -150,6 +150,7 @@ class Connection(Receiver):
             elif request.scheme != "http":
                 raise Refused(421, "a target of https over plain text (RFC 9110 7.4)")
             if request.chunked or request.content_length:
+                self._may_have_left = True  # meanwhile, and it is more than a line
                 if request.content_length > limits.body:
                     raise Refused(413, f"body over {limits.body} bytes")
                 if server.streams:
@@ -163,9 +164,8 @@ class Connection(Receiver):
                 refused.method, refused.path = request.method, request.path
             raise
         handler = server.handler or server.wait_for_handler()
-        # Looked for where something had to wait for its turn, or is more than a line.
-        if first or self._late or self._gone or request.body:
-            self._late = False
+        if self._may_have_left:
+            self._may_have_left = False
             self._give_up_if_gone()
         request.client = self._client
         request.peer = self._peer

@@ -98,7 +98,8 @@ class Wire:
         "_gone",
         "_hub",
         "_idle_until",
-        "_late",
+        "_may_have_left",
+        "_now",
         "_patience",
         "_paused",
         "_reader",
@@ -117,13 +118,15 @@ class Wire:
         self._server = server
         self._socket: Any = socket  # or what encrypts it, with the methods of one
         self._hub = get_hub()
+        self._now = self._hub.loop.now
         self._reader: Any = self._hub.loop.io(socket.fileno(), READABLE)
         self._buffer = b""
         self._recv_bytes = RECV_BYTES
         # Nothing more will come: the client has ended its side, or reset the connection.
         self._ended = False
-        # It had to wait for its turn.
-        self._late = False
+        # Whether that is worth a look before its request is served: of a new one, and where
+        # something came or waited since.
+        self._may_have_left = True
         # It has reset it, and takes nothing any more.
         self._gone = False
         # The wait was ended by its deadline.
@@ -200,7 +203,7 @@ class Wire:
                 self.close()
             return
         if not data:
-            self._ended = True
+            self._ended = self._may_have_left = True
             self._reader.stop()
             if state != IDLE:
                 self._server.unwatched.add(self)
@@ -213,8 +216,8 @@ class Wire:
             self._buffer = data
         if state in (IDLE, READING):
             self.state = RUNNING  # as `_wake` does
-            if time() - self._hub.loop.now() > STRETCH:  # as `is_late` says
-                self._late = True
+            if time() - self._now() > STRETCH:  # as `is_late` says
+                self._may_have_left = True
                 in_turn(self._go_on)
             else:
                 self._waiter.switch()

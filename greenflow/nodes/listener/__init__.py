@@ -82,7 +82,8 @@ class Listener(Source[ListenerSpec]):
         self.proxies = Proxies(spec.proxies) if spec.proxies else None
         self.cors = None if spec.cors is None else policy(spec.cors)
         self.decoding = 0  # requests whose bodies are being decoded
-        self.crowd = Crowd(self.limits.in_flight)
+        self.most = self.limits.in_flight
+        self.crowd = Crowd(self.most)
         leaving = spec.on_disconnect
         self.exit_after = None if leaving == "finish" else leaving.exit_after
 
@@ -196,12 +197,11 @@ class Listener(Source[ListenerSpec]):
                 respond(preflight)
                 return
             respond = self.cors.wrap(request, respond)
-        if len(self.processes) + self.decoding >= self.limits.in_flight:
+        if len(self.processes) + self.decoding >= self.most:
             self.crowd.shed(self, respond)
             return
-        self.decoding += 1
         try:
-            payload = to_payload(request, self.limits.body)  # others run where a body is large
+            payload = self._decoded(request) if request.body else to_payload(request, 0)
             if self.proxies is not None:
                 believe(self.proxies, request, payload)
         except InvalidArgument as error:
@@ -211,10 +211,6 @@ class Listener(Source[ListenerSpec]):
             self.tell_refused(request.method, request.path, error.status, str(error))
             respond(plain(error.status))
             return
-        finally:
-            self.decoding -= 1
-            if self.emptied is not None and not self.in_flight:
-                gevent.get_hub().loop.run_callback(self._empty)  # unless a process begins now
         run = self.run
         process = run.begin()
         if request_id is not None:
@@ -254,6 +250,16 @@ class Listener(Source[ListenerSpec]):
         finally:
             if not later:
                 run.end(process)
+
+    def _decoded(self, request: Request) -> dict[str, Any]:
+        """The payload of a request with a body. Others run where that is large."""
+        self.decoding += 1
+        try:
+            return to_payload(request, self.limits.body)
+        finally:
+            self.decoding -= 1
+            if self.emptied is not None and not self.in_flight:
+                gevent.get_hub().loop.run_callback(self._empty)  # unless a process begins now
 
     def _respond(self, process: Process, request: Request, answer: Any, respond: Respond) -> bool:
         """Settle, then send: a commit precedes the answer it belongs to. True when the answer is
@@ -299,10 +305,11 @@ class Listener(Source[ListenerSpec]):
         ended = process.error is not None and reason is process.error
         if failure is not None and failure is not reason and not ended:
             unhandled, response = failure, plain(500)
-        given_up = isinstance(process.error, ClientDisconnected)
-        if (unhandled is not None and not given_up) or isinstance(unhandled, NotPublished):
-            log_unhandled(self, process, unhandled, response.status)
-        elif request.disconnected:
+        if unhandled is not None:
+            given_up = isinstance(process.error, ClientDisconnected)
+            if not given_up or isinstance(unhandled, NotPublished):
+                log_unhandled(self, process, unhandled, response.status)
+        if request.disconnected:
             tell_left(self, process)
         respond(response)
         return False
