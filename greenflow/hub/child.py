@@ -24,7 +24,8 @@ class Child:
     """One OS process of this Python, and our end of its socket.
 
     `command` gives what follows the interpreter's name, for the number of the child's descriptor.
-    `output` is a descriptor for what it prints; without one that is lost.
+    `output` is a descriptor for what it prints; without one that is lost. `ending` is the signal at
+    which it ends: one that has children of its own must have the time to end them.
     """
 
     def __init__(
@@ -32,7 +33,9 @@ class Child:
         command: Callable[[int], Sequence[str]],
         environment: Mapping[str, str],
         output: int | None = None,
+        ending: int = signal.SIGKILL,
     ) -> None:
+        self._ending = ending
         self.status: int | None = None  # as os.waitpid tells it; None before the end, or if unknown
         ours, theirs = socket.socketpair()
         try:
@@ -62,7 +65,7 @@ class Child:
     def kill(self) -> None:
         """End the OS process, whatever it does."""
         try:
-            signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+            signal.pidfd_send_signal(self._handle, self._ending)
         except OSError:
             return  # it ended by itself, or is a fork's parent's
 

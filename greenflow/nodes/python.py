@@ -107,7 +107,8 @@ class Python(Node[PythonSpec]):
         self._turns: Turns | nullcontext[None] = nullcontext()
         if spec.isolation == "process":
             size = spec.concurrency or len(os.sched_getaffinity(0))
-            order = Order(spec.call, spec.arguments, spec.serialize)
+            named = frozenset(self.services.settings.environment)
+            order = Order(spec.call, spec.arguments, spec.serialize, named)
             pool = PythonPool(
                 order, size, reload=spec.reload, log=self._printed, refused=self._refused
             )

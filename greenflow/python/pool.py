@@ -46,6 +46,7 @@ class Order(NamedTuple):
     reference: str
     arguments: str | None
     serialize: str  # pickle or json
+    named: frozenset[str] = frozenset()  # variables that the operator lets workflows see
 
 
 class PythonWorker:
@@ -59,8 +60,9 @@ class PythonWorker:
             self.child = Child(
                 # No folder is put on sys.path (-P), and nothing printed is held back (-u).
                 lambda number: ("-P", "-u", str(_WORKER), str(number), str(os.getpid())),
-                os.environ,
+                _environment(order.named),
                 theirs.fileno(),
+                ending=signal.SIGTERM,  # the warden's (worker.py)
             )
         except BaseException:
             ours.close()
@@ -135,6 +137,15 @@ class PythonWorker:
         self._output.close()
 
 
+def _environment(named: frozenset[str]) -> dict[str, str]:
+    """The engine's, without its settings: passwords and keys are among them."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in named or not name.startswith("GREENFLOW_")
+    }
+
+
 class PythonPool:
     """At most `size` workers for one function.
 
@@ -168,7 +179,7 @@ class PythonPool:
         self._idle.append(worker)
 
     def processes(self) -> list[int]:
-        """The OS processes of the workers."""
+        """The OS processes that were started: the workers' wardens."""
         return [worker.child.pid for worker in (*self._idle, *self._busy)]
 
     def run(self, body: bytes, timeout: float | None) -> tuple[bytes, bytes]:

@@ -2,8 +2,13 @@
 
 Started as a file, by pool.py; nothing is imported from it. The first frame brings the engine's
 `sys.path`, so it is read with the standard library alone. What the function prints goes to the
-engine's log. A worker ends with its engine: by the end of the wire when it is idle, by a signal of
-the kernel's in mid-call.
+engine's log.
+
+It is two OS processes. The one that is started is the warden, which forks the worker and waits:
+until the worker ends, the engine asks for the end (SIGTERM), or the engine is gone, of which the
+kernel tells it by the same signal. Then it kills the worker and whatever that has started: its
+process group, and those who left the group, for they become the warden's children when their
+parent is gone (PR_SET_CHILD_SUBREAPER). It ends last, as the worker did.
 """
 
 from __future__ import annotations
@@ -11,21 +16,90 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import resource
 import signal
 import socket
 import sys
+from contextlib import suppress
 from typing import Any
 
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 
 _HEAD = 9  # bytes before the body of a frame (wire.py)
 
 
-def end_with(engine: int) -> None:
-    """Have the kernel end this OS process with the thread that started it."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != engine:  # it was gone already
+def end_with(parent: int, number: int) -> None:
+    """Have the kernel send a signal when the thread that started this OS process is gone."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
+    if os.getppid() != parent:  # it was gone already
         os._exit(0)
+
+
+def be_warden(engine: int) -> None:
+    """Fork the worker. Returns in the worker."""
+    signals = {signal.SIGCHLD, signal.SIGTERM}
+    for number in signals:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # they wait until they are waited for
+    end_with(engine, signal.SIGTERM)
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+    warden, worker = os.getpid(), os.fork()
+    if not worker:
+        os.setpgid(0, 0)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
+        end_with(warden, signal.SIGKILL)
+        return
+    with suppress(OSError):  # it did so itself already, or has ended
+        os.setpgid(worker, worker)
+    for descriptor in os.listdir("/proc/self/fd"):
+        with suppress(OSError):  # the engine waits for the ends of those that the worker has
+            os.close(int(descriptor))
+    while not has_ended(worker) and signal.sigwait(signals) != signal.SIGTERM:
+        pass
+    end_as(clear(worker))
+
+
+def has_ended(worker: int) -> bool:
+    """Whether the worker has. Reaps those others that have."""
+    while found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+        if found.si_pid == worker:
+            return True
+        os.waitpid(found.si_pid, 0)
+    return False
+
+
+def clear(worker: int) -> int:
+    """Kill the worker and all that came of it, until nobody is left; how the worker ended."""
+    kill(-worker)  # its group has this number for sure, for it was not reaped
+    status = 0
+    while True:
+        # Whose parent is killed becomes a child, and stands here the next time.
+        with open(f"/proc/self/task/{os.getpid()}/children") as file:
+            for child in file.read().split():
+                kill(int(child))
+        try:
+            number, code = os.waitpid(-1, 0)
+        except ChildProcessError:
+            return status
+        if number == worker:
+            status = code
+
+
+def kill(number: int) -> None:
+    with suppress(OSError):  # it is gone, or another user's
+        os.kill(number, signal.SIGKILL)
+
+
+def end_as(status: int) -> None:
+    """End as another did."""
+    if os.WIFSIGNALED(status):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # its memory was dumped already
+        number = os.WTERMSIG(status)
+        if number not in (signal.SIGKILL, signal.SIGSTOP):
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+        os.kill(os.getpid(), number)
+    os._exit(os.waitstatus_to_exitcode(status))
 
 
 def first_frame(wire: socket.socket) -> dict[str, Any]:
@@ -84,7 +158,7 @@ def serve(wire: socket.socket, first: dict[str, Any]) -> None:
 
 
 def main(descriptor: str, engine: str) -> None:
-    end_with(int(engine))
+    be_warden(int(engine))
     wire = socket.socket(fileno=int(descriptor))
     wire.setblocking(True)
     # What the function starts must not hold the wire open when this OS process is gone.

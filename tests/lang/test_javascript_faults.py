@@ -9,6 +9,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import gevent
 import pytest
@@ -274,6 +275,19 @@ def test_a_caller_that_is_killed_leaves_nothing() -> None:
     with gevent.Timeout(0.01, False):
         program(100)
     assert program(2, timeout=DEADLINE) == 2
+
+
+def test_no_argument_and_no_variable_of_a_worker_is_a_secret(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Every user of the machine may read the arguments."""
+    monkeypatch.setenv("GREENFLOW_VALUES_KEY", "hunter2")
+    javascript.close()
+    assert run("export default () => 1", timeout=DEADLINE) == 1
+    for pid in javascript.running().processes():
+        said = Path(f"/proc/{pid}/cmdline").read_bytes() + Path(f"/proc/{pid}/environ").read_bytes()
+        assert javascript.running().tag.encode() not in said
+        assert b"GREENFLOW_" not in said
 
 
 def test_close_ends_the_workers_and_the_calls() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import gevent
 import pytest
 
-from greenflow.errors import CompileFailed, GreenflowError
+from greenflow.errors import CompileFailed, FunctionTimedOut, GreenflowError, WorkerDied
 from greenflow.python import wire
 from greenflow.python.pool import Order, PythonPool
 from tests.waiting import until
@@ -48,6 +48,128 @@ def test_no_worker_outlives_an_engine_that_is_killed() -> None:
         engine.send_signal(signal.SIGKILL)
         engine.wait()
     until(lambda: not any(map(is_running, pids)))
+
+
+#: A function that starts 60 others, of which each third leaves the session and each second also its
+#: parent, and says their numbers once all are there.
+FORKS = """
+import os, signal, subprocess, time
+
+def forks(file):
+    read, write = os.pipe()
+    for number in range(60):
+        if os.fork():
+            continue
+        if number % 3 == 0:
+            os.setsid()
+        if number % 2 == 0 and os.fork():
+            os._exit(0)
+        os.write(write, b"%d " % os.getpid())
+        signal.pause()
+    subprocess.Popen(["sleep", "600"], start_new_session=True)
+    numbers = b""
+    while numbers.count(b" ") < 60:
+        numbers += os.read(read, 4096)
+    with open(file + ".new", "wb") as told:
+        told.write(numbers)
+    os.rename(file + ".new", file)
+    signal.pause()
+
+def environment(_):
+    return dict(os.environ)
+
+def dies(number):
+    os.kill(os.getpid(), number)
+
+def leaves(_):
+    os._exit(3)
+"""
+
+FORKING = """
+import sys
+from greenflow.python import wire
+from greenflow.python.pool import Order, PythonPool
+sys.path.insert(0, sys.argv[1])
+pool = PythonPool(Order("forking:forks", None, "pickle"), 1, reload=False, log=print, refused=print)
+pool.run(wire.encode(sys.argv[2], "pickle"), None)
+"""
+
+
+@pytest.fixture
+def forking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the numbers of what was started will stand; the module `forking` can be imported."""
+    (tmp_path / "forking.py").write_text(FORKS)
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path / "numbers"
+
+
+def started(numbers: Path) -> list[int]:
+    """Wait until all are there."""
+    until(numbers.exists)
+    found = [int(number) for number in numbers.read_text().split()]
+    assert len(found) == 60
+    return found
+
+
+def test_what_a_call_started_ends_with_it_when_its_time_is_over(forking: Path) -> None:
+    pool = make("forking:forks")
+    with pytest.raises(FunctionTimedOut):
+        pool.run(wire.encode(str(forking), "pickle"), 5.0)
+    assert not any(map(is_running, started(forking)))
+    pool.close()
+
+
+def test_what_a_call_started_ends_when_the_pool_closes(forking: Path) -> None:
+    pool = make("forking:forks")
+    call = gevent.spawn(pool.run, wire.encode(str(forking), "pickle"), None)
+    pids = started(forking)
+    assert all(map(is_running, pids))
+    pool.close()
+    with pytest.raises(GreenflowError, match="the workers were stopped"):
+        call.get()
+    until(lambda: not any(map(is_running, pids)))
+
+
+@pytest.mark.parametrize("whole_group", [False, True])
+def test_what_a_call_started_ends_with_an_engine_that_is_killed(
+    forking: Path, whole_group: bool
+) -> None:
+    command = [sys.executable, "-c", FORKING, str(forking.parent), str(forking)]
+    with subprocess.Popen(command, process_group=0) as engine:
+        pids = started(forking)
+        assert all(map(is_running, pids))
+        os.kill(-engine.pid if whole_group else engine.pid, signal.SIGKILL)
+        engine.wait()
+    until(lambda: not any(map(is_running, pids)))
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
+def test_how_a_worker_ended_is_told(forking: Path, number: signal.Signals) -> None:
+    pool = make("forking:dies")
+    with pytest.raises(WorkerDied, match=f"killed by {number.name}"):
+        pool.run(wire.encode(int(number), "pickle"), None)
+    pool.close()
+    pool = make("forking:leaves")
+    with pytest.raises(WorkerDied, match="exit status 3"):
+        pool.run(wire.encode(0, "pickle"), None)
+    pool.close()
+
+
+def test_settings_and_keys_are_not_in_the_environment_unless_they_are_named(
+    forking: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GREENFLOW_VALUES_KEY", "hunter2")
+    monkeypatch.setenv("GREENFLOW_REGION", "north")
+    monkeypatch.setenv("OTHER", "kept")
+    order = Order("forking:environment", None, "pickle", frozenset({"GREENFLOW_REGION"}))
+    pool = PythonPool(order, 1, reload=False, log=lambda line: None, refused=lambda error: None)
+    found = wire.decode(pool.run(wire.encode(0, "pickle"), None)[1], "pickle")
+    assert (found["GREENFLOW_REGION"], found["OTHER"]) == ("north", "kept")
+    assert [name for name in found if name.startswith("GREENFLOW_")] == ["GREENFLOW_REGION"]
+    (pid,) = pool.processes()
+    for line in (Path(f"/proc/{pid}/environ"), Path(f"/proc/{pid}/cmdline")):
+        assert b"hunter2" not in line.read_bytes()
+    pool.close()
 
 
 def make(reference: str, size: int = 1) -> PythonPool:

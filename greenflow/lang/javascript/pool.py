@@ -83,13 +83,14 @@ class JavaScriptWorker:
         self._ended = ended
         self._programs: dict[int, weakref.ref[ModuleSource]] = {}  # those that the worker knows
         self._forgotten = deque[int]()  # those of them that are nobody's any more
-        self.given, self._out = 0, list[str]()  # how many calls it was given; what is to be sent
+        # How many calls it was given; what is to be sent. Every user of the machine sees arguments.
+        self.given, self._out = 0, [f"T {tag}\n"]
         self._is_heard = False  # since the last look
         self._has_out, self._has_calls = Event(), Event()
         self._child = Child(
             # Without `site`, whose work is done (_environment): a start is a fifth shorter. What V8
             # prints when it gives up is no log of the engine's.
-            lambda number: ("-S", "-m", _WORKER, str(number), str(memory_mib), tag),
+            lambda number: ("-S", "-m", _WORKER, str(number), str(memory_mib)),
             _environment(),
         )
         self.pid, self._socket = self._child.pid, self._child.socket

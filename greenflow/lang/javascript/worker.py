@@ -1,4 +1,4 @@
-"""The OS process that runs JavaScript: `python -m greenflow.lang.javascript.worker FD MIB TAG`.
+"""The OS process that runs JavaScript: `python -m greenflow.lang.javascript.worker FD MIB`.
 
 Lives here: the loop that reads calls from the wire (wire.py) and hands them to the isolates, one
 for each program. Nothing of gevent or of the engine is imported: mini-racer does not work in a
@@ -48,9 +48,9 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 class WorkerProcess:
     """The wire, the programs that are known, and the isolates of those in use."""
 
-    def __init__(self, wire: socket.socket, memory: int, tag: str) -> None:
+    def __init__(self, wire: socket.socket, memory: int) -> None:
         self.wire, self.memory = wire, memory
-        self.realm = Path(__file__).with_name("realm.js").read_text().replace("@TAG@", tag)
+        self.realm = Path(__file__).with_name("realm.js").read_text()
         self.lock = threading.RLock()
         self.sources: dict[bytes, str] = {}
         self.isolates: OrderedDict[bytes, Isolate] = OrderedDict()
@@ -99,6 +99,9 @@ class WorkerProcess:
             if isolate is not None and isolate.current is None:
                 del self.isolates[first]
                 isolate.close()
+            return
+        if kind == b"T":
+            self.realm = self.realm.replace("@TAG@", first.decode())
             return
         program, seconds, text = rest[0].split(b" ", 2)
         with self.lock:
@@ -188,11 +191,11 @@ def _resident() -> int:
         return int(file.read().split()[1]) * _PAGE
 
 
-def main(descriptor: str, mebibytes: str, tag: str) -> NoReturn:
+def main(descriptor: str, mebibytes: str) -> NoReturn:
     wire = socket.socket(fileno=int(descriptor))
     wire.setblocking(True)
     try:
-        WorkerProcess(wire, int(mebibytes) << 20, tag).run()
+        WorkerProcess(wire, int(mebibytes) << 20).run()
     except (ConnectionError, BrokenPipeError):
         os._exit(0)  # the engine is gone; threads of V8 may still run
 
