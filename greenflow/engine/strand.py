@@ -13,6 +13,7 @@ for that may block.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any, Final, TypeVar
 
@@ -123,9 +124,15 @@ class Branches:
         return answered
 
     def cancel(self) -> None:
-        """End the children of all that have not been taken: they roll back, and what they do is
-        interrupted."""
+        """End the children of all that have not been taken: what they do is interrupted."""
         for branch in (*self.under_way, *self._arrived):
             if branch.process is not self.process:
                 branch.process.exit(ProcessExited())
+        self._arrived.clear()
+
+    def undo(self, taken: Iterable[Awaited]) -> None:
+        """The same, also for some that were taken, and without waiting until they have ended: they
+        have transactions of their own, which roll back."""
+        for branch in (*self.under_way, *self._arrived, *taken):
+            self.process.spawn(branch.process.exit, ProcessExited())
         self._arrived.clear()

@@ -1,12 +1,11 @@
-"""Where a packet goes next: nop, fork, call, split, merge, sleep (BEHAVIOUR 13).
+"""Where a packet goes next: nop, fork, call, split, sleep (BEHAVIOUR 13).
 
 Lives here: kinds that only move packets. Those about errors are in failure.py and retry.py, `loop`
-has a module of its own.
+has a module of its own, and so have the ways that come together (joining.py).
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Annotated, Any
@@ -14,8 +13,8 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from greenflow.engine.declaring import node
-from greenflow.engine.node import Context, Handler, Node
-from greenflow.engine.packet import NOTHING, Fault, merge, unused
+from greenflow.engine.node import Context, Node
+from greenflow.engine.packet import NOTHING, Fault, unused
 from greenflow.engine.process import Process
 from greenflow.engine.result import Answer, Send
 from greenflow.engine.scope import within
@@ -105,42 +104,6 @@ class Split(Node[Spec]):
         for index, name in ways.items():
             if index < len(elements):
                 yield ctx.to(name, elements[index])
-
-
-@node("merge", inputs=("in[i]",), reads_only=True)
-class Merge(Node[Spec]):
-    """Waits, within a process, for one packet on every in port that a link names.
-
-    Earlier ones are answered with nothing; the last carries the list in the order of the ports, or
-    the bare payload if there is one port. The nth packet of a port belongs to round n. An error
-    among the payloads goes to `error`; one whose round is never full fails the process.
-    """
-
-    def handler(self, port: str) -> Handler:
-        return partial(self.gather_round, port)
-
-    def gather_round(self, port: str, ctx: Context, payload: Any) -> Any:
-        process = ctx.process
-        key = self, process  # a child has rounds of its own
-        waiting: dict[str, deque[Any]] | None = process.data.get(key)
-        if waiting is None:
-            waiting = {}
-            process.data.set(key, waiting)
-        waiting.setdefault(port, deque()).append(payload)
-        if isinstance(payload, Exception):
-            process.owe(payload)
-        names = [
-            name for name, entry in self.in_ports.items() if entry.linked_for(process.generation)
-        ]
-        names.sort(key=parse)
-        if not all(waiting.get(name) for name in names):
-            return NOTHING
-        round = [waiting[name].popleft() for name in names or [port]]
-        errors = [item for item in round if isinstance(item, Exception)]
-        if errors:
-            process.clear(*errors)
-            return merge([Fault(error, (self,)) for error in errors])
-        return round[0] if len(round) == 1 else round
 
 
 class SleepSpec(Spec):

@@ -88,6 +88,15 @@ ROWS = {
         exits=Exit("x"),
         ask=both,
     ),
+    "race": Row(
+        flow='- {kind: race, name: n, links: {out: {name: a}, "out[1]": {name: b}}}\n'
+        "- {kind: nop, name: b}" + PICKY,
+        happy=Sent("x", "x"),
+        error=Sent("bad", error=PICKED),
+        null=Sent(None, None),
+        wrong=Sent(b"x", b"x"),
+        exits=Exit("bad", port="out[2]"),
+    ),
     "sleep": Row(
         flow="- {kind: sleep, name: n, interval: 0, links: {out: {name: a}}}" + PICKY,
         happy=Sent("x", "x"),
