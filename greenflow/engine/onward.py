@@ -12,7 +12,7 @@ from typing import Any
 from greenflow.engine.node import Edge, Node
 from greenflow.engine.packet import NOTHING, Fault, Packet, Reply
 from greenflow.engine.port import OutPort
-from greenflow.engine.process import RUNNING
+from greenflow.engine.process import RUNNING, Process
 from greenflow.engine.result import Answer, Send
 
 
@@ -27,16 +27,17 @@ class Scope(Edge):
         self.after = after
 
     def passes(self, answer: Any) -> bool:
-        if not goes_on(self.after, self.process.state, answer):
+        if not goes_on(self.after, self.process, answer):
             return super().passes(answer)
         send_on(self, self.node, self.process, self.hops, self.after, answer)
         self.node.guarded(-1)
         return False
 
 
-def goes_on(after: OutPort, state: str, answer: Any) -> bool:
+def goes_on(after: OutPort, process: Any, answer: Any) -> bool:
     """Whether an answer leaves by the port that follows its scope."""
-    return bool(after.links) and type(answer) is not Fault and state == RUNNING
+    is_fault = type(answer) is Fault
+    return not is_fault and process.state == RUNNING and after.leads(process.generation)
 
 
 def send_on(
@@ -49,9 +50,9 @@ def send_on(
     node.send(Packet(value, process, end.up, end.place, hops), after, value)
 
 
-def leave(after: OutPort, answer: Any) -> Send | Answer:
+def leave(after: OutPort, process: Process, answer: Any) -> Send | Answer:
     """The same for a handler to return; without a link the answer is the answer."""
-    return Send(after, left(answer)) if after.links else Answer(answer)
+    return Send(after, left(answer)) if after.leads(process.generation) else Answer(answer)
 
 
 def left(answer: Any) -> Any:

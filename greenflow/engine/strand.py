@@ -91,7 +91,6 @@ class Branches:
         self.node, self.hops = ctx.node, ctx.packet.hops
         self.process = ctx.process if process is None else process
         self.under_way: set[Awaited] = set()
-        self.enough = 1  # answers that the handler is woken for, if more are to come
         self._arrived: deque[Awaited] = deque()
         self._wake = Event()
         ctx.step_aside()
@@ -110,12 +109,11 @@ class Branches:
         """A branch was answered."""
         self.under_way.discard(branch)
         self._arrived.append(branch)
-        if len(self._arrived) >= self.enough or not self.under_way:
-            self._wake.set()
+        self._wake.set()
 
     def take(self) -> list[Awaited]:
-        """Wait until `enough` are answered, or all; which those are, in the order of answers."""
-        while len(self._arrived) < self.enough and self.under_way:
+        """Wait until one was answered; all that were, in the order of answers."""
+        while not self._arrived and self.under_way:
             self._wake.clear()
             self.process.step_aside()
             self._wake.wait()

@@ -93,7 +93,7 @@ class Flight(Reply):
     def __init__(self, cache: Cache, key: bytes, packet: Packet) -> None:
         super().__init__(1)
         self.forgotten = False  # while it was under way
-        self.scoped = bool(cache.after.links)
+        self.scoped = cache.after.leads(packet.process.generation)
         if self.scoped:
             cache.guarded(1)
         self.cache, self.key, self.process = cache, key, packet.process
@@ -110,7 +110,7 @@ class Flight(Reply):
         cache.landed(self, answer)
         if not self.scoped:
             return True
-        on = goes_on(cache.after, self.process.state, answer)
+        on = goes_on(cache.after, self.process, answer)
         if on:
             send_on(self, cache, self.process, self.hops, cache.after, answer)
         cache.guarded(-1)
@@ -204,7 +204,7 @@ class Cache(Node[CacheSpec]):
 
     def answer(self, packet: Packet, answer: Any) -> None:
         """Give a packet an answer that is kept."""
-        if self.after.links:
+        if self.after.leads(packet.process.generation):
             self.send(packet, self.after, left(answer))
         else:
             packet.answer(answer)

@@ -1,13 +1,15 @@
 """`loop`: the elements of a list, each on its own (BEHAVIOUR 13.loop).
 
-Lives here: the kind, and how many elements are under way. They are sent as places become free, so a
-list of a million holds no more packets than a short one. With `concurrency` each element runs in a
-strand of the process (engine/strand.py): an in-port handles one packet of a process at a time, and
-those of several strands side by side. Answers are put in the order of the elements at the end.
+Lives here: the kind, and how many elements are under way, so that a list of a million holds no more
+packets than a short one. By default all of a window are written at once, and queue at the first
+node that waits. With `concurrency` each element runs in a strand of the process (engine/strand.py),
+sent when a place is free: an in-port handles one packet of a process at a time, and those of
+several strands side by side. Answers are put in the order of the elements.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from itertools import islice
 from typing import Annotated, Any, Literal
@@ -18,17 +20,17 @@ from greenflow.engine.declaring import node
 from greenflow.engine.node import Context, Node
 from greenflow.engine.onward import left
 from greenflow.engine.packet import NOTHING, Fault, merge
-from greenflow.engine.process import STEPS_A_TURN, Process
+from greenflow.engine.process import Process
 from greenflow.engine.result import Send
 from greenflow.engine.scope import within
 from greenflow.engine.strand import Branches, Strand
 from greenflow.hub.breathing import let_others_run
 from greenflow.spec.fields import Spec, TimeLimit
 
-# Elements under way in the process itself, where they queue at the first node that waits: enough to
-# keep a chain of nodes busy. With ten times as many the garbage collector looks through the whole
-# list again and again (25 ms each time for a million).
-AHEAD = 100
+# Elements that are written at once in the process itself: enough to keep a chain of nodes busy.
+# With four times as many the garbage collector looks through the whole list again and again (25 ms
+# each time for a million elements).
+AHEAD = 256
 
 # Answers that are looked through in one go, some 0.1 ms.
 _AT_ONCE = 5_000
@@ -105,32 +107,53 @@ class Elements:
     def run(self, ctx: Context, process: Process) -> list[Any]:
         """Send all of them in the process; the answers in their order, a Fault for an error."""
         spec = self.loop.spec
-        stops, side_by_side = spec.on_error == "stop", spec.concurrency > 1
-        width = spec.concurrency if side_by_side or stops else AHEAD
+        stops = spec.on_error == "stop"
+        if spec.concurrency > 1:
+            return self.side_by_side(ctx, process, spec.concurrency, stops)
+        write: Callable[..., list[Any]] = partial(ctx.call, "out")
+        if process is not ctx.process:
+            write = partial(process.ask, self.loop.output("out"))
+        return self.in_turn(write, 1 if stops else AHEAD)
+
+    def in_turn(self, write: Callable[..., list[Any]], width: int) -> list[Any]:
+        """So many of them after the others."""
+        answers: list[Any] = []
+        for begin in range(0, self.count, width):
+            part = map(self.item, range(begin, min(begin + width, self.count)))
+            for place, answer in enumerate(write(*part), begin):
+                answers.append(answer)
+                self.note(place, answer)
+            if self.faults and width == 1:
+                break
+            if self.count > width:  # without a link nobody else would run
+                let_others_run()
+        return answers
+
+    def side_by_side(self, ctx: Context, process: Process, width: int, stops: bool) -> list[Any]:
+        """So many of them at a time."""
         answers: list[Any] = [NOTHING] * self.count
-        branches = Branches(ctx, process)
-        branches.enough = 1 if side_by_side else max(width // 2, 1)
-        out, sent = self.loop.output("out"), 0
+        branches, out, sent = Branches(ctx, process), self.loop.output("out"), 0
         try:
             while sent < self.count or len(branches):
                 while sent < self.count and len(branches) < width:
-                    place = Strand(process, branches.hops) if side_by_side else process
-                    branches.begin(place, out, self.item(sent), sent)
+                    strand = Strand(process, branches.hops)
+                    branches.begin(strand, out, self.item(sent), sent)
                     sent += 1
-                    if sent % STEPS_A_TURN == 0:  # without a link nobody else would run
-                        let_others_run()
                 for branch in branches.take():
-                    answer = branch.end() if side_by_side else branch.answer
-                    answers[branch.index] = answer
-                    if type(answer) is Fault:
-                        self.faults[branch.index] = answer
-                    elif answer is NOTHING:
-                        self.silent = True
+                    answer = answers[branch.index] = branch.end()
+                    self.note(branch.index, answer)
                 if stops and self.faults:
                     break
         finally:
             branches.cancel()
         return answers
+
+    def note(self, place: int, answer: Any) -> None:
+        """Remember what is special about an answer."""
+        if type(answer) is Fault:
+            self.faults[place] = answer
+        elif answer is NOTHING:
+            self.silent = True
 
     def item(self, place: int) -> Any:
         """What is sent at a place."""

@@ -156,7 +156,7 @@ class Retry(Node[RetrySpec]):
             clock.sleep(seconds)
         if type(answer) is Fault:
             return answer
-        return leave(self.after, answer)
+        return leave(self.after, ctx.process, answer)
 
     def attempt(self, ctx: Context, payload: Any, end: float | None) -> Any:
         """One try, until `end` by the clock."""
