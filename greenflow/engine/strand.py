@@ -38,6 +38,9 @@ class Strand(Process):
 
     __slots__ = ()
 
+    def __init__(self, parent: Process, hops: int) -> None:
+        super().__init__(parent, hops, generation=parent.generation)
+
     @property
     def owner(self) -> Process:
         """The process that it is a strand of."""

@@ -155,9 +155,10 @@ class Race(Node[Spec]):
         if not ways:
             return unused(payload, self)
         branches = Branches(ctx)
+        whole = ctx.process
         for name in ways:
-            process = Process(ctx.process, ctx.packet.hops)
-            process.part_of = ctx.process  # what it publishes goes out with the whole
+            process = Process(whole, ctx.packet.hops, generation=whole.generation)
+            process.part_of = whole  # what it publishes goes out with the whole
             branches.begin(process, self.output(name), payload)
         beaten: list[Awaited] = []
         try:
