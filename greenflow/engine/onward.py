@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from greenflow.engine.node import Edge, Node
-from greenflow.engine.packet import NOTHING, Fault, Packet, Reply
+from greenflow.engine.packet import NOTHING, Carrier, Fault, Packet, Reply
 from greenflow.engine.port import OutPort
-from greenflow.engine.process import RUNNING, Process
+from greenflow.engine.process import RUNNING
 from greenflow.engine.result import Answer, Send
 
 
@@ -34,10 +34,11 @@ class Scope(Edge):
         return False
 
 
-def goes_on(after: OutPort, process: Any, answer: Any) -> bool:
+def goes_on(after: OutPort, process: Carrier, answer: Any) -> bool:
     """Whether an answer leaves by the port that follows its scope."""
-    is_fault = type(answer) is Fault
-    return not is_fault and process.state == RUNNING and after.leads(process.generation)
+    if type(answer) is Fault or process.state != RUNNING:
+        return False
+    return after.leads(process.generation)
 
 
 def send_on(
@@ -50,7 +51,7 @@ def send_on(
     node.send(Packet(value, process, end.up, end.place, hops), after, value)
 
 
-def leave(after: OutPort, process: Process, answer: Any) -> Send | Answer:
+def leave(after: OutPort, process: Carrier, answer: Any) -> Send | Answer:
     """The same for a handler to return; without a link the answer is the answer."""
     return Send(after, left(answer)) if after.leads(process.generation) else Answer(answer)
 

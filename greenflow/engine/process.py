@@ -98,7 +98,7 @@ class Process:
 
     `registry`, for a process without parent, is a set that holds it as long as it lives. `hops` is
     the count of writes that it descends from (BEHAVIOUR 4.10). `generation` is the graph that it
-    sees until it ends (BEHAVIOUR 6.7); without one it is the newest.
+    sees until it ends (BEHAVIOUR 6.7), by default its parent's; without one it is the newest.
     """
 
     __slots__ = (
@@ -168,7 +168,9 @@ class Process:
                 if not isinstance(parent.children, set):
                     parent.children = set()
                 parent.children.add(self)
-        self.generation = generation
+                if generation is None:
+                    generation = parent.generation
+        self.generation: Generation | None = generation
         if generation is not None:
             generation.living += 1
 

@@ -27,7 +27,7 @@ def within(ctx: Context, seconds: float, work: Callable[[Process], Any]) -> Any:
     many seconds. When they are over the answer is the error `timed out`. With an error all that was
     done in it is rolled back, else it commits."""
     node, process = ctx.node, ctx.process
-    part = Process(process, ctx.packet.hops, generation=process.generation)
+    part = Process(process, ctx.packet.hops)
     part.part_of = process
     late = TimedOut(seconds)
     ctx.step_aside()

@@ -66,7 +66,7 @@ class Try(Node[Spec]):
     def receiver(self, handle: Handler) -> Receive:
         def receive(reader: Reader, packet: Packet) -> bool:
             assert self.out is not None
-            if self.after.leads(reader.process.generation):
+            if self.after.leads(packet.process.generation):
                 Scope(self, packet, self.after)
             else:
                 self.guard(packet)

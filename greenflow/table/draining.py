@@ -32,7 +32,8 @@ class Draining:
         self.services = services
         self._done = close
         self._retired: dict[Version, float] = {}  # when the grace of each is over, by monotonic()
-        self._needed: set[Version] = set()  # a process lives that may come there
+        # A process lives that may come there; the value is of the last time that it was added.
+        self._needed: dict[Version, object] = {}
         self._emptied = Event()  # something may let a version go
         self._drainer: gevent.Greenlet[[], None] | None = None
         self._generations = services.generations
@@ -49,15 +50,16 @@ class Draining:
         deadline = monotonic() + self.services.settings.grace
         for version in versions:
             self._retired[version] = deadline
-            since, not_needed = version.since, partial(self._needed.discard, version)
+            since, added = version.since, object()
+            not_needed = partial(self._not_needed, version, added)
             if since is not None and self._generations.keep(since, not_needed):
-                self._needed.add(version)
+                self._needed[version] = added
 
     def take_back(self, versions: Iterable[Version]) -> None:
         """They run again."""
         for version in versions:
             del self._retired[version]
-            self._needed.discard(version)
+            self._needed.pop(version, None)
 
     def join(self) -> None:
         """Wait until all that drains is closed."""
@@ -80,6 +82,10 @@ class Draining:
     @property
     def _waits(self) -> bool:
         return bool(self._retired or self._generations.old)
+
+    def _not_needed(self, version: Version, added: object) -> None:
+        if self._needed.get(version) is added:
+            del self._needed[version]
 
     def _fell_idle(self, version: Version) -> None:
         if version not in self._needed:
@@ -125,7 +131,7 @@ class Draining:
                     if version is not None and version not in reached:
                         reached.add(version)
                         busy.append(version)
-        reached |= self._needed
+        reached.update(self._needed)
         for version in unhurried(list(self._retired)):
             # Nothing leads to it: that stays so while others run, who may have closed it.
             if version in self._retired and version not in reached:
@@ -147,5 +153,5 @@ class Draining:
 
     def _close(self, version: Version) -> None:
         self._retired.pop(version, None)
-        self._needed.discard(version)
+        self._needed.pop(version, None)
         self._done(version)

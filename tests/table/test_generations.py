@@ -18,11 +18,28 @@ from greenflow.engine.node import Context, Node
 from greenflow.engine.packet import merge
 from greenflow.engine.process import Process
 from greenflow.nodes.block import Block
-from greenflow.nodes.flow import Call, Fork, Merge
+from greenflow.nodes.cache import Cache
+from greenflow.nodes.failure import Try
+from greenflow.nodes.flow import Call, Fork, Merge, Sleep
+from greenflow.nodes.loop import Loop
+from greenflow.nodes.retry import Retry
 from greenflow.nodes.session import Session
 from greenflow.spec.fields import Spec
 from tests.tables import Bench, Feed, empty_table, feed, log, probe
 from tests.waiting import until
+
+KINDS: tuple[type[Node[Any]], ...] = (
+    Merge,
+    Fork,
+    Call,
+    Session,
+    Block,
+    Retry,
+    Try,
+    Cache,
+    Loop,
+    Sleep,
+)
 
 
 class Stop(Node[Spec]):
@@ -90,7 +107,7 @@ def new_bench(grace: float = 60.0) -> Iterator[Bench]:
     """A table that keeps nothing old in the end."""
     Stop.held.clear()
     with empty_table(grace) as bench:
-        for kind in (Stop, Fails, Names, Merge, Fork, Call, Session, Block):
+        for kind in (Stop, Fails, Names, *KINDS):
             bench.scheme.register(kind)
         yield bench
         while Stop.held:
@@ -240,6 +257,53 @@ def test_a_fork_keeps_the_graph_of_its_parent(bench: Bench) -> None:
     assert heard == [("as", "old")]
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"kind": "call", "timeout": 60},
+        {"kind": "block", "timeout": 60, "specs": [{"kind": "sleep", "name": "i", "interval": 0}]},
+        {"kind": "retry", "threshold": 1, "timeout": 60},
+        {"kind": "try"},
+        {"kind": "cache"},
+        {"kind": "loop", "concurrency": 2},
+    ],
+    ids=lambda fields: fields["kind"],
+)
+def test_a_part_of_a_process_sees_the_graph_of_the_process(
+    bench: Bench, fields: dict[str, Any]
+) -> None:
+    links = {"out": [{"name": "s"}], "out[1]": [{"name": "after"}]}
+    if fields["kind"] in ("call", "block"):
+        del links["out[1]"]
+    scope = {"id": "k", "name": "k", "links": links, **fields}
+    bench.change(stop("a", "k"), scope, stop("s", "b"), stop("b"), stop("after"))
+    old = begin(bench, "a")
+    bench.change(stop("b", say="B"), remove=("after",))  # its part begins only now
+    while Stop.held:
+        go_on()
+    behind = "" if len(links) == 1 else "after"
+    assert old.get() == f"asb{behind}"
+
+
+def test_elements_that_begin_after_a_change_see_the_graph_of_their_process(bench: Bench) -> None:
+    class Three(Node[Spec]):
+        kind = "three"
+
+        def handle(self, ctx: Context, payload: Any) -> Any:
+            return [1, 2, 3]
+
+    bench.scheme.register(Three)
+    three = {"kind": "three", "id": "a", "name": "a", "links": {"out": [{"name": "loop"}]}}
+    loop = {"kind": "loop", "id": "loop", "name": "loop", "concurrency": 2}
+    bench.change(three, {**loop, "links": {"out": [{"name": "s"}]}}, stop("s", "b"), probe("b"))
+    old = begin(bench, "a")
+    assert len(Stop.held) == 2
+    bench.change(probe("b", say="B"), stop("s", "b", say="S"))
+    while Stop.held:
+        go_on()
+    assert old.get() == ["1sb", "2sb", "3sb"]
+
+
 def test_a_child_that_begins_anew_sees_the_newest(bench: Bench) -> None:
     bench.change(feed("f", "a"), probe("a"))
     run = Feed.runs["f"]
@@ -288,7 +352,8 @@ def test_what_only_waits_for_its_children_keeps_no_graph(bench: Bench) -> None:
     bench.change(feed("f", "a"), probe("a"))
     run = Feed.runs["f"]
     opener = run.begin()
-    child = Process(opener)  # as a WebSocket is
+    child = Process(opener)
+    child.let_go()  # as a WebSocket does
     run.end(opener)
     settle()
     bench.change(probe("a", say="A"))
@@ -358,6 +423,24 @@ def test_a_version_that_runs_again_is_the_one_that_was_there(bench: Bench) -> No
     go_on()
     go_on()
     assert (old.get(), new.get()) == ("af", "aF")
+
+
+def test_a_version_that_ran_again_is_kept_for_those_that_saw_it_then(bench: Bench) -> None:
+    bench.change(stop("a"), feed("src", "a"))
+    version = bench.table.symbols["src"].version
+    first = begin(bench, "a")
+    bench.change(feed("src", "a", fail="start"))
+    second = begin(bench, "a")
+    bench.change(feed("src", "a", say="new"))
+    assert version in bench.table.draining
+    go_on()
+    first.get()
+    until(lambda: len(bench.services.generations.old) == 1)
+    settle()
+    assert version in bench.table.draining
+    go_on()
+    second.get()
+    until(lambda: version not in bench.table.draining)
 
 
 def test_a_version_that_is_refused_makes_no_generation(bench: Bench) -> None:

@@ -127,6 +127,7 @@ class WebSocket(Peer[WebSocketSpec]):
             process.spawn(connections.converse, process, channel)
         else:
             keeper = Process(opener, hops)
+            keeper.let_go()  # no packet is in it
             process = connections.begin(opener, channel, keeper, hops)
             keeper.spawn(self._keep, keeper, opener, process, channel, payload)
         return NOTHING

@@ -116,6 +116,7 @@ class PeerConnections:
         """The process of a new connection, a child of `parent`. `in` finds it from there, and from
         the process that opened it."""
         process = Process(parent, hops)
+        process.let_go()  # each of its messages begins anew
         self.open[channel] = process
         process.on_exit(partial(self._end, channel))
         process.data.set(self, channel)
