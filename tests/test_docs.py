@@ -22,7 +22,14 @@ DOCS = Path(__file__).parent.parent / "contrib" / "docs"
 ROOT = DOCS.parent.parent
 EXAMPLES = "kinds.md"  # its blocks are the examples of the kinds: nodes/test_examples.py
 # Read from top to bottom: test_pages.py.
-SESSIONS = {"guide.md", "migrating.md", "testing.md", "values.md", "writing-kinds.md"}
+SESSIONS = {
+    "guide.md",
+    "migrating.md",
+    "templates.md",
+    "testing.md",
+    "values.md",
+    "writing-kinds.md",
+}
 
 
 def examples() -> Iterator[tuple[str, str]]:

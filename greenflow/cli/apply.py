@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,7 +13,7 @@ from greenflow.cli.options import files_option, take_files, with_settings
 if TYPE_CHECKING:
     from greenflow.config import Settings
     from greenflow.scheme.registry import Scheme
-    from greenflow.store.base import Collection, Record
+    from greenflow.store.base import Collection, Record, Store
 
 
 @click.command("apply", short_help="Store specs or values from files.")
@@ -35,22 +36,33 @@ def command(
     from greenflow.scheme.registry import Scheme
     from greenflow.spec.batch import check, read_files
     from greenflow.store.base import open_store
+    from greenflow.store.operations import lookup_in
     from greenflow.values.seal import Keys
     from greenflow.values.values import sealed
 
     collection_name, files = take_files(words, files)
     validator = validator_of(collection_name)
-    entries = check(read_files(files), validator, settings.namespace, named=True)
-    documents = [entry.data for entry in entries]
     keys = Keys(settings.values.key) if collection_name == "values" else Keys(())
     scheme = validator if isinstance(validator, Scheme) else Scheme.installed()
     with ExitStack() as opened:
-        if strict:
+
+        @cache
+        def reading() -> Store:  # opened when it is asked: most faults need no store
             try:
-                store = opened.enter_context(open_store(settings.database, create=False))
+                return opened.enter_context(open_store(settings.database, create=False))
             except NoDatabase:
-                store = opened.enter_context(open_store("memory://"))
-            verdict = AppliedChange(store, collection_name, entries).verdict(
+                return opened.enter_context(open_store("memory://"))
+
+        entries = check(
+            read_files(files),
+            validator,
+            settings.namespace,
+            named=True,
+            stored=lambda namespace, called: lookup_in(reading().specs)(namespace, called),
+        )
+        documents = [entry.data for entry in entries]
+        if strict:
+            verdict = AppliedChange(reading(), collection_name, entries).verdict(
                 documents, scheme, settings
             )
             if verdict:

@@ -28,6 +28,7 @@ from greenflow.hub.watching import Watcher, follow
 from greenflow.scheme.registry import Scheme
 from greenflow.spec.batch import Entry, Faulty, check, read_files
 from greenflow.spec.document import STANDARD_INPUT, Document, read_file
+from greenflow.store.operations import lookup_in
 
 if TYPE_CHECKING:
     from greenflow.config import Settings
@@ -137,6 +138,7 @@ class Followed:
             derived=True,
             breathe=let_others_run,
             aside=blocking.call,
+            stored=lookup_in(self._collection),
         )
 
     def _apply(self, entries: list[Entry]) -> None:

@@ -23,6 +23,7 @@ from greenflow.engine.origin import arose_here, blame, name_of
 from greenflow.engine.packet import NOTHING, Fault, Packet, Reply, echo
 from greenflow.engine.port import InPort, OutPort
 from greenflow.engine.process import RUNNING, Process, Reader
+from greenflow.engine.resolving import Referring
 from greenflow.engine.result import AS_IT_IS, SPECIAL, Answer, Send
 from greenflow.engine.services import Compiler, Services
 from greenflow.errors import SpecFault
@@ -67,7 +68,7 @@ class Edge(Reply):
         return not taken
 
 
-class Node(Foresight[S], Generic[S]):
+class Node(Foresight[S], Referring[S], Generic[S]):
     """What handles packets at its in-ports. A kind is a sub-class, declared with `@node`.
 
     The ports are declared by name; `out[i]` stands for as many as are linked. A kind that never
@@ -91,8 +92,7 @@ class Node(Foresight[S], Generic[S]):
     def __init__(self, spec: S, services: Services) -> None:
         self.spec, self.services = spec, services
         self.within: Node[Any] | None = None  # the block it is a part of
-        self.place_within = 0  # its place among the sub-nodes there
-        self.revision = 0  # of its document in the store
+        self.place_within, self.revision = 0, 0  # there; and of its document in the store
         self.retiring = False  # a change under way replaces or removes it
         self.in_ports: dict[str, InPort] = {}
         self.out_ports: dict[str, OutPort] = {}
@@ -214,7 +214,7 @@ class Node(Foresight[S], Generic[S]):
         """An error of it as others may see it: without values rendered into its spec (16.6)."""
         within: Node[Any] | None = self
         while within is not None:
-            if within.spec.env:
+            if within.spec.is_rendered:
                 return concealed(error)
             within = within.within
         return error

@@ -8,9 +8,15 @@ An error is marked when it becomes the answer of a packet. A packet that succeed
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from greenflow.errors import SpecFault
 from greenflow.payload.origin import Origin, mark, own_origin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Locate = Callable[[str, str], str | None]
 
 
 def name_of(node: Any) -> str:
@@ -27,14 +33,33 @@ def name_of(node: Any) -> str:
 
 
 def place_of(node: Any) -> str:
-    """Where the spec of a node stands: `file:line:column`, or its id and revision."""
-    path = ""
+    """Where the spec of a node stands: `file:line:column`, or its id and revision. Of one that a
+    template brought, its place there, and that of each use around it."""
+    path, places = "", []
     while node.within is not None:
         path = f".specs[{node.place_within}]{path}"
         node = node.within
-    locate = node.services.locate
-    place: str | None = None if locate is None else locate(node.spec.id, f"${path}")
-    return place or f"{node.spec.id} revision {node.revision}{f' ${path}' if path else ''}"
+        if node.written_in is not None:
+            template = node.written_in
+            id = template.document["id"]
+            places.append(place_in(node.services.locate, id, template.revision, f"${path}"))
+            path = ""
+    places.append(place_in(node.services.locate, node.spec.id, node.revision, f"${path}"))
+    return ", used at ".join(places)
+
+
+def place_in(locate: Locate | None, id: str, revision: int, path: str) -> str:
+    """Where a path in a spec stands, as far as that is known."""
+    place = None if locate is None else locate(id, path)
+    return place or f"{id} revision {revision}{f' {path}' if path != '$' else ''}"
+
+
+def located_in(
+    locate: Locate | None, id: str, revision: int, fault: SpecFault
+) -> tuple[str, SpecFault]:
+    """Where a fault of a spec stands, and what is to be said there."""
+    place = None if locate is None else locate(id, fault.path)
+    return place or f"{id} revision {revision}", fault
 
 
 def blame(error: BaseException, node: Any, payload: Any = None, process_id: int = 0) -> None:

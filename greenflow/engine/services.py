@@ -16,6 +16,7 @@ from greenflow.engine.generation import Generation, Generations
 from greenflow.engine.process import Process
 from greenflow.hub.clock import Clock
 from greenflow.spec.fields import Spec
+from greenflow.spec.template import Scope
 from greenflow.values.seal import Keys
 from greenflow.values.values import Bindings, Values
 
@@ -35,6 +36,7 @@ class Compiler(Protocol):
         namespace: str,
         path: str = "$",
         bindings: Bindings | None = None,
+        around: Scope | None = None,
     ) -> Spec: ...
 
     def ports(self, spec: Spec) -> tuple[tuple[str, ...], tuple[str, ...]]: ...

@@ -68,7 +68,9 @@ class BlockSpec(StepSpec):
     ] = {}
 
 
-class _Step(Node[StepSpec]):
+class Composed(Node[StepSpec]):
+    """Sub-nodes as one node. A spec that has `inbounds` or `outbounds` links them by itself."""
+
     reads_only = True
 
     def __init__(self, spec: StepSpec, services: Services) -> None:
@@ -100,7 +102,7 @@ class _Step(Node[StepSpec]):
     @property
     def chained(self) -> bool:
         """Whether the sub-nodes are a chain, or linked by their own links."""
-        return True
+        return not any(_bounds(self.spec))
 
     # -- checking ------------------------------------------------------------------------------
 
@@ -337,13 +339,13 @@ class _Step(Node[StepSpec]):
 
 
 @node("step")
-class Step(_Step):
+class Step(Composed):
     """Sub-nodes in a chain, `out` to `in`; its ports are the first's in and the last's out
     ports."""
 
 
 @node("block")
-class Block(_Step):
+class Block(Composed):
     """Sub-nodes as one node: a chain, or with `inbounds` or `outbounds` linked by their own links.
 
     Names are local to the block. An error that arises inside goes to the block's `error` link.
@@ -351,13 +353,9 @@ class Block(_Step):
 
     spec_type = BlockSpec
 
-    @property
-    def chained(self) -> bool:
-        return not any(_bounds(self.spec))
-
 
 def _bounds(spec: Spec) -> tuple[dict[str, list[Inner]], dict[str, list[Inner]]]:
-    return (spec.inbounds, spec.outbounds) if isinstance(spec, BlockSpec) else ({}, {})
+    return getattr(spec, "inbounds", {}), getattr(spec, "outbounds", {})
 
 
 def _linked(spec: StepSpec) -> Iterator[Spec]:

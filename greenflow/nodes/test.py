@@ -32,7 +32,7 @@ from greenflow.errors import (
     messages,
 )
 from greenflow.nodes.condition import Language, is_true
-from greenflow.spec.fields import Duration, Spec
+from greenflow.spec.fields import Code, Duration, Spec
 from greenflow.spec.ports import canonical
 
 SECONDS = 10.0  # that a test may take unless something else is said
@@ -72,7 +72,7 @@ class Target(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AssertSpec(Spec):
-    expect: Annotated[str, Meta(description="the condition; the payload is `self`")]
+    expect: Annotated[Code, Meta(description="the condition; the payload is `self`")]
     target: Annotated[
         Target | None, Meta(description="look at what passed there; default: at what comes")
     ] = None

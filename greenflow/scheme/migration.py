@@ -148,6 +148,8 @@ class _Walk:
         bare, marks = unmarked(kind)
         if has_format(marks, "duration") or has_format(marks, "interval"):
             return self.duration(value, path)
+        if has_format(marks, "spec"):
+            return self.spec(value, path)
         origin, arguments = typing.get_origin(bare), typing.get_args(bare)
         if (either := words_or_map(bare)) is not None:
             return self.value(either[1], value, path) if isinstance(value, dict) else value

@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from greenflow.engine.node import Node
+from greenflow.engine.resolving import Resolving
 from greenflow.engine.services import Services
 from greenflow.errors import CompileFailed, GreenflowError, SpecFault, SpecInvalid
 from greenflow.extras import reason
@@ -37,6 +38,7 @@ from greenflow.spec.fields import (
 )
 from greenflow.spec.path import value_at
 from greenflow.spec.ports import canonical, has_output
+from greenflow.spec.reference import Beside
 from greenflow.spec.template import Deferred, Scope
 from greenflow.values.values import Bindings
 
@@ -104,14 +106,20 @@ class Scheme:
         def decode_inner(inner: Any, at: str) -> Spec:
             return self.decode(inner, namespace, at, bindings, scope)
 
+        spec_type = node_type.spec_type
         before, bindings.deferred = bindings.deferred, False
         try:
-            spec = decode(node_type.spec_type, document, path, decode_inner, scope)
+            spec = decode(spec_type, document, path, decode_inner, scope)
+            if node_type.resolve.__func__ is not Node.resolve.__func__:  # type: ignore[attr-defined]
+                with suppress(Deferred):  # what it refers to is not known yet
+                    spec = node_type.resolve(
+                        spec, Resolving(self, document, spec.namespace, path, bindings, scope)
+                    )
         finally:
             is_whole = not bindings.deferred
             bindings.deferred = bindings.deferred or before
         written = [
-            fault._replace(path=as_written(node_type.spec_type, document, fault.path))
+            fault._replace(path=as_written(spec_type, document, fault.path))
             for fault in self._check(spec, is_whole)
         ]
         faults = [
@@ -127,6 +135,8 @@ class Scheme:
         self, document: dict[str, Any], path: str, bindings: Bindings, around: Scope | None
     ) -> Scope | None:
         """What placeholders in the spec stand for; None if it has no `env` and none is around."""
+        if not self.node_type(document["kind"]).renders:
+            return None
         env = read_env(document["env"], f"{path}.env") if document.get("env") else None
         return bindings.scope(env, f"{path}.env", around) if env else around
 
@@ -172,13 +182,17 @@ class Scheme:
                 faults.append(SpecFault(path, reason))
         return faults
 
-    def validate(self, document: Any, namespace: str) -> dict[str, Any]:
-        """The document as it is to be stored: checked, with its namespace, without aliases.
+    def validate(
+        self, document: Any, namespace: str, beside: Beside | None = None
+    ) -> dict[str, Any]:
+        """The document as it is to be stored: checked, with its namespace, without aliases. It may
+        refer to what is `beside` it.
 
         Raises SpecInvalid; also for code that does not compile.
         """
+        bindings = Bindings() if beside is None else Bindings(beside.finder(document))
         with suppress(Deferred):  # the rest is seen when it is loaded
-            self.decode(document, namespace)
+            self.decode(document, namespace, bindings=bindings)
         stored = rename(self.node_type(document["kind"]).spec_type, document)
         return {**stored, "namespace": document.get("namespace") or namespace}
 
@@ -273,6 +287,8 @@ def type_name(kind: Any) -> str:
             return "duration"
         if has_format(tuple(marks), "interval"):
             return "duration | CEL"
+        if has_format(tuple(marks), "spec"):
+            return "spec"
         return type_name(bare)
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is list:

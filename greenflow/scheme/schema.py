@@ -249,6 +249,8 @@ class _Maker:
             return {"anyOf": [_duration({"minimum": 0}), expression], **notes}
         if has_format(marks, "code"):
             return {**_leaf(kind), "type": ["string", "number", "boolean"], **notes}
+        if has_format(marks, "spec"):
+            return {"$ref": "#/$defs/spec"}
         if has_format(marks, "one"):
             return _one_or_more(self.of(bare), {"minItems": 1, "maxItems": 1})
         origin, arguments = typing.get_origin(bare), typing.get_args(bare)

@@ -16,6 +16,7 @@ from uuid import UUID, uuid5
 
 from greenflow.errors import CompileFailed, GreenflowError, SpecFault, SpecInvalid
 from greenflow.spec.document import Document, DocumentError, files_of, read_file
+from greenflow.spec.reference import Beside, Lookup
 from greenflow.spec.template import unbound
 
 #: Under which the ids of specs without one are derived; made once, at random.
@@ -28,8 +29,11 @@ _CHECKED_AT_ONCE = 50
 class Validator(Protocol):
     """What knows whether a document may be stored; a Scheme for specs."""
 
-    def validate(self, document: Any, namespace: str) -> dict[str, Any]:
-        """The document as it is to be stored. Raises SpecInvalid."""
+    def validate(
+        self, document: Any, namespace: str, beside: Beside | None = None
+    ) -> dict[str, Any]:
+        """The document as it is to be stored, which may refer to what is beside it. Raises
+        SpecInvalid."""
 
 
 class Faulty(GreenflowError):
@@ -98,23 +102,27 @@ def check(
     derived: bool = False,
     breathe: Callable[[], None] = lambda: None,
     aside: Callable[[Callable[[], list[str]]], list[str]] = lambda work: work(),
+    stored: Lookup | None = None,
 ) -> list[Entry]:
     """The documents as they are to be stored. `named`: each must have an id or a name. Unless they
     are `named` and not `derived`, those without id get one of their name or content. `breathe` is
     called now and then, to let others run; finding the places of faults reads their files once more
-    without a break, so it is handed to `aside`, which calls it where others run meanwhile.
+    without a break, so it is handed to `aside`, which calls it where others run meanwhile. They may
+    refer to one another, and to what `stored` finds.
 
     Raises Faulty with all faults of all documents.
     """
     faulty: list[tuple[Document, SpecFault]] = []
     entries: list[Entry] = []
     taken: dict[tuple[str, ...], Document] = {}
+    documents = list(documents)
+    beside = Beside(((each.data, each.located) for each in documents), namespace, stored)
     for number, document in enumerate(documents, 1):
         if number % _CHECKED_AT_ONCE == 0:
             breathe()
         faults = list(_nameless(document.data)) if named else []
         try:
-            data = validator.validate(document.data, namespace)
+            data = validator.validate(document.data, namespace, beside)
         except SpecInvalid as error:
             faults += _explained(document.data, error.faults)
         except CompileFailed as error:

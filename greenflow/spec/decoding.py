@@ -49,6 +49,8 @@ from greenflow.spec.template import Deferred, Scope, Unbound
 
 D = TypeVar("D")
 
+TEXT = "text"  # the language whose code is the text itself
+
 Nested = Callable[[Any, str], Spec]
 
 
@@ -59,15 +61,19 @@ class Reading(list[SpecFault]):
     def __init__(self, nested: Nested, scope: Scope | None) -> None:
         super().__init__()
         self.nested, self.scope = nested, scope
+        self.language: str | None = (
+            None  # what the code of the spec is written in, if that is known
+        )
         self.guessed = False  # something has its placeholder in the place of its value
         self.deferred = False  # something could not be read so
 
-    def rendered(self, read: Read, value: Any, path: str) -> Any:
+    def rendered(self, read: Read, value: Any, path: str, is_code: bool = False) -> Any:
         """What is read of a value that may have placeholders. What was inserted has none."""
         scope, self.scope = self.scope, None
         assert scope is not None
         try:
-            return read(scope.render(value), path, self)
+            # A text is no code: nothing in it can be ended (BEHAVIOUR 15.2).
+            return read(scope.render(value, is_code and self.language != TEXT), path, self)
         except Unbound as error:
             place = (error.line, error.column) if isinstance(value, str) else ()
             self.append(SpecFault(path, str(error), *place))
@@ -104,12 +110,13 @@ def decode(
 
 def read_env(document: Any, path: str) -> dict[str, EnvValue] | None:
     """The field `env` of a spec by itself; None if it is none, which `decode` then explains."""
-    faults = Reading(_no_specs, None)
+    faults = Reading(no_specs, None)
     env = reader(Env)(document, path, faults)
     return None if faults else typing.cast(dict[str, EnvValue], env)
 
 
-def _no_specs(document: Any, path: str) -> typing.NoReturn:
+def no_specs(document: Any, path: str) -> typing.NoReturn:
+    """What reads the specs in a document that holds none. Raises SpecInvalid."""
     raise SpecInvalid([SpecFault(path, "no spec is expected here")])
 
 
@@ -122,11 +129,12 @@ Read = Callable[[Any, str, Reading], Any]
 def reader(kind: Any) -> Read:
     """What reads a value of that type; it appends to the faults instead of raising."""
     read, is_leaf = _reader(kind)
+    is_code = any(has_format(unmarked(kind)[1], name) for name in ("code", "interval"))
 
     def render(value: Any, path: str, faults: Reading) -> Any:
         if faults.scope is None or not (is_leaf or isinstance(value, str)):
             return read(value, path, faults)
-        return faults.rendered(read, value, path)
+        return faults.rendered(read, value, path, is_code)
 
     return render
 
@@ -140,6 +148,8 @@ def _reader(kind: Any) -> tuple[Read, bool]:
         return _read_interval(kind), True
     if has_format(marks, "code"):
         return _read_code(kind), True
+    if has_format(marks, "spec"):
+        return _read_raw, False
     if has_format(marks, "one"):
         return _read_one(reader(bare)), False
     origin, arguments = typing.get_origin(bare), typing.get_args(bare)
@@ -264,6 +274,12 @@ def _read_either(word: Read, parts: Read) -> Read:
     return read
 
 
+def _read_raw(value: Any, path: str, faults: Reading) -> Any:
+    if not isinstance(value, dict):
+        faults.append(SpecFault(path, "a spec is a map"))
+    return value
+
+
 def _read_nested(value: Any, path: str, faults: Reading) -> Any:
     try:
         return faults.nested(value, path)
@@ -281,12 +297,16 @@ def _read_struct(struct: Any) -> Read:
     by_name = {field.name: field for field in declared}
     by_name |= {field.alias: field for field in declared if field.alias}
     common = COMMON if issubclass(struct, Spec) else ()
+    renamed = {field.name: field.attribute for field in declared if field.name != field.attribute}
+    language = by_name.get("language")
 
     def read(value: Any, path: str, faults: Reading) -> Any:
         if not isinstance(value, dict):
             faults.append(SpecFault(path, f"expected a map, got {_name(value)}"))
             return None
         before, given, scope = len(faults), {}, faults.scope
+        if scope is not None and language is not None:
+            faults.language = _language(value.get("language") or language.default, scope)
         for key, one in value.items():
             field = by_name.get(key)
             if field is None:
@@ -305,6 +325,9 @@ def _read_struct(struct: Any) -> Read:
                 faults.append(SpecFault(f"{path}.{field.name}", "missing; this field is required"))
         if len(faults) > before or faults.deferred:
             return None
+        for name, attribute in renamed.items():
+            if name in given:
+                given[attribute] = given.pop(name)
         try:
             return struct(**given)
         except ValueError as error:
@@ -315,6 +338,15 @@ def _read_struct(struct: Any) -> Read:
             return None
 
     return read
+
+
+def _language(written: Any, scope: Scope) -> str | None:
+    """What a field `language` says; None if that is not known, or wrong, which its reader tells."""
+    try:
+        language = scope.render(written)
+    except (LookupError, Deferred):
+        return None
+    return language if isinstance(language, str) else None
 
 
 def _unknown(key: object, known: dict[str, Any]) -> str:

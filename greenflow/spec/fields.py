@@ -37,6 +37,10 @@ EXPRESSION = r"(?:^|[^A-Za-z0-9_])self(?:[^A-Za-z0-9_]|$)"
 the payload."""
 
 
+RawSpec = Annotated[dict[str, Any], Meta(extra={"format": "spec"})]
+"""A spec as it is written, to be read later: by then more is known of its placeholders."""
+
+
 def alias(name: str) -> Meta:
     """Mark a field that a document may also call by another name (BEHAVIOUR 1.6)."""
     return Meta(extra={"alias": name})
@@ -86,6 +90,11 @@ class Spec(Struct, kw_only=True, forbid_unknown_fields=True):
         if self.name == "":
             raise ValueError("name must not be empty; leave it out")
 
+    @property
+    def is_rendered(self) -> bool:
+        """Whether values were rendered into it that may be secret."""
+        return bool(self.env)
+
     def __repr__(self) -> str:
         return redact(super().__repr__())
 
@@ -120,9 +129,11 @@ def as_written(spec_type: type[Any], document: dict[str, Any], path: str) -> str
 
 
 class Field(msgspec.Struct, frozen=True):
-    """One declared field of a spec, for reading documents and for telling people about it."""
+    """One declared field of a spec, for reading documents and for telling people about it. The
+    name is that of documents; `attribute` is another where Python has the word for itself."""
 
     name: str
+    attribute: str
     type: Any
     required: bool
     default: Any
@@ -132,16 +143,20 @@ class Field(msgspec.Struct, frozen=True):
 
 @functools.cache
 def fields(spec_type: Any) -> tuple[Field, ...]:
-    """The declared fields of a struct."""
+    """The declared fields of a struct, less those `derived` that no document has: a kind makes
+    them of the others, and they tell one spec from another as these do."""
     hints = typing.get_type_hints(spec_type, include_extras=True)
     found = []
     for field in msgspec.structs.fields(spec_type):
         marks = [mark for mark in _marks(hints[field.name]) if isinstance(mark, Meta)]
+        if has_format(tuple(marks), "derived"):
+            continue
         default = field.default
         if field.default_factory is not msgspec.NODEFAULT:
             default = field.default_factory()
         found.append(
             Field(
+                field.encode_name,
                 field.name,
                 hints[field.name],
                 field.required,
@@ -210,7 +225,8 @@ def constrained(kind: Any, marks: tuple[Any, ...]) -> Any:
 
 
 def has_format(marks: tuple[Any, ...], name: str) -> bool:
-    """Whether one of the marks says that a value may be written so: `duration`, `code`, `one`."""
+    """Whether one of the marks says that a value may be written so: `duration`, `code`, `one`,
+    `spec`; or that none is written, `derived`."""
     return any(
         isinstance(mark, Meta) and mark.extra is not None and mark.extra.get("format") == name
         for mark in marks

@@ -6,6 +6,9 @@ rendered is decoding.py's, and where the values come from values/values.py's.
 A string that is one placeholder and nothing else becomes the value, with its type; in other text
 strings are inserted as they are and other values as JSON. What was inserted is not looked at again.
 Every other `{{` is left as it is: texts of many languages have them.
+
+What is inserted into code may be a literal there, and nothing else (`literals`): a text written so
+that no quote, bracket or line of the code can be ended by it, wherever the placeholder stands.
 """
 
 from __future__ import annotations
@@ -26,6 +29,10 @@ _ROOT_OR_KEYS = re.compile(r"\{\{\s*+((?:\.[\w-]++)++|\.)\s*+\}\}")
 
 # What lacks the dot of a placeholder, if a KEY is called so.
 _WORD = re.compile(r"\{\{\s*+([\w-]++)\s*+\}\}")
+
+# What a literal in code may not hold as it is. A letter, digit or `_` ends nothing in any language;
+# what lies beyond U+FFFF is no sign of any grammar, and is not written alike in all of them.
+_UNSAFE = re.compile(r"[^0-9A-Za-z_\U00010000-\U0010FFFF]")
 
 #: What stands for a value that is not known while a spec is only checked.
 PENDING: Final = object()
@@ -57,7 +64,8 @@ class Scope:
     """What placeholders stand for: what lies in `root`, which messages call `what`.
 
     What is inserted is noted in `insertions`, but for what lies below the keys that are `public`.
-    With `has_root`, `{{ . }}` stands for the root itself.
+    What lies below the keys that are `literals` is inserted into code as a literal. With
+    `has_root`, `{{ . }}` stands for the root itself.
     """
 
     def __init__(
@@ -67,22 +75,24 @@ class Scope:
         insertions: Insertions,
         *,
         public: Container[str] = (),
+        literals: Container[str] = (),
         has_root: bool = False,
     ) -> None:
         self.root, self.what, self.insertions, self.public = root, what, insertions, public
+        self.literals = literals
         self._placeholder = _ROOT_OR_KEYS if has_root else _KEYS
 
-    def render(self, value: Any) -> Any:
-        """The value with the placeholders of all its strings rendered.
+    def render(self, value: Any, is_code: bool = False) -> Any:
+        """The value with the placeholders of all its strings rendered; `is_code` if they are code.
 
         Raises Unbound for one that stands for nothing, Deferred for what is not known yet.
         """
         if isinstance(value, str):
-            return self._rendered(value) if "{{" in value else value
+            return self._rendered(value, is_code) if "{{" in value else value
         if isinstance(value, dict):
-            return {key: self.render(item) for key, item in value.items()}
+            return {key: self.render(item, is_code) for key, item in value.items()}
         if isinstance(value, list):
-            return [self.render(item) for item in value]
+            return [self.render(item, is_code) for item in value]
         return value
 
     def has_placeholder(self, text: str) -> bool:
@@ -90,9 +100,9 @@ class Scope:
         return self._placeholder.search(text) is not None
 
     def place(self, text: str, line: int, column: int) -> tuple[int, int]:
-        """Line and column in a text of what is at a line and column once it is rendered: of what
+        """Line and column in code of what is at a line and column once it is rendered: of what
         was inserted, those of its placeholder. Raises as `render` does."""
-        pieces = self._pieces(text)
+        pieces = self._pieces(text, is_code=True)
         index = offset_of("".join(piece for _, _, piece in pieces), line, column)
         for start, is_inserted, piece in pieces:
             if index < len(piece):
@@ -100,20 +110,23 @@ class Scope:
             index -= len(piece)
         return Lines(text).at(len(text))
 
-    def _rendered(self, text: str) -> Any:
+    def _rendered(self, text: str, is_code: bool) -> Any:
         whole = self._placeholder.fullmatch(text)
         if whole is not None:
             return self._inserted(text, whole)
-        return "".join([piece for _, _, piece in self._pieces(text)])
+        return "".join([piece for _, _, piece in self._pieces(text, is_code)])
 
-    def _pieces(self, text: str) -> list[tuple[int, bool, str]]:
+    def _pieces(self, text: str, is_code: bool) -> list[tuple[int, bool, str]]:
         """The text in pieces as it is rendered: where each begins, and whether it is inserted."""
         pieces: list[tuple[int, bool, str]] = []
         end, deferred = 0, False
         for found in self._placeholder.finditer(text):
             pieces.append((end, False, text[end : found.start()]))
             try:
-                pieces.append((found.start(), True, _written(self._inserted(text, found))))
+                value = self._inserted(text, found)
+                is_literal = is_code and found[1].split(".")[1] in self.literals
+                piece = _literal(value) if is_literal else _written(value)
+                pieces.append((found.start(), True, piece))
             except Deferred:
                 deferred = True  # the others may stand for nothing
             end = found.end()
@@ -167,6 +180,9 @@ def _unbound(value: Any, path: str, env: Mapping[str, Any] | None) -> Iterator[S
         is_spec = isinstance(value.get("kind"), str)
         if is_spec and isinstance(value.get("env"), dict):
             env = {**(env or {}), **value["env"]}
+        if is_spec and value["kind"] == "template":  # which has what it stands for in any case
+            parameters = value.get("parameters")
+            env = {**(env or {}), **(parameters if isinstance(parameters, dict) else {})}
         for key, item in value.items():
             if not (is_spec and (key in COMMON or key == "ports")):
                 yield from _unbound(item, f"{path}.{key}", env)
@@ -192,6 +208,24 @@ def _taken_as_text(text: str, path: str, env: Mapping[str, Any] | None) -> Itera
 def _written(value: Any) -> str:
     """A value within a text."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _literal(value: Any) -> str:
+    """A value within code: JSON, which is a literal in every language that specs are written in.
+
+    Of its texts only letters, digits and `_` stand as they are, the rest is escaped. So where the
+    author put it between quotes of his own, which is a mistake, it is a fault of syntax or a text
+    with quotes in it, and never code.
+    """
+    if isinstance(value, str):
+        escaped = _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", value)
+        return f'"{escaped}"'
+    if isinstance(value, dict):
+        pairs = (f"{_literal(key)}: {_literal(one)}" for key, one in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_literal, value))}]"
+    return json.dumps(value)
 
 
 def _lack(value: Any, here: str, key: str) -> str:

@@ -11,17 +11,21 @@ whoever answers a workflow turns the first four into `invalid argument` (BEHAVIO
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from greenflow.engine.origin import located_in
 from greenflow.errors import (
     CompileFailed,
     DuplicateSpec,
     GreenflowError,
     InvalidArgument,
+    SpecFault,
     SpecInvalid,
     UnknownSpec,
 )
 from greenflow.spec.fields import COMMON, Spec, rename
+from greenflow.spec.reference import Beside, Lookup, Referred
 from greenflow.values.values import ValueValidator, sealed
 
 if TYPE_CHECKING:
@@ -54,7 +58,7 @@ class Operations:
         named = [{"namespace": self.namespace, **patch} for patch in as_list(patches)]
         return self.collection.update(
             [self._renamed(patch) for patch in named],
-            lambda merged: self.scheme.validate(merged, self.namespace),
+            lambda merged: self.scheme.validate(merged, self.namespace, self._beside([])),
         )
 
     def _renamed(self, patch: dict[str, Any]) -> dict[str, Any]:
@@ -80,7 +84,14 @@ class Operations:
         return self.collection.delete(self._scoped(filter))
 
     def _validated(self, documents: Any) -> list[dict[str, Any]]:
-        return [self.scheme.validate(document, self.namespace) for document in as_list(documents)]
+        given = as_list(documents)
+        beside = self._beside(given)
+        return [self.scheme.validate(document, self.namespace, beside) for document in given]
+
+    def _beside(self, documents: list[dict[str, Any]]) -> Beside:
+        """What a document may refer to: the others, and what is stored."""
+        located = [(document, partial(_located, document)) for document in documents]
+        return Beside(located, self.namespace, lookup_in(self.collection))
 
     def _scoped(self, filter: Any) -> Mapping[str, Any] | None:
         if filter is not None and not isinstance(filter, Mapping):
@@ -105,6 +116,27 @@ class Operations:
             for collection in ("nodes", "specs")
             for name, operation in operations.items()
         }
+
+
+def _located(document: Mapping[str, Any], fault: SpecFault) -> tuple[str, SpecFault]:
+    return str(document.get("name") or document.get("id")), fault
+
+
+def lookup_in(collection: Collection) -> Lookup:
+    """What finds the stored specs that others refer to."""
+
+    def find(namespace: str, called: str) -> Referred | None:
+        within = {"namespace": namespace}
+        records = collection.find({**within, "name": called}) or collection.find(
+            {**within, "id": called}
+        )
+        if not records:
+            return None
+        document, revision = records[0].document, records[0].revision
+        located = partial(located_in, None, document["id"], revision)
+        return Referred(document, located, revision)
+
+    return find
 
 
 def _opcode(operation: Callable[[Any], list[Record]]) -> Callable[[Any], list[dict[str, Any]]]:

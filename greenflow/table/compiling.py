@@ -6,12 +6,16 @@ reads the table only: what it finds of old versions that is out of date, it note
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property, partial
 from typing import Any
 
+from greenflow.engine.origin import located_in
 from greenflow.hub import collector
-from greenflow.hub.breathing import let_others_run
+from greenflow.hub.breathing import let_others_run, unhurried
 from greenflow.log import secret
+from greenflow.spec.reference import Referred
+from greenflow.table.activity import Key
 from greenflow.table.symbol import Symbol, Version
 from greenflow.table.view import Change, Document, View
 
@@ -46,10 +50,8 @@ def compile_change(view: View, change: Change) -> Candidates:
     values that changed."""
     compiling = _Compiling(view, change)
     compiling.documents()
-    if change.retry:
-        compiling.failed()
-    rebound = compiling.bound()
-    compiling.lead_to([*change.documents, *rebound])
+    compiling.again()
+    compiling.lead_to([*change.documents, *compiling.bound])
     return compiling.candidates
 
 
@@ -60,37 +62,123 @@ class _Compiling:
         self.view, self.change = view, change
         self.candidates = Candidates(view, change)
         self._compiled = 0
+        self._begun: set[str] = set()
+        self._retried = self._failed() if change.retry else {}
+        self.bound = self._bound()
 
     def documents(self) -> None:
         """What was written since it was looked at last."""
         for id, document in self.change.documents.items():
-            symbol = self.view.symbols.get(id)
-            if document is not None and (symbol is None or symbol.revision != document[1]):
-                self._compile(symbol, *document)
+            if document is not None:
+                self._document(id, *document)
 
-    def failed(self) -> None:
+    def _is_written(self, id: str) -> bool:
+        """Whether it was written, or removed, since it was looked at last."""
+        symbol, written = self.view.symbols.get(id), self.change.documents.get(id)
+        is_same = symbol is not None and written is not None and symbol.revision == written[1]
+        return id in self.change.documents and not is_same
+
+    def _document(self, id: str, document: Mapping[str, Any], revision: int) -> None:
+        """Compile what was written, once."""
+        if id not in self._begun and self._is_written(id):
+            self._begun.add(id)
+            self._compile(self.view.symbols.get(id), document, revision)
+
+    def again(self) -> None:
+        """What failed, and what is bound to what changed."""
+        for id in (*self._retried, *self.bound):
+            self._again(id)
+
+    def _failed(self) -> dict[str, Version]:
         """What trying again may help; not what was told `init` or `active`, and has answered."""
-        for id in self.view.failed():
-            symbol = self.view.symbols[id]
-            version = symbol.pending or symbol.version
-            told = version.telling is not None and version.error is None
-            if id not in self.change.documents and not told:
-                self._compile(None, version.document, version.revision)
+        symbols = (self.view.symbols[id] for id in self.view.failed())
+        newest = (symbol.pending or symbol.version for symbol in symbols)
+        return {
+            version.id: version
+            for version in newest
+            if version.id not in self.change.documents
+            and (version.telling is None or version.error is not None)
+        }
 
-    def bound(self) -> list[str]:
-        """What was rendered with a value that changed; the ids."""
-        ids = []
-        for version in self.view.bound_to(self.change.values):
-            symbol = self.view.symbols.get(version.id)
-            if (
-                symbol is not None
-                and version is (symbol.pending or symbol.version)
-                and version.id not in self.candidates.versions
-                and version.id not in self.candidates.removed
-            ):
-                self._compile(symbol, version.document, version.revision)
-                ids.append(version.id)
-        return ids
+    def _bound(self) -> dict[str, Version]:
+        """What was rendered with a value that changed, or is made of a spec that did, and so on."""
+        bound: dict[str, Version] = {}
+        changed = [*self.change.documents, *self._retried]
+
+        def take(versions: Iterable[Version]) -> None:
+            for version in versions:
+                symbol = self.view.symbols.get(version.id)
+                if (
+                    symbol is not None
+                    and version is (symbol.pending or symbol.version)
+                    and version.id not in bound
+                    and not self._is_written(version.id)
+                ):
+                    bound[version.id] = version
+                    changed.append(version.id)
+
+        take(self.view.bound_to(self.change.values))
+        for id in unhurried(_popped(changed)):
+            take(self.view.bound_to(self._called(id)))
+        return bound
+
+    def _called(self, id: str) -> list[Key]:
+        """What other specs may call a spec, before the change and after it."""
+        symbol, written = self.view.symbols.get(id), self.change.documents.get(id)
+        names = {
+            None if symbol is None else symbol.name,
+            None if written is None else written[0].get("name"),
+        }
+        return [("spec", id), *(("spec", name) for name in names if name)]
+
+    def _again(self, id: str) -> None:
+        """Compile, once, what did not change itself."""
+        version = self._retried.get(id) or self.bound.get(id)
+        if version is not None and id not in self._begun:
+            self._begun.add(id)
+            symbol = None if id in self._retried else self.view.symbols.get(id)
+            self._compile(symbol, version.document, version.revision)
+
+    def _find(self, called: str) -> Referred | None:
+        """The spec of that name or id as it will run: what changes now, or where that fails the
+        older one."""
+        id = self._names.get(called) or self.view.names.get(called) or called
+        symbol, written = self.view.symbols.get(id), self.change.documents.get(id)
+        if id in self.change.documents and self._is_written(id):
+            if written is None or called not in (id, written[0].get("name")):
+                return None
+            self._document(id, *written)
+        self._again(id)
+        version = self.candidates.versions.get(id)
+        if version is None and id in self._begun and id not in self.candidates.rewritten:
+            # Its own compilation asks, by way of others: it is inside of itself.
+            document, revision = self._newest(id)
+            return self._referred(document, revision, "")
+        if symbol is not None and (version is None or version.error is not None):
+            version = symbol.version
+        if version is None:
+            return None
+        return self._referred(version.document, version.revision, version.fault)
+
+    def _newest(self, id: str) -> Document:
+        written = self.change.documents.get(id)
+        if written is not None:
+            return written
+        version = self._retried.get(id) or self.bound[id]
+        return version.document, version.revision
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        """The ids of those that are called so from now on."""
+        return {
+            document[0]["name"]: id
+            for id, document in self.change.documents.items()
+            if document is not None and document[0].get("name")
+        }
+
+    def _referred(self, document: Mapping[str, Any], revision: int, fault: str) -> Referred:
+        located = partial(located_in, self.view.services.locate, document["id"], revision)
+        return Referred(document, located, revision, fault)
 
     def lead_to(self, ids: Iterable[str]) -> None:
         """Compile again what failed to load and leads to what changes now (BEHAVIOUR 6.10)."""
@@ -118,7 +206,7 @@ class _Compiling:
         """Make a version of a document, unless the running one of `symbol` says the same."""
         version = Version(document, revision)
         services = self.view.services
-        bindings = services.values.bindings()
+        bindings = services.values.bindings(self._find)
         try:
             try:
                 version.spec = services.compiler.decode(document, services.namespace, "$", bindings)
@@ -143,3 +231,8 @@ class _Compiling:
                 if len(self.change.documents) >= MANY:
                     collector.settle()
         self.candidates.versions[version.id] = version
+
+
+def _popped(stack: list[str]) -> Iterator[str]:
+    while stack:
+        yield stack.pop()

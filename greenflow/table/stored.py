@@ -20,6 +20,7 @@ from greenflow.log import secret
 from greenflow.scheme.registry import Scheme
 from greenflow.spec.fields import Link, Spec
 from greenflow.spec.ports import canonical, has_port
+from greenflow.spec.reference import Referred, referred_to
 from greenflow.spec.template import Deferred, unbound
 from greenflow.table.activity import lack, work_out
 from greenflow.table.advice import advise
@@ -149,8 +150,8 @@ class _Stored:
         return bool(self._faults.keys() & set(ids))
 
     def _written(self, document: dict[str, Any]) -> Iterator[tuple[str, str]]:
-        """The out ports and the ids that a document leads to, as far as it can be read undecoded:
-        as little as that costs."""
+        """The out ports and the ids that a document leads to or is made of, as far as it can be
+        read undecoded: as little as that costs."""
         written = document.get("links") or document.get("ports")
         for port, links in written.items() if isinstance(written, dict) else ():
             for link in links if isinstance(links, list) else [links]:
@@ -158,6 +159,10 @@ class _Stored:
                     id = str(link.get("id") or self.names.get(str(link.get("name"))))
                     if id in self.documents:
                         yield port, id
+        for called in referred_to(document):
+            id = self.names.get(called, called)
+            if id in self.documents:
+                yield "", id  # as if by a port that no link has
 
     def around(self, ids: Iterable[str]) -> list[str]:
         """The ids, and all that can be reached from them over links, in either direction: what
@@ -175,14 +180,16 @@ class _Stored:
     def spec(self, id: str) -> Spec | None:
         """The spec, checked as a runtime checks it; None if it has a fault."""
         if id not in self._specs:
+            self._specs[id] = None  # while it is asked whether it is inside of itself
             self._specs[id] = self._decoded(id, self.documents[id])
         return self._specs[id]
 
     def _decoded(self, id: str, document: dict[str, Any]) -> Spec | None:
-        bindings = self.values.bindings(is_running=False)
+        bindings = self.values.bindings(self.find, is_running=False)
         try:
             try:
                 spec = self.scheme.decode(document, self.namespace, "$", bindings)
+                self.scheme.ports(spec)
             except Deferred:
                 self._deferred.add(id)
                 return self.scheme.outline(document, self.namespace)
@@ -197,6 +204,16 @@ class _Stored:
         self._faults[id] = [fault._replace(reason=secret.conceal(fault.reason)) for fault in faults]
         secret.release(held)
         return None
+
+    def find(self, called: str) -> Referred | None:
+        """What a spec refers to. What is wrong with it, it says itself."""
+        id = self.names.get(called, called)
+        if id not in self.documents:
+            return None
+        faults = self._faults.get(id, ()) if self.spec(id) is None else ()
+        return Referred(
+            self.documents[id], lambda fault: (called, fault), fault="; ".join(map(str, faults))
+        )
 
     def doubts(self, id: str) -> list[SpecFault]:
         """What of a spec that is active hardly means what it says."""

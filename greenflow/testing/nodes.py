@@ -21,6 +21,7 @@ from greenflow.nodes.test import SECONDS, Test
 from greenflow.nodes.trigger import Trigger
 from greenflow.runtime import Runtime
 from greenflow.scheme.registry import Scheme
+from greenflow.spec.reference import referred_to
 from greenflow.store.base import open_store
 from greenflow.testing.observing import FlowRecord, ObservingScheme
 from greenflow.testing.outside import Outside
@@ -68,12 +69,17 @@ class Workflow:
             return Node  # what it is is not known here; the table says so of the symbol
 
     def _behind(self, ids: Iterable[str]) -> set[str]:
-        """Nodes, and all they lead to."""
+        """Nodes, and all they lead to, and are made of."""
         found = set(ids)
         pending = list(found)
         while pending:
-            for link in _links(self.specs[pending.pop()]):
-                id = link["id"] if link.get("id") else self._names.get(link.get("name"))
+            document = self.specs[pending.pop()]
+            called = [
+                link["id"] if link.get("id") else self._names.get(link.get("name"))
+                for link in _links(document)
+            ]
+            called += (self._names.get(name, name) for name in referred_to(document))
+            for id in called:
                 if isinstance(id, str) and id in self.specs and id not in found:
                     found.add(id)
                     pending.append(id)

@@ -20,6 +20,7 @@ from greenflow.errors import SpecFault, SpecInvalid
 from greenflow.log.secret import MASK
 from greenflow.spec.decoding import decode
 from greenflow.spec.fields import EnvValue
+from greenflow.spec.reference import Find, nothing_known
 from greenflow.spec.template import PENDING, Insertions, Scope
 from greenflow.values.seal import Keys, Sealed
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Key = tuple[str, str]  # ("id", ...) or ("name", ...): what a spec calls a value
+
+# What a spec calls another spec is ("spec", ...).
 
 #: The field of a stored value that has its data when that is encrypted.
 ENCRYPTED = "encrypted"
@@ -50,8 +53,8 @@ class Value(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class ValueValidator:
     """Checks values as a Scheme checks specs."""
 
-    def validate(self, document: Any, namespace: str) -> dict[str, Any]:
-        """The value as it is to be stored. Raises SpecInvalid."""
+    def validate(self, document: Any, namespace: str, beside: object = None) -> dict[str, Any]:
+        """The value as it is to be stored; it refers to nothing. Raises SpecInvalid."""
         value = decode(Value, document, "$", _no_spec)
         if value.data == MASK:
             reason = f"{MASK!r} is what `get` shows in the place of data; `get --reveal` shows it"
@@ -113,9 +116,15 @@ def sealed(
 class Bindings(Insertions):
     """What the KEYs of one spec stand for. Here nobody knows yet: the spec is only checked."""
 
-    def __init__(self) -> None:
+    def __init__(self, find: Find = nothing_known) -> None:
         super().__init__()
-        self.keys: set[Key] = set()  # the values that the spec is bound to, found or not
+        # The values that the spec is bound to, and the specs ("spec", ...), found or not.
+        self.keys: set[Key] = set()
+        self.find = find  # the specs that it may refer to
+        # The templates that are being put in, outermost first, and how many specs of them were.
+        self.inside: list[tuple[str, str]] = []
+        self.put_in = 0
+        self.endless = False  # it was too much
 
     def scope(self, env: Mapping[str, EnvValue], path: str, around: Scope | None) -> Scope:
         """What placeholders stand for under an `env`, which is at `path`, and the one around it.
@@ -126,6 +135,8 @@ class Bindings(Insertions):
         if around is not None:
             root = {**around.root, **root}
             public |= {key for key in around.root if key in around.public and key not in env}
+            literals = {key for key in around.root if key in around.literals and key not in env}
+            return Scope(root, around.what, self, public=public, literals=literals)
         return Scope(root, "env", self, public=public)
 
     def _bound(self, env: Mapping[str, EnvValue], path: str) -> tuple[dict[str, Any], set[str]]:
@@ -152,10 +163,11 @@ class Values:
         """The ids of those that have a name, by name."""
         return self._ids
 
-    def bindings(self, is_running: bool = True) -> Bindings:
-        """For the decoding of one spec: by a runtime, or by who wants to know what one would say,
-        and may have another environment and fewer keys."""
-        return _Known(self) if is_running else _Foreseen(self)
+    def bindings(self, find: Find = nothing_known, *, is_running: bool = True) -> Bindings:
+        """For the decoding of one spec, which may refer to those that `find` finds: by a runtime,
+        or by who wants to know what one would say, and may have another environment and fewer
+        keys."""
+        return _Known(self, find) if is_running else _Foreseen(self, find)
 
     # What a Loader wants of what it keeps equal to a collection.
 
@@ -194,8 +206,8 @@ class Values:
 class _Known(Bindings):
     """What the KEYs of a spec stand for in a runtime, now."""
 
-    def __init__(self, values: Values) -> None:
-        super().__init__()
+    def __init__(self, values: Values, find: Find) -> None:
+        super().__init__(find)
         self._values = values
 
     def _bound(self, env: Mapping[str, EnvValue], path: str) -> tuple[dict[str, Any], set[str]]:

@@ -31,6 +31,8 @@ def fork_fails(case: Case) -> None:
         until(lambda: PICKED in case.log.text)
 
 
+NO_NODE = "nothing can be sent to what nodes are made of"
+
 ROWS = {
     "nop": Row(
         flow="- {kind: nop, name: n}",
@@ -147,5 +149,27 @@ ROWS = {
         null=Sent(None, None),
         wrong=Sent(b"x", b"x"),
         exits=Exit("x"),
+    ),
+    "use": Row(
+        flow="""
+- kind: template
+  name: t
+  parameters: {text: {default: bad}}
+  specs: [{kind: probe, name: gate}, A]
+- {kind: use, name: n, template: t}
+""".replace("A]", PICKY.strip().removeprefix("- ").replace('"bad"', "{{ .text }}") + "]"),
+        happy=Sent("x", "x"),
+        error=Sent("bad", error=PICKED),
+        null=Sent(None, None),
+        wrong=Sent(b"x", b"x"),
+        exits=Exit("x"),
+    ),
+    "template": Row(
+        flow="{kind: template, name: n, specs: [{kind: nop}]}",
+        happy=Missing(NO_NODE),
+        error=Missing(NO_NODE),
+        null=Missing(NO_NODE),
+        wrong=Missing(NO_NODE),
+        exits=Missing(NO_NODE),
     ),
 }
