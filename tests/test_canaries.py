@@ -90,6 +90,7 @@ def database_in_a_faulty_file(cage: Cage) -> None:
 
 @canary("is not 32 bytes in base64")
 def key_of_values(cage: Cage) -> None:
+    assert cage.command("apply", "-", stdin="[]") == 0  # a reader makes no database
     assert cage.command("get", "values", GREENFLOW_VALUES_KEY=cage.canary) in (0, 2)
     cage.fails(Keys, [cage.canary])
     cage.look(Settings(values=ValuesSettings(key=[cage.canary])))

@@ -54,13 +54,15 @@ class Outside:
             if self._refused == before:
                 raise
         finally:
-            del self._waiting[limit]
+            self._waiting.pop(limit, None)
         if self._refused > before:
             raise self.reached[-1]
 
     def _break(self) -> None:
-        """In the hub: wake who waits for an answer."""
-        for limit, waiting in list(self._waiting.items()):
+        """In the hub: wake who waits for an answer, once: the process is ending then, and a second
+        throw would keep it from that."""
+        while self._waiting:
+            limit, waiting = self._waiting.popitem()
             waiting.throw(limit)
 
     def refuse(self, node: Node[Any]) -> NotAllowed:
