@@ -15,6 +15,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from gevent.event import Event
+
 from greenflow.engine.node import Context, Node
 from greenflow.engine.packet import Fault
 from greenflow.engine.process import RUNNING, Process
@@ -29,7 +31,8 @@ def within(ctx: Context, seconds: float, work: Callable[[Process], Any]) -> Any:
     node, process = ctx.node, ctx.process
     part = Process(process, ctx.packet.hops)
     part.part_of = process
-    late = TimedOut(seconds)
+    late, gone = TimedOut(seconds), Event()
+    part.on_exit(gone.set)  # the first of its hooks is the last to be called
     ctx.step_aside()
     process.step_aside()
     call_off = node.services.clock.alarm(seconds, partial(process.spawn, part.exit, late))
@@ -39,6 +42,7 @@ def within(ctx: Context, seconds: float, work: Callable[[Process], Any]) -> Any:
         finally:
             call_off()
         if part.state is not RUNNING:
+            gone.wait()  # what comes now shall find it rolled back
             return node.fault(late, ctx.packet) if part.error is late else answer
         is_fault = type(answer) is Fault
         failure = part.settle(answer.error if is_fault else None)

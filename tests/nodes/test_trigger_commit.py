@@ -326,7 +326,7 @@ def test_it_is_told_though_the_client_has_left(caplog: pytest.LogCaptureFixture)
     with served("\n" + FLOW + FINE) as (running, client), away(running, broker):
         client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         broker.sending.wait()
-        client.socket.close()
+        client.reset()
         processes = running.runtime.services.processes
         until(lambda: all(process.state != "running" for process in processes))
         broker.block.set()
