@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from time import monotonic
 
 import gevent
@@ -270,3 +270,57 @@ def test_a_client_that_reads_slowly_gets_everything() -> None:
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         assert client.answer().body == body
         assert client.closed()
+
+
+def test_where_the_hub_is_late_requests_take_turns(
+    gate: Gate, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "STRETCH", -1e9)  # it always is
+    gate.release.set()
+    clients = [served.connect() for _ in range(5)]
+    for _ in range(3):
+        for client in clients:
+            client.send(PING)
+        assert [client.answer().text for client in clients] == ["pong"] * 5
+    clients[0].send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n")
+    clients[0].send_bytewise(b"body")
+    assert clients[0].answer().status == 200
+    assert gate.handled == 16
+
+
+def test_one_that_leaves_before_its_turn_is_not_served(
+    gate: Gate, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = served.connect()
+    gate.release.set()
+    assert client.ask().status == 200
+    connection = only(served)
+    turns: list[Callable[[], object]] = []
+    monkeypatch.setattr(wire, "STRETCH", -1e9)
+    monkeypatch.setattr(wire, "in_turn", turns.append)
+    client.send(PING)
+    until(lambda: turns)
+    client.reset()
+    until(lambda: connection._is_reset())
+    for begin in turns:
+        gevent.get_hub().loop.run_callback(begin)
+    until(lambda: not served.server.connections)
+    assert gate.handled == 1
+
+
+def test_one_that_is_broken_off_before_its_turn_has_none(
+    gate: Gate, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = served.connect()
+    gate.release.set()
+    assert client.ask().status == 200
+    turns: list[Callable[[], object]] = []
+    monkeypatch.setattr(wire, "STRETCH", -1e9)
+    monkeypatch.setattr(wire, "in_turn", turns.append)
+    client.send(PING)
+    until(lambda: turns)
+    served.server.stop(0.0)
+    for begin in turns:
+        gevent.get_hub().loop.run_callback(begin)
+    gevent.sleep(0)
+    assert gate.handled == 1
