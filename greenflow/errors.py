@@ -298,7 +298,8 @@ class ProcessExited(GreenflowError):
 
 
 class Runaway(GreenflowError):
-    """A workflow wrote too deep or has too many packets open (BEHAVIOUR 3.10)."""
+    """A workflow wrote too deep, has too many packets open (BEHAVIOUR 3.10), or runs a body for
+    ever."""
 
 
 class Interrupt(BaseException):

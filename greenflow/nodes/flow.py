@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
+from greenflow import lang
 from greenflow.engine.declaring import node
 from greenflow.engine.node import Context, Node
 from greenflow.engine.packet import NOTHING, Fault, unused
@@ -23,7 +24,7 @@ from greenflow.engine.source import Run
 from greenflow.errors import SpecFault
 from greenflow.nodes import interval
 from greenflow.spec import fields
-from greenflow.spec.fields import Spec, TimeLimit
+from greenflow.spec.fields import Code, Spec, TimeLimit
 from greenflow.spec.ports import parse
 
 
@@ -107,27 +108,42 @@ class Split(Node[Spec]):
 
 
 class SleepSpec(Spec):
+    one_of = ("interval", "until")
+
     interval: Annotated[
-        fields.Interval,
+        fields.Interval | None,
         Meta(description="how long, seconds or with units"),
-    ]
+    ] = None
+    until: Annotated[
+        Code | None, Meta(description="instead: CEL on the input that gives the moment to wait for")
+    ] = None
 
 
 @node("sleep", reads_only=True)
 class Sleep(Node[SleepSpec]):
-    """Passes its input on after an interval; null is none."""
+    """Passes its input on after an interval, or at a moment; null is no wait."""
 
     @classmethod
     def check(cls, spec: SleepSpec, compiler: Compiler) -> list[SpecFault]:
+        if (spec.interval is None) == (spec.until is None):
+            return [SpecFault("$.interval", "give exactly one of `interval` and `until`")]
+        if spec.until is not None:
+            return lang.faults("cel", spec.until, "$.until")
         return interval.faults("$.interval", spec.interval)
 
     def __init__(self, spec: SleepSpec, services: Services) -> None:
         super().__init__(spec, services)
-        self.interval = interval.TimeSpan(spec.interval)
+        self.interval = None if spec.interval is None else interval.TimeSpan(spec.interval)
+        self.until = None if spec.until is None else lang.compile("cel", spec.until)
 
     def handle(self, ctx: Context, payload: Any) -> Any:
         clock = self.services.clock
-        clock.sleep(self.interval.of(payload, clock) or 0.0)
+        if self.interval is not None:
+            clock.sleep(self.interval.of(payload, clock) or 0.0)
+        elif self.until is not None:
+            moment = interval.moment_of(self.until(payload))
+            while moment is not None and clock.time() < moment:
+                clock.sleep_until(moment)  # somebody may set the clock meanwhile
         return payload
 
 

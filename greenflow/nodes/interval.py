@@ -54,6 +54,26 @@ def seconds_of(value: Any, clock: Clock) -> float | None:
     return None if seconds is None else max(seconds, 0.0)
 
 
+def moment_of(value: Any) -> float | None:
+    """A moment that a payload says, in seconds since 1970: a timestamp, its text (RFC 3339), or a
+    date of HTTP; null None. Raises InvalidArgument."""
+    if value is None:
+        return None
+    try:
+        if isinstance(value, str):
+            value = _date_of_http(value) if "," in value else datetime.fromisoformat(value)
+        if not isinstance(value, datetime) or value.tzinfo is None:
+            raise ValueError("write a timestamp with its zone, such as 2026-01-31T09:00:00Z")
+        return value.timestamp()
+    except (ValueError, OverflowError) as error:
+        raise InvalidArgument() from ValueError(f"no moment: {error}")
+
+
+def _date_of_http(text: str) -> datetime:
+    moment = parsedate_to_datetime(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
 def _seconds(value: Any, clock: Clock) -> float | None:
     if value is None:
         return None
@@ -67,8 +87,5 @@ def _seconds(value: Any, clock: Clock) -> float | None:
         if _NUMBER.fullmatch(value):
             return float(value)
         if "," in value:
-            moment = parsedate_to_datetime(value)
-            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - (
-                clock.time()
-            )
+            return _date_of_http(value).timestamp() - clock.time()
     return parse_duration(value)

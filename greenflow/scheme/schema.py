@@ -147,6 +147,8 @@ class _Maker:
         made["properties"]["kind"] = {"enum": names, "description": common["kind"].description}
         made["required"] = ["kind", *made.get("required", ())]
         made["allOf"] = [*shared["allOf"], *made.get("allOf", ())]
+        if one_of := node_type.spec_type.one_of:
+            made["allOf"].append({"oneOf": list(map(_given, one_of))})
         return {"description": _doc(node_type), **made}
 
     def common(self, node_type: type[Node[Any]]) -> Schema:
@@ -218,12 +220,8 @@ class _Maker:
             properties[field.name] = {**made, **notes}
             if field.alias:
                 described = f"another name of `{field.name}`: {field.description}"
-                properties[field.alias] = {
-                    **made,
-                    **notes,
-                    "description": described,
-                    "deprecated": True,
-                }
+                notes |= {"description": described, "deprecated": True}
+                properties[field.alias] = {**made, **notes}
                 rules.append(_not_both(field.name, field.alias))
                 if field.required:
                     rules.append(
@@ -300,6 +298,11 @@ def _port_pattern(declared: str) -> str:
     if bracket:
         return rf"^{word}\[{index[:-1]}\]$"
     return rf"^{word}(?:\[0\])?$"
+
+
+def _given(name: str) -> Schema:
+    """A field that is there, and not null."""
+    return {"required": [name], "properties": {name: {"not": {"type": "null"}}}}
 
 
 def _not_both(name: str, alias: str) -> Schema:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import types
 import typing
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -73,7 +73,12 @@ Env = dict[str, Annotated[EnvValue, Meta(extra={"format": "one"})]]
 
 
 class Spec(Struct, kw_only=True, forbid_unknown_fields=True):
-    """The declarative description of one node; a kind adds its own fields."""
+    """The declarative description of one node; a kind adds its own fields.
+
+    `one_of` are fields of which exactly one must be given; the kind's `check` says so to people.
+    """
+
+    one_of: ClassVar[tuple[str, ...]] = ()
 
     kind: Annotated[str, Meta(min_length=1, description="the type of the node")]
     id: Annotated[str, Meta(min_length=1, description="unique; made when it is left out")] = ""

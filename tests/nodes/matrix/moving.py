@@ -99,6 +99,15 @@ ROWS = {
         wrong=Sent(b"x", b"x"),
         exits=Exit("bad", port="out[2]"),
     ),
+    "while": Row(
+        flow="- {kind: while, name: n, when: self == 1 || self == 'bad', links: {out: {name: a}, "
+        '"out[1]": {name: gate}}}\n- {kind: probe, name: gate}' + PICKY,
+        happy=Sent("x", "x"),
+        error=Sent("bad", error=PICKED),
+        null=Sent(None, None),
+        wrong=Sent(b"x", b"x"),
+        exits=Exit("x", port="out[1]"),
+    ),
     "sleep": Row(
         flow="- {kind: sleep, name: n, interval: 0, links: {out: {name: a}}}" + PICKY,
         happy=Sent("x", "x"),
