@@ -72,6 +72,11 @@ def to_payload(request: Request, most: int) -> dict[str, Any]:
     return payload
 
 
+def raw_body(request: Request) -> bytes:
+    """The bytes of a body as they came, before anything was decoded."""
+    return request.body if isinstance(request.body, bytes) else b""
+
+
 def believe(proxies: Proxies, request: Request, payload: dict[str, Any]) -> None:
     """What a proxy says of the request counts if it is one of those; else nobody gets to see it."""
     header = payload["header"]

@@ -25,6 +25,7 @@ from greenflow.engine.result import new_send
 from greenflow.engine.services import Compiler, Services
 from greenflow.errors import InvalidArgument, SpecFault
 from greenflow.net.methods import fault_of
+from greenflow.nodes.request import Received, raw_body
 from greenflow.nodes.unlinked import unlinked
 from greenflow.spec.fields import Spec
 from greenflow.spec.ports import OUT_PORT, canonical, parse
@@ -43,6 +44,9 @@ class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     any_method: Annotated[
         bool, Meta(description="whether `method` may be a name that HTTP does not know")
     ] = False
+    raw: Annotated[
+        bool, Meta(description="give the bytes of the body, as they came, as `raw` beside `body`")
+    ] = False
 
 
 class RouterSpec(Spec):
@@ -50,10 +54,12 @@ class RouterSpec(Spec):
 
 
 class Leaf(NamedTuple):
-    """Where a route ends: its port, and the names of its parameters in order."""
+    """Where a route ends: its port, the names of its parameters in order, and whether it wants the
+    body as it came."""
 
     port: str
     names: tuple[str, ...]
+    raw: bool
 
 
 class Branch:
@@ -140,7 +146,7 @@ class Routes:
         method = route.method.upper()
         if method in routes:
             return False
-        routes[method] = Leaf(route.port, tuple(names))
+        routes[method] = Leaf(route.port, tuple(names), route.raw)
         self.methods.add(method)
         return True
 
@@ -231,6 +237,10 @@ class Router(Node[RouterSpec]):
             self.routes.add(msgspec.structs.replace(route, port=port))
             self.output(port)
 
+    def open(self) -> None:
+        if any(route.raw for route in self.spec.routes):
+            self.services.keeps_requests = True
+
     def handle(self, ctx: Context, payload: Any) -> Any:
         if type(payload) is not dict:
             if isinstance(payload, Exception):
@@ -241,8 +251,14 @@ class Router(Node[RouterSpec]):
         if isinstance(found, set):
             return ctx.to("error", unrouted(method, found))
         leaf, texts = found
-        params = dict(zip(leaf.names, texts, strict=True)) if texts else {}
-        return new_send((self.out_ports[leaf.port], payload | {"params": params}))
+        added: dict[str, Any] = {
+            "params": dict(zip(leaf.names, texts, strict=True)) if texts else {}
+        }
+        if leaf.raw:
+            received: Received | None = ctx.process.data.get(Received)
+            if received is not None:
+                added["raw"] = raw_body(received.request)
+        return new_send((self.out_ports[leaf.port], payload | added))
 
 
 def unrouted(method: str, methods: set[str]) -> dict[str, Any]:

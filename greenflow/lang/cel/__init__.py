@@ -20,6 +20,7 @@ from greenflow.errors import CompileFailed, SnippetFailed
 from greenflow.lang import remembered
 from greenflow.lang.cel import (  # noqa: F401 - the libraries register themselves
     formatting,
+    hashing,
     lists,
     numbers,
     regexes,

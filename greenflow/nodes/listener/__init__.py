@@ -50,6 +50,7 @@ from greenflow.nodes.request import (
     believe,
     identify,
     plain,
+    raw_body,
     respond_as,
     to_payload,
     to_response,
@@ -100,6 +101,8 @@ class Listener(Source[ListenerSpec]):
                 Proxies([network])
             except ValueError as error:
                 faults.append(SpecFault(f"$.proxies[{i}]", f"{error}, and not `unix`"))
+        if spec.raw and spec.stream:
+            faults.append(SpecFault("$.raw", "with `stream` the body is raw: read it"))
         if spec.proxy_protocol and not spec.proxies:
             faults.append(SpecFault("$.proxies", "missing: who sends PROXY headers?"))
         if spec.cors is not None:
@@ -202,6 +205,8 @@ class Listener(Source[ListenerSpec]):
             return
         try:
             payload = self._decoded(request) if request.body else to_payload(request, 0)
+            if self.spec.raw:
+                payload["raw"] = raw_body(request)
             if self.proxies is not None:
                 believe(self.proxies, request, payload)
         except InvalidArgument as error:

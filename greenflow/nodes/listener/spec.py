@@ -133,6 +133,9 @@ class ListenerSpec(Spec):
             " while, or it does its work to the end (finish)"
         ),
     ] = ExitAfter()
+    raw: Annotated[
+        bool, Meta(description="give the bytes of the body, as they came, as `raw` beside `body`")
+    ] = False
     stream: Annotated[
         bool, Meta(description="start the process before the body is there; it is a stream then")
     ] = False
