@@ -53,19 +53,22 @@ class Resolving:
         self.namespace, self.path = namespace, path
         self.bindings, self.scope = bindings, scope
 
-    def look_up(self, called: str) -> Referred | None:
-        """The spec of that name or id; None if there is none. Raises Deferred where that cannot be
-        known."""
+    def look_up(self, field: str) -> tuple[str, Referred | None]:
+        """What a field calls another spec, by name or id, and that spec, if there is one. Raises
+        Deferred where that cannot be known."""
+        called = self.rendered(self.document[field])
+        if called is PENDING:
+            self.defer()
         self.bindings.keys.add(("spec", called))
         try:
-            return self.bindings.find(called)
+            return called, self.bindings.find(called)
         except Deferred:
             self.defer()
 
-    def find(self, called: str, kind: str, field: str) -> Referred:
-        """The spec of that name or id, which is sound and of that kind. Raises SpecInvalid for the
-        field that says so, Deferred where it cannot be known."""
-        referred = self.look_up(called)
+    def find(self, field: str, kind: str) -> Referred:
+        """The spec that a field names, which is sound and of that kind. Raises SpecInvalid for the
+        field, Deferred where it cannot be known."""
+        called, referred = self.look_up(field)
         if referred is None:
             self.fail(field, f"no {kind} {called!r} in namespace {self.namespace!r}")
         found = referred.document.get("kind")
@@ -93,6 +96,6 @@ class Resolving:
         except Deferred:
             return PENDING
 
-    def decode(self, document: Mapping[str, Any], scope: Scope) -> Spec:
+    def decode(self, document: Mapping[str, Any], scope: Scope | None = None) -> Spec:
         """Another spec, with what its placeholders stand for. The paths of faults are its own."""
         return self.compiler.decode(document, self.namespace, "$", self.bindings, scope)

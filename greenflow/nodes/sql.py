@@ -1,7 +1,7 @@
 """`sql`: statements in a transaction of the process (BEHAVIOUR 14.sql, 14.1, 14.3).
 
 Lives here: the kind, and how its nodes share databases and transactions. What a statement is, and
-how it is run without blocking anybody, is greenflow.sql's.
+how it is run without blocking anybody, is greenflow.sql's; which database it is, connection.py's.
 
 Nodes of the same driver, source and isolation share one transaction in each process, and one set of
 connections, which is counted: it is closed when the last node and the last transaction let go.
@@ -13,51 +13,42 @@ from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any
 
+import msgspec
 from msgspec import Meta
 
 from greenflow.engine.declaring import node
 from greenflow.engine.node import Context, Node
+from greenflow.engine.resolving import Resolving
 from greenflow.engine.services import Compiler, Services
 from greenflow.errors import CompileFailed, SpecFault
-from greenflow.spec.fields import Duration, Spec
-from greenflow.sql.source import Source, SqliteSource, isolation_of, parse
+from greenflow.nodes.connection import SAID, DatabaseSpec, connection_of, faults, lacks, make
+from greenflow.sql.source import SqliteSource, isolation_of, parse
 from greenflow.sql.statement import read
 from greenflow.sql.transaction import Database, Transaction
-
-# Connections of one source that a node makes at most if its spec does not say: as SQLAlchemy's own
-# pool has them.
-CONNECTIONS = 5
-
-# Seconds that a statement waits for a connection, or on SQLite for another program that writes:
-# more than any transaction of a workflow takes, and less than who asked would wait.
-TIMEOUT = 10.0
-
 
 # Rows of one packet at most if a spec does not say: half a gigabyte of maps is no payload.
 ROWS = 100_000
 
 
-class SqlSpec(Spec):
-    source: Annotated[
-        str, Meta(description="the database: a URL, a path, or as its driver in Go takes it")
-    ]
-    driver: Annotated[
-        str, Meta(description="sqlite, postgres, mysql ...; may be left out if the source is a URL")
-    ] = ""
-    isolation: Annotated[
-        int | str | None,
-        Meta(description="such as serializable; default: that of the database"),
+class SqlSpec(DatabaseSpec):
+    connection: Annotated[
+        str | None,
+        Meta(description="a spec of kind connection or a value, which says all of these"),
     ] = None
-    connections: Annotated[
-        int, Meta(ge=1, le=1000, description="connections at once; on SQLite those that read")
-    ] = CONNECTIONS
-    timeout: Annotated[
-        Duration,
-        Meta(description="how long to wait for a connection, or for the lock of an SQLite file"),
-    ] = TIMEOUT
+    source: Annotated[
+        str,
+        Meta(
+            description="the database, unless `connection` says it: a URL, a path, or as its driver"
+            " in Go takes it"
+        ),
+    ] = ""
     rows: Annotated[
         int, Meta(ge=1, description="rows of one packet; more are an error, not memory")
     ] = ROWS
+
+    @property
+    def is_rendered(self) -> bool:
+        return super().is_rendered or self.connection is not None
 
 
 @node("sql", reads_only=True, reaches_outside=True)
@@ -72,28 +63,27 @@ class Sql(Node[SqlSpec]):
     database: Database | None = None
 
     @classmethod
+    def resolve(cls, spec: SqlSpec, resolving: Resolving) -> SqlSpec:
+        """With what its connection says."""
+        if spec.connection is None:
+            return spec
+        for field in SAID:
+            if resolving.document.get(field) is not None:
+                resolving.fail(field, f"the connection {spec.connection!r} says it; leave one out")
+        said = connection_of(resolving)
+        return msgspec.structs.replace(spec, **{field: getattr(said, field) for field in SAID})
+
+    @classmethod
     def check(cls, spec: SqlSpec, compiler: Compiler) -> list[SpecFault]:
-        faults = []
-        for path, look in (
-            ("$.source", partial(parse, spec.driver, spec.source)),
-            ("$.isolation", partial(isolation_of, spec.isolation)),
-        ):
-            try:
-                look()
-            except ValueError as error:
-                faults.append(SpecFault(path, str(error)))
-        return faults
+        if spec.connection is not None:
+            return []  # it has been checked
+        if not spec.source:
+            return [SpecFault("$.source", "missing; say it, or name a `connection`")]
+        return faults(spec)
 
     @classmethod
     def lacks(cls, spec: SqlSpec, compiler: Compiler) -> list[SpecFault]:
-        source = parse(spec.driver, spec.source)
-        if isinstance(source, SqliteSource):
-            return []
-        try:
-            _make(source, None, 1, 1.0).close()  # connects when it is first used
-        except CompileFailed as error:
-            return [SpecFault("$.source", str(error))]
-        return []
+        return lacks(spec, "$.source" if spec.connection is None else "$.connection")
 
     def __init__(self, spec: SqlSpec, services: Services) -> None:
         super().__init__(spec, services)
@@ -113,9 +103,9 @@ class Sql(Node[SqlSpec]):
         if not isinstance(self._source, SqliteSource) or self._source.path:
             key = (*key, spec.connections, spec.timeout)
         # The data in memory is one for all nodes, whatever else their specs say.
-        make = partial(_make, self._source, self._isolation, spec.connections, spec.timeout)
+        making = partial(make, self._source, self._isolation, spec.connections, spec.timeout)
         self._key = key
-        self.database = self._databases.hold(key, make)
+        self.database = self._databases.hold(key, making)
         try:
             self.database.open()
         except BaseException:
@@ -176,13 +166,3 @@ class Databases:
         """The runtime stops: nothing holds them any more."""
         while self._open:
             self._open.popitem()[1][0].close()
-
-
-def _make(source: Source, isolation: str | None, connections: int, timeout: float) -> Database:
-    if isinstance(source, SqliteSource):
-        from greenflow.sql.sqlite import SqliteDatabase
-
-        return SqliteDatabase(source, isolation, connections, timeout)
-    from greenflow.sql.server import ServerDatabase
-
-    return ServerDatabase(source, isolation, connections, timeout)

@@ -202,7 +202,7 @@ class Use(Composed):
 
     @classmethod
     def resolve(cls, spec: Any, resolving: Resolving) -> Any:
-        found = resolving.find(spec.template, "template", "template")
+        found = resolving.find("template", "template")
         try:
             template = decode(TemplateSpec, found.document, "$", no_specs)
         except SpecInvalid:  # the template itself tells

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 from msgspec import Meta, Struct
 
 from greenflow.errors import SpecFault, SpecInvalid
-from greenflow.log.secret import MASK
+from greenflow.log.secret import MASK, strings
 from greenflow.spec.decoding import decode
 from greenflow.spec.fields import EnvValue
 from greenflow.spec.reference import Find, nothing_known
-from greenflow.spec.template import PENDING, Insertions, Scope
+from greenflow.spec.template import PENDING, Deferred, Insertions, Scope
 from greenflow.values.seal import Keys, Sealed
 
 if TYPE_CHECKING:
@@ -126,6 +126,12 @@ class Bindings(Insertions):
         self.put_in = 0
         self.endless = False  # it was too much
 
+    def value(self, called: str) -> Any:
+        """The data of a value, by name or id. Raises LookupError if there is none, Sealed, and
+        Deferred if it is not known."""
+        self.deferred = True
+        raise Deferred
+
     def scope(self, env: Mapping[str, EnvValue], path: str, around: Scope | None) -> Scope:
         """What placeholders stand for under an `env`, which is at `path`, and the one around it.
 
@@ -225,6 +231,16 @@ class _Known(Bindings):
         if faults:
             raise SpecInvalid(faults)
         return root, public
+
+    def value(self, called: str) -> Any:
+        try:
+            data, _ = self._value(EnvValue(name=called))
+        except LookupError:
+            data, _ = self._value(EnvValue(id=called))
+        if data is PENDING:
+            return super().value(called)
+        self.inserted.update(strings(data))
+        return data
 
     def _value(self, each: EnvValue) -> tuple[Any, bool]:
         """What a KEY stands for, and whether that is written in the spec itself."""

@@ -185,6 +185,18 @@ def test_within_quotes_of_the_author_a_parameter_is_no_code_either(text: str, qu
         assert answer == f'a "{text}" b'
 
 
+def test_what_may_be_code_and_is_optional_takes_literals_too() -> None:
+    specs = [
+        {"kind": "cache", "key": "self + {{ .x }}"},
+        {"kind": "sleep", "interval": "self.wait + {{ .x }}"},
+    ]
+    t = template("t", *specs, parameters={"x": {}})
+    with running([t, use("u", "t", x="a'b")]) as runtime:
+        body: Any = runtime.table.find("u").version.spec
+    assert body.specs[0].key == 'self + "a\\u0027b"'
+    assert body.specs[1].interval == 'self.wait + "a\\u0027b"'
+
+
 # -- faults ----------------------------------------------------------------------------------------
 
 CHARGE = """

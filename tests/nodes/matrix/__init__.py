@@ -42,9 +42,11 @@ from greenflow.spec.document import read
 from tests.flows import Flow, flow
 from tests.waiting import until
 
-__all__ = ["ANY", "GATE", "PICKED", "PICKY", "Case", "Exit", "Missing", "Row", "Sent", "call"]
+__all__ = ["ANY", "GATE", "NO_NODE", "PICKED", "PICKY", "Case", "Exit", "Missing", "Row", "Sent"]
+__all__ += ["call"]
 
 SITUATIONS = ("happy", "error", "error linked", "null", "wrong type", "exit")
+NO_NODE = "nothing can be sent to what nodes are made of"
 GATE, HANDLER = "gate", "handler"  # the probe that holds packets, and the one behind `error`
 
 # A node `a` that answers what it gets, and fails on the text "bad".

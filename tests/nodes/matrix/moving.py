@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.nodes.matrix import PICKED, PICKY, Case, Exit, Missing, Row, Sent
+from tests.nodes.matrix import NO_NODE, PICKED, PICKY, Case, Exit, Missing, Row, Sent
 from tests.waiting import until
 
 # What enters here goes to two ports of `n`.
@@ -30,8 +30,6 @@ def fork_fails(case: Case) -> None:
     else:
         until(lambda: PICKED in case.log.text)
 
-
-NO_NODE = "nothing can be sent to what nodes are made of"
 
 ROWS = {
     "nop": Row(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from tests.nodes.matrix import Case, Exit, Row, Sent
+from tests.nodes.matrix import NO_NODE, Case, Exit, Missing, Row, Sent
 
 TEXT = "one\ntwo\n"
 
@@ -56,6 +56,14 @@ ROWS = {
         null=content("null\n", Sent(None, 5)),
         wrong=content('{"a":1}\n', Sent({"a": 1}, 8)),
         exits=content("three", Exit("three")),
+    ),
+    "connection": Row(
+        flow='- {kind: connection, name: n, driver: sqlite, source: ":memory:"}',
+        happy=Missing(NO_NODE),
+        error=Missing(NO_NODE),
+        null=Missing(NO_NODE),
+        wrong=Missing(NO_NODE),
+        exits=Missing(NO_NODE),
     ),
     "sql": Row(
         flow='- {kind: sql, name: n, driver: sqlite, source: ":memory:"}',
