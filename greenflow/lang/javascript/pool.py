@@ -18,6 +18,7 @@ here. Snippets have no effect outside themselves, so a call may be run again:
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
@@ -167,6 +168,7 @@ class JavaScriptWorker:
                         call.answer.set(text)
                     elif kind == b"R":
                         self.is_ready = True
+                        _tell(line[2:].decode())
                     elif kind == b"X":
                         is_named = True
                 if not self.calls:
@@ -200,6 +202,12 @@ class JavaScriptWorker:
     def abandon(self) -> None:
         """Forget the OS process in a fork: it is the parent's."""
         self._child.abandon()
+
+
+@functools.cache
+def _tell(sandbox: str) -> None:
+    """Log what workers have given up on this machine, once."""
+    _log.debug("JavaScript workers run with %s", sandbox)
 
 
 def _refuse(calls: Iterable[PendingCall], error: Exception) -> None:

@@ -26,6 +26,7 @@ from pathlib import Path
 from time import monotonic
 from typing import NoReturn
 
+from greenflow.lang.javascript import sandbox
 from greenflow.lang.javascript.isolate import Isolate, RunningCall, over_memory, over_time
 
 # Isolates kept; the least recently used goes first. Each has a thread.
@@ -50,6 +51,7 @@ class WorkerProcess:
 
     def __init__(self, wire: socket.socket, memory: int) -> None:
         self.wire, self.memory = wire, memory
+        self.sandbox = sandbox.enter(wire.fileno(), memory, MAX_ISOLATES)
         self.realm = Path(__file__).with_name("realm.js").read_text()
         self.lock = threading.RLock()
         self.sources: dict[bytes, str] = {}
@@ -63,7 +65,7 @@ class WorkerProcess:
         """Serve until the engine is gone."""
         ready = select.poll()
         ready.register(self.wire, select.POLLIN)
-        self.wire.sendall(b"R\n")
+        self.wire.sendall(b"R %b\n" % self.sandbox.encode())
         rest = b""
         while True:
             if ready.poll((TICK if self.running else IDLE_TICK) * 1000):
