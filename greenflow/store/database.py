@@ -22,7 +22,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NamedTuple, TypeVar
 from urllib.parse import quote
 
@@ -46,6 +46,9 @@ SCHEMA_VERSION = 1
 RETRY = 0.01
 
 SYNCHRONOUS = ("FULL", "NORMAL", "EXTRA")
+
+#: The mode of a file that is made: values are in it.
+PRIVATE = 0o600
 
 # In a monkey-patched program `time.sleep` would make a hub in the lane's thread.
 _native_sleep = get_original("time", "sleep")
@@ -71,6 +74,13 @@ class OpenDatabase:
     def close(self) -> None:
         """Closes the connection. In the thread that opened it."""
         self.connection.close()
+
+
+def make_private(path: str) -> None:
+    """Make the file, empty and without opening it, for this user alone. SQLite gives the files
+    beside it the same mode; what it makes itself, others may read."""
+    with suppress(OSError):  # it is there by now, or SQLite will say why it cannot be
+        os.mknod(path, PRIVATE)
 
 
 class StoreDatabase:
@@ -104,6 +114,8 @@ class StoreDatabase:
                     f"{self.name}: the file {self.path} is gone; put it back, or restart to begin"
                     " with an empty store"
                 )
+            if before is None:
+                make_private(self.path)
             mode = "rwc" if create else "rw"
             connection = sqlite3.connect(
                 f"file:{quote(self.path)}?mode={mode}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -46,6 +47,27 @@ def test_a_write_that_waits_holds_up_nobody_else(url: str, path: Path) -> None:
             assert not writing.ready()
         assert ids(writing.get(timeout=DEADLINE)) == ["b"]
         assert next_batch(feed).ids == {"b"}
+
+
+@pytest.mark.parametrize("umask", [0, 0o022, 0o077])
+def test_what_is_made_is_for_its_user_alone_and_what_is_there_stays(
+    url: str, path: Path, umask: int
+) -> None:
+    def modes() -> dict[str, int]:
+        return {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
+
+    before = os.umask(umask)
+    try:
+        with open_store(url) as store:
+            store.specs.insert([spec("a")])
+            names = (path.name, f"{path.name}-shm", f"{path.name}-wal")
+            assert modes() == dict.fromkeys(names, 0o600)
+        path.chmod(0o640)
+        with open_store(url) as store:
+            assert ids(store.specs.find(None)) == ["a"]
+            assert set(modes().values()) == {0o640}
+    finally:
+        os.umask(before)
 
 
 @pytest.mark.parametrize("how", ["kill", "timeout"])
