@@ -26,6 +26,7 @@ from greenflow.engine.process import RUNNING, Process, Reader
 from greenflow.engine.resolving import Referring
 from greenflow.engine.result import AS_IT_IS, SPECIAL, Answer, Send
 from greenflow.engine.services import Compiler, Services
+from greenflow.engine.waiting import counted_anew
 from greenflow.errors import SpecFault
 from greenflow.log.secret import conceal, concealed
 from greenflow.payload.value import adopt, copy
@@ -80,6 +81,7 @@ class Node(Foresight[S], Referring[S], Generic[S]):
     inputs: ClassVar[tuple[str, ...]] = ("in",)
     outputs: ClassVar[tuple[str, ...]] = ("out",)
     reads_only: ClassVar[bool] = False
+    waits: ClassVar[bool] = False  # its handlers may wait for others (waiting.py)
     reaches_outside: bool = False  # a test replaces or allows it; an `__init__` may say otherwise
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -121,8 +123,7 @@ class Node(Foresight[S], Referring[S], Generic[S]):
         """After the last packet."""
 
     def parts(self, document: Mapping[str, Any]) -> Iterable[tuple[Node[Any], Mapping[str, Any]]]:
-        """Its sub-nodes in the order they are loaded, then itself, each with its document; given
-        the node's own."""
+        """Its sub-nodes as they are loaded, then itself; each with its part of the document."""
         return ((self, document),)
 
     def handle(self, ctx: Context, payload: Any) -> Any:
@@ -260,6 +261,7 @@ class Node(Foresight[S], Referring[S], Generic[S]):
         """Turn a handler into what a port calls for each packet."""
         node, reads_only, send, out = self, self.reads_only, self.send, self.out
         sends_plainly = type(self).send is Node.send
+        handle = counted_anew(handle) if self.waits else handle
 
         def receive(reader: Reader, packet: Packet) -> bool:
             ctx = Context(node, reader, packet)
@@ -372,10 +374,8 @@ class Context:
         return Send(self.node.output(port), value)
 
     def call(self, port: str, *values: Any) -> list[Any]:
-        """Write all values to the port, and wait for one answer each, in order (BEHAVIOUR 3.9).
-
-        An answer is a value, a Fault, or NOTHING. Meanwhile the in-port handles other packets.
-        """
+        """Write all values to the port, and wait for one answer each, in order (BEHAVIOUR 3.9): a
+        value, a Fault, or NOTHING. Meanwhile the in-port handles other packets."""
         node, process = self.node, self.reader.process
         self.step_aside()
         sent = values if node.reads_only else tuple(map(adopt, values))

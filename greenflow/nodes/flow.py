@@ -139,11 +139,15 @@ class Sleep(Node[SleepSpec]):
     def handle(self, ctx: Context, payload: Any) -> Any:
         clock = self.services.clock
         if self.interval is not None:
-            clock.sleep(self.interval.of(payload, clock) or 0.0)
+            seconds = self.interval.of(payload, clock) or 0.0
+            clock.sleep(seconds)
+            if seconds > 0:
+                ctx.packet.hops = 0  # a cycle that waits is no runaway (3.10)
         elif self.until is not None:
             moment = interval.moment_of(self.until(payload))
             while moment is not None and clock.time() < moment:
                 clock.sleep_until(moment)  # somebody may set the clock meanwhile
+                ctx.packet.hops = 0
         return payload
 
 

@@ -142,6 +142,8 @@ class Http(Node[HttpSpec]):
     public, unless the setting `http.allow` names it. What got no usable answer goes to `error`.
     """
 
+    waits = True
+
     client: Client | None = None
 
     @classmethod

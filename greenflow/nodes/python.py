@@ -87,6 +87,8 @@ class Python(Node[PythonSpec]):
     the exception's message, and its type (`ValueError`) as the message of the cause.
     """
 
+    waits = True
+
     _function: PythonFunction | None = None
     _pool: PythonPool | None = None
     _threads: Threads | None = None

@@ -60,6 +60,8 @@ class Sql(Node[SqlSpec]):
     committed before the process's answer, and rolled back if that is an error.
     """
 
+    waits = True
+
     database: Database | None = None
 
     @classmethod

@@ -64,6 +64,8 @@ class Wsgi(Node[WsgiSpec]):
     What the application raises goes to `error`.
     """
 
+    waits = True
+
     @classmethod
     def check(cls, spec: WsgiSpec, compiler: Compiler) -> list[SpecFault]:
         if _APP.fullmatch(spec.app) is None:

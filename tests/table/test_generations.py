@@ -20,7 +20,8 @@ from greenflow.engine.process import Process
 from greenflow.nodes.block import Block
 from greenflow.nodes.cache import Cache
 from greenflow.nodes.failure import Try
-from greenflow.nodes.flow import Call, Fork, Merge, Sleep
+from greenflow.nodes.flow import Call, Fork, Sleep
+from greenflow.nodes.joining import Merge
 from greenflow.nodes.loop import Loop
 from greenflow.nodes.retry import Retry
 from greenflow.nodes.session import Session

@@ -15,7 +15,7 @@ from greenflow.engine.node import Context, Handler, Node
 from greenflow.engine.packet import NOTHING
 from greenflow.engine.result import Send
 from greenflow.nodes.block import Block
-from greenflow.nodes.flow import Merge
+from greenflow.nodes.joining import Merge
 from greenflow.spec.fields import Spec
 from greenflow.table.lifecycle import ACTIVE, DEACTIVE, DEINIT, INIT
 from tests.tables import Bench, Probe, check, empty_table, feed, log, probe
