@@ -25,7 +25,7 @@ EXAMPLES = Path(__file__).parent.parent / "contrib" / "examples"
 # system.yaml: cli/test_system.py
 TESTED = {
     *("chat.yaml", "ping.yaml", "fork.yaml", "retry.yaml", "proxy.yaml", "python.yaml"),
-    *("old_service.yaml", "system.yaml", "hello.yaml", "websocket_proxy.yaml"),
+    *("events.yaml", "old_service.yaml", "system.yaml", "hello.yaml", "websocket_proxy.yaml"),
 }
 pytestmark = pytest.mark.usefixtures("templates")
 
@@ -170,6 +170,24 @@ def test_chat(tmp_path: Path) -> None:
         ben.load("about:blank")
         anna.press("#text", "alone")
         anna.until(f"{said}.endsWith('alone')")
+
+
+def test_events(tmp_path: Path) -> None:
+    """A browser's EventSource: ticks as they come, and after the tenth it comes back for more."""
+    said = "[...document.querySelectorAll('li')].map((item) => item.textContent)"
+    with example("events.yaml", tmp_path) as connection:
+        connection.request("GET", "/events", headers={"Last-Event-ID": "41"})
+        response = connection.getresponse()
+        assert response.headers["Content-Type"] == "text/event-stream"
+        assert response.read(10).decode() == "id: 42\nret"  # before the others are made
+        connection.close()
+        with browser() as chromium:
+            page = chromium.page(f"http://127.0.0.1:{connection.port}/")
+            page.until(f"{said}.length >= 3")
+            page.until(f"{said}.length >= 12")
+            ticks = page.evaluate(said)
+            assert ticks[:12] == [f"tick {number}" for number in range(1, 13)]
+            page.load("about:blank")
 
 
 class Behind(BaseHTTPRequestHandler):
