@@ -23,6 +23,7 @@ COMMANDS = {
     "apply": "apply",
     "call": "call",
     "delete": "delete",
+    "doctor": "doctor",
     "eval": "eval",
     "get": "get",
     "kinds": "kinds",

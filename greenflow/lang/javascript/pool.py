@@ -80,7 +80,7 @@ class JavaScriptWorker:
         self, tag: str, memory_mib: int, ended: Callable[[JavaScriptWorker, bool], None]
     ) -> None:
         self.calls: dict[bytes, PendingCall] = {}
-        self.is_ready = False
+        self.is_ready, self.sandbox = False, ""
         self._ended = ended
         self._programs: dict[int, weakref.ref[ModuleSource]] = {}  # those that the worker knows
         self._forgotten = deque[int]()  # those of them that are nobody's any more
@@ -168,7 +168,8 @@ class JavaScriptWorker:
                         call.answer.set(text)
                     elif kind == b"R":
                         self.is_ready = True
-                        _tell(line[2:].decode())
+                        self.sandbox = line[2:].decode()
+                        _tell(self.sandbox)
                     elif kind == b"X":
                         is_named = True
                 if not self.calls:
@@ -251,6 +252,10 @@ class JavaScriptPool:
     def processes(self) -> list[int]:
         """The OS processes of the workers."""
         return [worker.pid for worker in (*self._workers, *self._apart)]
+
+    def sandbox(self) -> str:
+        """What the workers have given up (sandbox.py), once one was ready."""
+        return max((worker.sandbox for worker in self._workers), default="")
 
     def close(self) -> None:
         """End the workers; calls under way get an error."""
