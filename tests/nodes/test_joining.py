@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import gevent
@@ -17,6 +18,7 @@ from greenflow.runtime import Runtime
 from greenflow.scheme.registry import Scheme
 from greenflow.spec.document import read
 from greenflow.testing import ManualClock
+from greenflow.testing import flow as public_flow
 from tests.flows import Flow, Probes, flow, probe_kind
 from tests.waiting import until
 
@@ -275,6 +277,26 @@ def test_an_exit_ends_all_ways() -> None:
             call.get()
         ended(running)
         assert [what for _, what in running.probes.seen[-2:]] == ["rolled back"] * 2
+
+
+def test_what_a_loser_wrote_is_rolled_back_and_its_lock_is_free(tmp_path: Path) -> None:
+    database = {"kind": "sql", "source": f"sqlite:///{tmp_path}/x.db"}
+    insert = {"kind": "snippet", "language": "text", "code": "insert into t values (1)"}
+    links = {"out": [{"name": "one"}], "out[1]": [{"name": "two"}]}
+    specs: list[dict[str, Any]] = [
+        {"kind": "race", "name": "r", "links": links},
+        {**insert, "name": "one", "links": {"out": [{"name": "loser"}]}},
+        {**database, "name": "loser", "links": {"out": [{"name": "for ever"}]}},
+        {"kind": "sleep", "name": "for ever", "interval": "1h"},
+        {"kind": "sleep", "name": "two", "interval": "50ms", "links": {"out": [{"name": "won"}]}},
+        {"kind": "snippet", "name": "won", "language": "text", "code": "won"},
+        {**database, "name": "q"},
+    ]
+    with public_flow(specs, allow=["q", "loser"]) as running:
+        running.call("q", "create table t (n integer)")
+        assert running.call("r", 1) == "won"
+        running.call("q", "insert into t values (2)")
+        assert running.call("q", "select n from t") == [{"n": 2}]
 
 
 def test_what_the_winner_publishes_goes_out_with_the_whole() -> None:
