@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
+from greenflow.config import Settings
 from greenflow.engine.node import Context, Node
 from greenflow.engine.port import OutPort
 from greenflow.engine.process import Process
@@ -13,7 +13,7 @@ from greenflow.engine.services import Services
 from greenflow.scheme.registry import Scheme
 from greenflow.spec.fields import Spec
 
-SERVICES = Services("default", SimpleNamespace(grace=5.0), Scheme({}))  # type: ignore[arg-type]
+SERVICES = Services("default", Settings(grace=5.0), Scheme({}))
 
 
 class FunctionNode(Node[Spec]):

@@ -111,6 +111,20 @@ class BrokerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 604_800.0
 
 
+class ProcessSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """How much one event, request or run may do, with all that it begins; more is an error."""
+
+    packets: Annotated[int, Meta(ge=1, description="packets handled for one process, in all")] = (
+        10_000_000
+    )
+    children: Annotated[
+        int, Meta(ge=1, description="children of one process, and theirs, at a time")
+    ] = 100_000
+    open: Annotated[int, Meta(ge=1, description="packets of one process that are unanswered")] = (
+        100_000
+    )
+
+
 class SyscallSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """What the opcodes of syscall nodes may reach."""
 
@@ -198,6 +212,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     listener: ListenerSettings = ListenerSettings()
     http: HttpSettings = HttpSettings()
     broker: BrokerSettings = BrokerSettings()
+    process: ProcessSettings = ProcessSettings()
     syscall: SyscallSettings = SyscallSettings()
     javascript: JavaScriptSettings = JavaScriptSettings()
     languages: Annotated[

@@ -31,6 +31,7 @@ from gevent.event import Event
 from gevent.hub import GreenletExit, Waiter
 from greenlet import greenlet
 
+from greenflow.engine.budget import Budget, Spending
 from greenflow.engine.data import Data, Resources, Settled, release_one
 from greenflow.engine.generation import Generation
 from greenflow.engine.packet import Fault, Packet, Reply, echo
@@ -44,8 +45,10 @@ RUNNING, EXITING, EXITED = "running", "exiting", "exited"
 
 STEPS_A_TURN = 256  # packets a greenlet handles before it lets others run (BEHAVIOUR 4.2)
 MAX_HOPS = 10_000  # writes a packet may descend from; more is a runaway cycle (BEHAVIOUR 3.10)
-MAX_OPEN = 100_000  # unanswered packets of one process; more is a runaway fan-out (BEHAVIOUR 3.10)
 GRACE = 30.0  # seconds that exit waits for calls that must not be interrupted (BEHAVIOUR 4.11, 6.5)
+
+#: Of a process that no runtime begins.
+DEFAULT = Budget()
 
 _log = logging.getLogger("greenflow.process")
 _numbers = itertools.count(1)
@@ -113,6 +116,7 @@ class Process:
         "_resources",
         "_runaway",
         "_runners",
+        "_spending",
         "children",
         "error",
         "event",
@@ -134,6 +138,7 @@ class Process:
         grace: float = GRACE,
         registry: set[Process] | None = None,
         generation: Generation | None = None,
+        budget: Budget = DEFAULT,
     ) -> None:
         self.parent, self.hops = parent, hops
         self.children: Set[Process] = _NO_CHILDREN
@@ -157,14 +162,18 @@ class Process:
         self.part_of: Process | None = None  # the parent, of which it is a part (engine/scope.py)
         self._registry = registry
         if parent is None:
+            self._spending = Spending(budget)
             self.grace = grace
             if registry is not None:
                 registry.add(self)
         else:
-            self.grace = parent.grace
+            self.grace, self._spending = parent.grace, parent._spending
             if parent.state is not RUNNING:
                 self.state, self.error, generation = EXITED, parent.error, None
+            elif self._spending.over:
+                self.state, self.error, generation = EXITED, Runaway(self._spending.over), None
             else:
+                self._spending.children += 1
                 if not isinstance(parent.children, set):
                     parent.children = set()
                 parent.children.add(self)
@@ -236,7 +245,7 @@ class Process:
         if (
             self.state is not RUNNING
             or packet.hops > MAX_HOPS
-            or len(self.open) > MAX_OPEN
+            or len(self.open) > self._spending.budget.open
             or self._runaway
         ):
             origins = () if port.node is None else (port.node,)
@@ -262,7 +271,10 @@ class Process:
             return Runaway(f"more than {MAX_HOPS:,} writes in a descent")
         # From here on every write fails: else each level of the fan-out fills up to the limit.
         self._runaway = True
-        return Runaway(f"more than {MAX_OPEN:,} packets open in a process")
+        most = self._spending.budget.open
+        return Runaway(
+            self._spending.over or f"more than {most:,} packets open in a process (process.open)"
+        )
 
     def push(self, reader: Reader) -> None:
         """The reader has a packet to handle."""
@@ -332,6 +344,10 @@ class Process:
                     steps, self._armed = STEPS_A_TURN, True
                     let_others_run()
                     self._armed = False
+                    spending = self._spending
+                    spending.packets += STEPS_A_TURN
+                    if spending.packets > spending.budget.packets:
+                        self._runaway = True
         except Interrupt as interrupt:
             if interrupt.process is not self:
                 raise
@@ -640,6 +656,7 @@ class Process:
             self._registry.discard(self)
         parent = self.parent
         if parent is not None:
+            self._spending.children -= 1
             if isinstance(parent.children, set):
                 parent.children.discard(self)
             if parent._childless is not None:

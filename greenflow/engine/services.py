@@ -10,10 +10,14 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from msgspec.structs import asdict
+
 from greenflow.broker.base import Broker
 from greenflow.broker.memory import MemoryBroker
+from greenflow.engine.budget import Budget
 from greenflow.engine.generation import Generation, Generations
 from greenflow.engine.process import Process
+from greenflow.errors import Runaway
 from greenflow.hub.clock import Clock
 from greenflow.spec.fields import Spec
 from greenflow.spec.template import Scope
@@ -71,6 +75,7 @@ class Services:
         # and keeping them costs every request something.
         self.keeps_requests = False
         self.processes: set[Process] = set()  # every live process without a parent
+        self.budget = Budget(**asdict(settings.process))
         # Where a person finds a spec, given its id and a path in it: `file:line:column`. None for
         # one that is known by its id and revision alone.
         self.locate: Callable[[str, str], str | None] | None = None
@@ -85,10 +90,15 @@ class Services:
         generation: Generation | None = None,
     ) -> Process:
         """A new process, or a child of one. It sees the newest graph, or that of a generation
-        (BEHAVIOUR 6.7)."""
+        (BEHAVIOUR 6.7). Raises Runaway for one more child than the budget allows."""
         if generation is None:
             generation = self.generations.newest
-        return Process(parent, hops, self.settings.grace, self.processes, generation)
+        process = Process(
+            parent, hops, self.settings.grace, self.processes, generation, self.budget
+        )
+        if parent is not None and isinstance(process.error, Runaway):
+            raise process.error
+        return process
 
     @cached_property
     def values(self) -> Values:

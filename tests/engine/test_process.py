@@ -14,8 +14,9 @@ from gevent.event import Event
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from greenflow.engine.budget import Budget
 from greenflow.engine.packet import NOTHING, Fault, merge
-from greenflow.engine.process import EXITED, MAX_OPEN, RUNNING, Process
+from greenflow.engine.process import EXITED, RUNNING, Process
 from greenflow.errors import Interrupt, ProcessExited, Runaway, messages
 from tests.graphs import FunctionNode, ask, entry, link
 from tests.waiting import until
@@ -225,24 +226,24 @@ def test_a_runaway_cycle_ends_with_an_error() -> None:
     assert isinstance(answer.error, Runaway)
 
 
-def runaway() -> Any:
+def runaway(budget: Budget) -> Any:
     """The answer of 40 nodes that each send everything on twice."""
     nodes = [FunctionNode(lambda ctx, v: v) for _ in range(40)]
     for here, there in pairwise(nodes):
         link(here, there)
         link(here, there)
-    process = Process()
+    process = Process(budget=budget)
     (answer,) = process.ask(entry(nodes[0]), 1)
     assert not process.open
     return answer
 
 
-def test_a_runaway_fan_out_ends_with_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert MAX_OPEN == 100_000  # which takes 4 s to reach: tests/soak does
-    monkeypatch.setattr("greenflow.engine.process.MAX_OPEN", 10_000)
-    answer = runaway()
+def test_a_runaway_fan_out_ends_with_an_error() -> None:
+    assert Budget().open == 100_000  # which takes 4 s to reach: tests/soak does
+    answer = runaway(Budget(open=10_000))
     assert isinstance(answer, Fault)
-    assert set(messages(answer.error)) >= {"more than 10,000 packets open in a process"}
+    reason = "more than 10,000 packets open in a process (process.open)"
+    assert set(messages(answer.error)) >= {reason}
 
 
 def test_a_cycle_through_call_cannot_wait_for_itself() -> None:

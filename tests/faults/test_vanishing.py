@@ -36,15 +36,18 @@ PASSES_ON: dict[str, dict[str, Any]] = {
     "sleep": {"interval": 0},
     "split": {},
     "step": {"specs": [{"kind": "if", "when": "true"}]},
+    "race": {},
     "switch": {"match": [{"when": "self == 'another'", "port": "out"}]},
     "throw": {},
     "try": {},
+    "while": {"when": "true"},
 }
 
 #: Kinds that do something with whatever they are given, so that a link to one is a handler on
 #: purpose; or that refuse an error, so that it fails them in their turn.
 HANDLES = {
     "assert": "refuses: it takes a list of two",
+    "connection": "has no in port",
     "gateway": "answers 426",
     "http": "sends it",
     "listener": "has no in port",
@@ -56,8 +59,10 @@ HANDLES = {
     "snippet": "computes an answer",
     "sql": "refuses: it takes a statement",
     "syscall": "calls a function with it",
+    "template": "is no node of its own",
     "test": "has no in port",
     "trigger": "publishes it",
+    "use": "is what its template is: a block",
     "watch": "has no in port",
     "websocket": "connects, or sends it",
     "write": "writes it",

@@ -8,6 +8,7 @@ import gevent
 import pytest
 from gevent.event import Event
 
+from greenflow.config import ProcessSettings
 from greenflow.errors import InvalidArgument
 from tests.flows import Flow, flow
 from tests.waiting import until
@@ -137,14 +138,13 @@ def test_loop_of_more_elements_than_a_process_may_have_open() -> None:
         assert running.call("a", list(range(100_001))) == list(range(100_001))
 
 
-def test_loops_that_multiply_are_an_error_and_not_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("greenflow.engine.process.MAX_OPEN", 500)
+def test_loops_that_multiply_are_an_error_and_not_a_crash() -> None:
     text = """
 - {kind: loop, name: a, links: {out: {name: b}}}
 - {kind: loop, name: b, links: {out: {name: c}}}
 - {kind: probe, name: c}
 """
-    with flow(text) as running:
+    with flow(text, process=ProcessSettings(open=500)) as running:
         gate = running.probes.gates["c"] = Event()
         call = gevent.spawn(running.call, "a", [list(range(100))] * 20)
         until(lambda: running.probes.processes and running.probes.processes[0]._runaway)
