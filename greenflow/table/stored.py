@@ -212,7 +212,9 @@ class _Stored:
             return None
         faults = self._faults.get(id, ()) if self.spec(id) is None else ()
         return Referred(
-            self.documents[id], lambda fault: (called, fault), fault="; ".join(map(str, faults))
+            self.documents[id],
+            lambda fault: ("as stored", fault),
+            fault="; ".join(map(str, faults)),
         )
 
     def doubts(self, id: str) -> list[SpecFault]:

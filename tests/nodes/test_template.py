@@ -411,6 +411,21 @@ def _revision(runtime: Runtime, name: str) -> int:
     return runtime.table.find(name).revision
 
 
+def test_workflows_of_the_lifecycle_are_told_what_stands_in_the_template() -> None:
+    inner = cel("self", name="a", links={"init": {"name": "b"}})
+    t = template("t", inner, cel("self", name="b"))
+    with running([t, use("u", "t")]) as runtime:
+        version = runtime.table.find("u").version
+        assert version.node is not None
+        parts = list(version.node.parts(version.document))
+        assert [part.spec.name for part, _ in parts] == ["b", "a", "u"]
+        assert [document for _, document in parts] == [
+            cel("self", name="b"),
+            inner,
+            version.document,
+        ]
+
+
 # -- it is what a person would write ---------------------------------------------------------------
 
 SCALARS = st.one_of(

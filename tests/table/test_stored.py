@@ -166,3 +166,30 @@ def test_a_part_of_many_is_looked_at() -> None:
     judgement = judge(specs + others, Scheme.installed(), "default", (), Settings(), ["n48"])
     assert len(judgement.faults) == 50
     assert judgement.faults["n49"][0].path == "$.links.out[0]"
+
+
+def test_what_specs_are_made_of_is_looked_at_too() -> None:
+    """BEHAVIOUR 13.5, 14.7: as in a runtime, also where it goes in a circle."""
+    common = {"namespace": "default"}
+    specs = [
+        {"id": "a", "name": "a", "kind": "template", "specs": [{"kind": "use", "template": "b"}]},
+        {"id": "b", "name": "b", "kind": "template", "specs": [{"kind": "use", "template": "a"}]},
+        {"id": "c", "name": "c", "kind": "use", "template": "a"},
+        {"id": "d", "name": "d", "kind": "use", "template": "none"},
+        {"id": "e", "name": "e", "kind": "use", "template": "sound", "with": {"x": 1}},
+        {"id": "f", "name": "f", "kind": "use", "template": "sound", "links": {"out": {"id": "e"}}},
+        {
+            "id": "sound",
+            "name": "sound",
+            "kind": "template",
+            "specs": [{"kind": "nop"}],
+            "parameters": {"x": {"type": "string", "default": "y"}},
+        },
+    ]
+    said = inactive([{**common, **spec} for spec in specs], Scheme.installed(), "default")
+    assert "is inside of itself" in said["a"]
+    assert "is of no use" in said["c"]
+    assert said["d"] == "$.template: no template 'none' in namespace 'default'"
+    assert said["e"] == "$.with.x: expected `str`, got `int` (template 'sound', as stored)"
+    assert "kind 'use' has no out port 'out'" in said["f"]
+    assert "sound" not in said
