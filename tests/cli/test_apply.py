@@ -274,3 +274,28 @@ def test_it_advises_where_a_retry_repeats_more_than_is_meant(
         "advice: 'pay' (retry) also repeats 'receipt' (write), which comes after 'bank' (http): "
         "link what comes after from its out[1]\n"
     )
+
+
+def test_a_use_is_checked_against_the_template_in_the_store(
+    greenflow: Command, tmp_path: Path
+) -> None:
+    """BEHAVIOUR 13.5, 13.6."""
+    template = "{kind: template, name: t, parameters: {n: {type: FROM}}, specs: [{kind: nop}]}"
+    (tmp_path / "t.yaml").write_text(template.replace("FROM", "integer"))
+    (tmp_path / "u.yaml").write_text("{kind: use, name: u, template: t, with: {n: 1}}")
+    (tmp_path / "bad.yaml").write_text("{kind: use, name: v, template: t, with: {n: many}}")
+    (tmp_path / "late.yaml").write_text("{kind: use, name: w, template: later}")
+    result = greenflow("apply", "late.yaml")
+    assert result.code == 5
+    assert "late.yaml:1:22: w: $.template: no template 'later' in namespace" in result.err
+    assert greenflow("apply", "t.yaml").code == 0
+    assert greenflow("apply", "u.yaml").code == 0
+    result = greenflow("apply", "bad.yaml")
+    assert result.code == 3
+    said = "bad.yaml:1:42: $.with.n: expected `int`, got `str` (template 't', "
+    assert result.err.startswith(said)
+    assert names(greenflow) == ["t", "u", "w"]
+    (tmp_path / "t.yaml").write_text(template.replace("FROM", "boolean, values: [false]"))
+    result = greenflow("apply", "t.yaml")
+    assert result.code == 5
+    assert "u: $.with.n: True is not allowed; allowed are False (template 't', as st" in result.err
