@@ -8,14 +8,16 @@ in which no source begins by itself and no node reaches outside unless the file 
 from __future__ import annotations
 
 import os
+from functools import partial
 from http.client import HTTPException
 from typing import Any, NamedTuple
 
 from greenflow.config import Settings
-from greenflow.errors import GreenflowError, SpecInvalid, WorkflowError
+from greenflow.errors import GreenflowError, SpecFault, SpecInvalid, WorkflowError
 from greenflow.scheme.registry import Scheme
 from greenflow.spec.batch import Faulty
 from greenflow.spec.document import Document
+from greenflow.spec.reference import Beside
 from greenflow.testing.clock import ManualClock
 from greenflow.testing.observing import sequence
 from greenflow.testing.running import GRACE, Flow, flow
@@ -106,20 +108,27 @@ class Case(NamedTuple):
         scheme = Scheme.installed()
         specs: list[Any] = []
         lines: list[str] = []
+        inline = [(i, one) for i, one in enumerate(self.suite.specs) if isinstance(one, dict)]
+        beside = Beside(
+            ((one, partial(self._located, i)) for i, one in inline), self.suite.namespace
+        )
         for i, one in enumerate(self.suite.specs):
             if isinstance(one, str):
                 specs.append(os.path.join(self.folder, one))
                 continue
             try:
-                specs.append(scheme.validate(one, self.suite.namespace))
+                specs.append(scheme.validate(one, self.suite.namespace, beside))
             except SpecInvalid as error:
-                faults = [
-                    fault._replace(path=f"$.specs[{i}]{fault.path[1:]}") for fault in error.faults
-                ]
-                lines += map(self.document.told, faults)
+                told = (self._located(i, fault) for fault in error.faults)
+                lines += (f"{place}: {fault}" for place, fault in told)
         if lines:
             raise Faulty(lines)
         return specs
+
+    def _located(self, number: int, fault: SpecFault) -> tuple[str, SpecFault]:
+        """Where a fault of the spec of that number stands in this file."""
+        path = f"$.specs[{number}]{fault.path[1:]}"
+        return self.document.located(fault._replace(path=path))
 
     def _look_at(self, running: Flow) -> None:
         case, taken = self.spec, dict[str, Any]()

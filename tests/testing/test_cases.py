@@ -208,3 +208,18 @@ cases:
     event.run()
     with pytest.raises(CaseFailed, match="no source is called 'twice'"):
         lost.run()
+
+
+def test_a_use_is_checked_against_the_template_beside_it(tmp_path: Path) -> None:
+    """BEHAVIOUR 13.5, 13.6."""
+    specs = """\
+specs:
+  - {kind: template, name: t, parameters: {n: {type: integer}}, specs: [{kind: nop}]}
+  - {kind: use, name: u, template: t, with: {n: many}}
+"""
+    (case,) = cases(tmp_path, "cases: [{name: one, call: u}]", specs)
+    with pytest.raises(Faulty) as caught:
+        case.run()
+    (line,) = caught.value.lines
+    assert line.endswith("flow.yaml:2:44)")
+    assert "flow.yaml:3:46: $.specs[1].with.n: expected `int`, got `str` (template 't', " in line
