@@ -9,10 +9,11 @@ way of a packet nothing; a short process is not counted at all.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 
-class Budget(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Budget:
     """Packets handled in all, descendants at a time, and packets open at a time in each process."""
 
     packets: int = 10_000_000  # 20 s of an empty chain; of work that waits, days

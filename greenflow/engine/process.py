@@ -117,6 +117,7 @@ class Process:
         "_runaway",
         "_runners",
         "_spending",
+        "budget",
         "children",
         "error",
         "event",
@@ -162,18 +163,20 @@ class Process:
         self.part_of: Process | None = None  # the parent, of which it is a part (engine/scope.py)
         self._registry = registry
         if parent is None:
-            self._spending = Spending(budget)
+            self.budget = budget
+            self._spending: Spending | None = None
             self.grace = grace
             if registry is not None:
                 registry.add(self)
         else:
-            self.grace, self._spending = parent.grace, parent._spending
+            self.grace, self.budget = parent.grace, parent.budget
+            spending = self._spending = parent.spending()
             if parent.state is not RUNNING:
                 self.state, self.error, generation = EXITED, parent.error, None
-            elif self._spending.over:
-                self.state, self.error, generation = EXITED, Runaway(self._spending.over), None
+            elif spending.over:
+                self.state, self.error, generation = EXITED, Runaway(spending.over), None
             else:
-                self._spending.children += 1
+                spending.children += 1
                 if not isinstance(parent.children, set):
                     parent.children = set()
                 parent.children.add(self)
@@ -182,6 +185,13 @@ class Process:
         self.generation: Generation | None = generation
         if generation is not None:
             generation.living += 1
+
+    def spending(self) -> Spending:
+        """What it and all that descends from the same one have used up; few ask."""
+        spending = self._spending
+        if spending is None:
+            spending = self._spending = Spending(self.budget)
+        return spending
 
     @property
     def id(self) -> int:
@@ -245,7 +255,7 @@ class Process:
         if (
             self.state is not RUNNING
             or packet.hops > MAX_HOPS
-            or len(self.open) > self._spending.budget.open
+            or len(self.open) > self.budget.open
             or self._runaway
         ):
             origins = () if port.node is None else (port.node,)
@@ -271,10 +281,9 @@ class Process:
             return Runaway(f"more than {MAX_HOPS:,} writes in a descent")
         # From here on every write fails: else each level of the fan-out fills up to the limit.
         self._runaway = True
-        most = self._spending.budget.open
-        return Runaway(
-            self._spending.over or f"more than {most:,} packets open in a process (process.open)"
-        )
+        most = self.budget.open
+        fan_out = f"more than {most:,} packets open in a process (process.open)"
+        return Runaway(self.spending().over or fan_out)
 
     def push(self, reader: Reader) -> None:
         """The reader has a packet to handle."""
@@ -344,9 +353,9 @@ class Process:
                     steps, self._armed = STEPS_A_TURN, True
                     let_others_run()
                     self._armed = False
-                    spending = self._spending
+                    spending = self.spending()
                     spending.packets += STEPS_A_TURN
-                    if spending.packets > spending.budget.packets:
+                    if spending.packets > self.budget.packets:
                         self._runaway = True
         except Interrupt as interrupt:
             if interrupt.process is not self:
@@ -656,7 +665,7 @@ class Process:
             self._registry.discard(self)
         parent = self.parent
         if parent is not None:
-            self._spending.children -= 1
+            self.spending().children -= 1
             if isinstance(parent.children, set):
                 parent.children.discard(self)
             if parent._childless is not None:

@@ -307,8 +307,13 @@ class Listener(Source[ListenerSpec]):
                 process.run(respond, response)
                 return False
         failure = process.settle(reason)
-        ended = process.error is not None and reason is process.error
-        if failure is not None and failure is not reason and not ended:
+        if (
+            failure is not None
+            and failure is not reason
+            and not (
+                process.error is not None and reason is process.error  # it had ended before
+            )
+        ):
             unhandled, response = failure, plain(500)
         if unhandled is not None:
             given_up = isinstance(process.error, ClientDisconnected)
