@@ -8,8 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from gevent import get_hub
+
+
+class _Turns:
+    """How often a hub was seen to run: after each look it counts once more."""
+
+    def __init__(self, loop: Any) -> None:
+        self._loop = loop
+        self._looks = False
+        self.count = 0
+
+    def look(self) -> int:
+        """The count, which grows when the hub gets to run."""
+        if not self._looks:
+            self._looks = True
+            self._loop.run_callback(self._ran)
+        return self.count
+
+    def _ran(self) -> None:
+        self._looks = False
+        self.count += 1
+
+
+_turns: WeakKeyDictionary[Any, _Turns] = WeakKeyDictionary()
 
 
 def counted_anew(handle: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -17,14 +41,15 @@ def counted_anew(handle: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]
     first write of its descent."""
 
     def handle_and_look(ctx: Any, payload: Any) -> Any:
-        turns: list[bool] = []
-        look = get_hub().loop.run_callback(turns.append, True)
+        hub = get_hub()
+        turns = _turns.get(hub)
+        if turns is None:
+            turns = _turns[hub] = _Turns(hub.loop)
+        before = turns.look()
         try:
             return handle(ctx, payload)
         finally:
-            if turns:
+            if turns.count != before:
                 ctx.packet.hops = 0
-            else:
-                look.stop()
 
     return handle_and_look

@@ -92,7 +92,10 @@ class Opening:
             assert here.spec is not None
             for port, links in here.spec.links.items():
                 entries, counted = [], []
-                for link in links:
+                # Kept as those of every version: if this one never runs, and what it leads to is
+                # removed with it, `deinit` shall still find its way.
+                places = here.entries[port] = [None] * len(links)
+                for place, link in enumerate(links):
                     id = self._plan.prospect.led_to(key_of(link))
                     there = None if id is None else self._plan.prospect.version(id)
                     if there is None or there.node is None:
@@ -101,6 +104,7 @@ class Opening:
                     if entry is None:
                         continue
                     entries.append(entry)
+                    places[place] = entry
                     if there in loaded:  # not in use; a merge that is must not wait for this link
                         counted.append(entry)
                         if there not in seen:
@@ -129,3 +133,4 @@ class Opening:
             if self._plan.prospect.version(version.id) is not version and version.telling is None:
                 assert version.node is not None
                 version.node.link(port, ())
+                version.entries.pop(port, None)

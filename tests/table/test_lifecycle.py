@@ -8,7 +8,7 @@ from typing import Any
 import gevent
 import pytest
 from gevent.event import Event
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from greenflow.engine.node import Context, Handler, Node
@@ -592,6 +592,13 @@ changes = st.lists(
 
 
 @settings(max_examples=150)
+@example(  # told `init` in the place of another, never ran, and removed with whom it tells
+    [
+        {"b": ([], [], "")},
+        {"b": (["a"], [INIT, ACTIVE, DEACTIVE, DEINIT], "")},
+        {"a": (["b"], [INIT], INIT)},
+    ]
+)
 @given(changes)
 def test_any_history_is_told_in_pairs(history: list[dict[str, Any]]) -> None:
     Ear.fails.clear()
