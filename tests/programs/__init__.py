@@ -122,7 +122,9 @@ class Process:
             data = repr(request).encode() + b"\0"
             descriptors = array.array("i", [end[0] for end in ends])
             rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)]
-            self._line.sendall(data[self._line.sendmsg([data], rights) :])
+            rest = data[self._line.sendmsg([data], rights) :]
+            if rest:  # to send nothing to a command that has ended already is a broken pipe
+                self._line.sendall(rest)
         self._answers = self._line.makefile("rb", 0)
         self.pid = int(self._answers.readline())
 
