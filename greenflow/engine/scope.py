@@ -1,7 +1,7 @@
 """A part of a workflow that ends by itself, in time or not (BEHAVIOUR 4.14).
 
-Lives here: `within`, for kinds whose `timeout` limits what they lead to, and `limited` and
-`limited_alone`, for sources, whose whole process it limits.
+Lives here: `within`, for kinds whose `timeout` limits what they lead to, and `exit_after` and
+`limited_alone`, for whole processes, which have so much time.
 
 The part runs in a child process, so that all of it can be interrupted and what it opened rolled
 back while its parent goes on. When it has answered in time its resources commit, and then the
@@ -22,6 +22,7 @@ from greenflow.engine.packet import Fault
 from greenflow.engine.process import RUNNING, Process
 from greenflow.engine.source import log_unhandled
 from greenflow.errors import TimedOut
+from greenflow.hub.clock import Clock
 
 
 def within(ctx: Context, seconds: float, work: Callable[[Process], Any]) -> Any:
@@ -54,18 +55,19 @@ def within(ctx: Context, seconds: float, work: Callable[[Process], Any]) -> Any:
             part.exit()
 
 
-def limited(node: Node[Any], process: Process, seconds: float) -> Callable[[], object]:
-    """Have the process of a source exit with the error `timed out` after so many seconds. Returns
-    what calls it off."""
-    end = partial(process.spawn, process.exit, TimedOut(seconds))
-    call_off = node.services.clock.alarm(seconds, end)
+def exit_after(
+    process: Process, clock: Clock, seconds: float, error: BaseException
+) -> Callable[[], object]:
+    """Have the process exit with the error after so many seconds of the clock. Returns what calls
+    it off. Does not switch greenlets."""
+    call_off = clock.alarm(seconds, partial(process.spawn, process.exit, error))
     process.on_exit(call_off)
     return call_off
 
 
 def limited_alone(node: Node[Any], process: Process, seconds: float | None) -> None:
-    """As `limited`, for a process whose answer nobody waits for: the log says that it was ended.
-    None is no limit."""
+    """As `exit_after`, for a process of a source whose answer nobody waits for: the log says that
+    it was ended. None is no limit."""
     if seconds is not None:
         late = TimedOut(seconds)
         end = partial(process.spawn, _end, node, process, late)

@@ -72,16 +72,8 @@ class Run:
     ) -> Process:
         """A new process, or a child of one; whoever begins one must call `end`. It sees the newest
         graph, or that of a generation (BEHAVIOUR 6.7)."""
-        node = self.node
-        services = node.services
-        if parent is None:  # as `services.begin` does
-            seen = services.generations.newest if generation is None else generation
-            process = Process(
-                None, hops, services.settings.grace, services.processes, seen, services.budget
-            )
-        else:
-            process = services.begin(parent, hops, generation)
-        node.processes.add(process)
+        process = self.node.services.begin(parent, hops, generation)
+        self.node.processes.add(process)
         return process
 
     def ask(self, process: Process, port: OutPort, payload: Any) -> Any:

@@ -20,7 +20,7 @@ from greenflow.engine.declaring import node
 from greenflow.engine.node import describe
 from greenflow.engine.packet import Fault
 from greenflow.engine.process import Process
-from greenflow.engine.scope import limited
+from greenflow.engine.scope import exit_after
 from greenflow.engine.services import Compiler, Services
 from greenflow.engine.source import Run, Source, conclude, log_unhandled
 from greenflow.errors import (
@@ -234,7 +234,9 @@ class Listener(Source[ListenerSpec]):
             if self.spec.deadline is None:
                 answer = run.ask(process, self.out, payload)
             else:
-                call_off = limited(self, process, self.spec.deadline)
+                seconds = self.spec.deadline
+                late = TimedOut(seconds)
+                call_off = exit_after(process, self.services.clock, seconds, late)
                 answer = run.ask(process, self.out, payload)
                 call_off()
             if upgrade is None or process.data.take(Upgrade) is not None:

@@ -8,29 +8,21 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-import gevent
-
 from greenflow.engine.node import Node, describe
 from greenflow.engine.process import Process
+from greenflow.engine.scope import exit_after
+from greenflow.hub.clock import Clock
 from greenflow.net.message import ClientDisconnected
+
+# How long a client is waited for is real time, whatever the clock of the workflows says.
+_REAL = Clock()
 
 _log = logging.getLogger("greenflow.nodes.listener")
 
 
 def leave(process: Process, seconds: float) -> None:
     """The client has gone: its process has so much time left. Does not switch greenlets."""
-    timer = gevent.get_hub().loop.timer(seconds)
-
-    def close() -> None:
-        timer.stop()
-        timer.close()
-
-    def end() -> None:
-        close()
-        process.spawn(process.exit, ClientDisconnected("the client has left"))
-
-    timer.start(end)
-    process.on_exit(close)
+    exit_after(process, _REAL, seconds, ClientDisconnected("the client has left"))
 
 
 def tell_left(node: Node[Any], process: Process) -> None:
