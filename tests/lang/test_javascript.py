@@ -15,6 +15,7 @@ from greenflow.errors import (
     CompileFailed,
     InvalidArgument,
     JavaScriptError,
+    SnippetFailed,
     WorkflowError,
     messages,
 )
@@ -320,6 +321,41 @@ def test_a_log_is_bounded() -> None:
         log=lines.append,
     )
     assert sum(map(len, lines)) == 65536
+
+
+def test_a_log_says_how_many_lines_were_cut() -> None:
+    lines: list[str] = []
+    loop = "export default () => { for (let i = 0; i < 5000; i++) console.log(i % 2 ? i : ''); }"
+    run(loop, log=lines.append)
+    assert lines[:4] == ["", "1", "", "3"]
+    assert [len(lines), lines[-1]] == [1001, "... [4000 lines cut]"]
+    lines.clear()
+    run("export default () => console.log('😀' + 'x'.repeat(70000))", log=lines.append)
+    assert lines[0].startswith("😀xxx")
+    assert lines[1:] == ["... [1 line cut]"]
+
+
+@pytest.mark.parametrize("code", [r"console.log('a\\\ud800b')", r"throw new Error('a\\\ud800b')"])
+def test_half_a_surrogate_pair_in_what_is_for_people_is_shown_as_an_escape(code: str) -> None:
+    lines: list[str] = []
+    try:
+        run(f"export default () => {{ {code} }}", log=lines.append)
+    except JavaScriptError as error:
+        lines.append(str(error))
+    assert lines == [r"a\\ud800b"]
+
+
+def test_a_result_has_16_mib_at_most() -> None:
+    size = 16 * 1024 * 1024
+    result = run("export default (n) => 'x'.repeat(n)", size - 2, timeout=10)
+    assert len(result) == size - 2
+    lines: list[str] = []
+    code = "export default (n) => { console.log('before'); return 'é'.repeat(n); }"
+    with pytest.raises(SnippetFailed, match=r"the result .* is 16,777,218 bytes .* 16 MiB"):
+        run(code, size // 2, log=lines.append, timeout=10)
+    assert lines == ["before"]
+    with pytest.raises(SnippetFailed, match="the error of the JavaScript call is 40,00"):
+        run("export default (n) => { throw new Error('x'.repeat(n)); }", 40_000_000, timeout=10)
 
 
 def test_a_timer_can_be_cleared_and_ends_with_its_call() -> None:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from greenflow.hub.breathing import unhurried
 from greenflow.lang.javascript.limits import WorkerLimits
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ class JavaScript:
         seconds = min(here.timeout if timeout is None else timeout, MAX_TIMEOUT)
         answer = wire.decode(here.run(self._source, seconds, text), here.tag, errors)
         if log is not None:
-            for line in answer.lines:
+            for line in unhurried(answer.lines):
                 log(line)
         if answer.error is not None:
             raise answer.error

@@ -31,6 +31,12 @@ PROBE = 1.0  # seconds that an isolate without a call has to give a sign of life
 
 PENDING = b"p"  # what realm.js answers when a promise has to be waited for
 
+LOG_END = b"\t"  # what realm.js writes behind the lines that a call logged; JSON has none
+
+#: Bytes of JSON that a call may result in: twice the largest body by default. What is larger is
+#: decoded in the engine, beside all others, and helps nobody there.
+MAX_RESULT = 16 << 20
+
 # Without WebAssembly, which no snippet needs, there is less to attack. V8's own threads would be
 # more than the cores that the engine shares.
 FLAGS = ("--single-threaded", "--no-expose-wasm")
@@ -196,6 +202,20 @@ def over_time(call: RunningCall) -> bytes:
     return message(
         f"the JavaScript call took longer than its limit of {call.seconds:g} s; "
         "give the node a longer timeout, or let the snippet do less"
+    )
+
+
+def over_size(answer: bytes) -> bytes:
+    """The answer in the place of one that is too large, if its result or error is. What the call
+    logged, which stands before it (wire.py), is kept."""
+    start = answer.index(LOG_END) + 1 if answer.startswith(b"l") else 0
+    size = len(answer) - start - 1
+    if size <= MAX_RESULT:
+        return answer
+    what = "error" if answer[start : start + 1] == b"e" else "result"
+    return answer[:start] + message(
+        f"the {what} of the JavaScript call is {size:,} bytes of JSON, "
+        f"more than the limit of {MAX_RESULT >> 20} MiB; let the snippet return less"
     )
 
 

@@ -36,6 +36,7 @@ from gevent.event import AsyncResult, Event
 from greenflow.errors import GreenflowError
 from greenflow.hub.child import Child
 from greenflow.lang.javascript.limits import WorkerLimits
+from greenflow.lang.javascript.lines import Lines
 
 # Seconds between looks at a worker with calls under way. Its silence is counted in looks: when the
 # machine or our hub stood still, a clock would count that against the worker.
@@ -49,6 +50,11 @@ FAILED_STARTS = 3  # workers in a row that die before they are ready: another wi
 SUSPECTS = 2  # suspects that are run again at the same time
 
 _READ = 1 << 18  # bytes
+
+# Bytes of a line that no worker writes which is still what we started: an answer has 16 MiB
+# (isolate.py), and a log of characters that are escaped has some more.
+MAX_LINE = 32 << 20
+
 _log = logging.getLogger("greenflow.lang")
 _WORKER = "greenflow.lang.javascript.worker"
 
@@ -155,12 +161,11 @@ class JavaScriptWorker:
             return  # the reader sees the end, too, and tells it
 
     def _read(self) -> None:
-        rest, is_named = b"", False
+        lines, is_named = Lines(), False
         try:
             while data := self._socket.recv(_READ):
                 self._is_heard = True
-                *lines, rest = (rest + data).split(b"\n") if rest else data.split(b"\n")
-                for line in lines:
+                for line in lines.split(data):
                     kind = line[:1]
                     if kind == b"A":
                         _, number, text = line.split(b" ", 2)
@@ -174,8 +179,10 @@ class JavaScriptWorker:
                         is_named = True
                 if not self.calls:
                     self._has_calls.clear()
+                if lines.size > MAX_LINE:
+                    self.kill()
         except OSError:
-            rest = b""  # it ended with lines of ours unread, which the kernel reports as a reset
+            pass  # it ended with lines of ours unread, which the kernel reports as a reset
         gevent.spawn(self._ended, self, is_named)
 
     def _watch(self) -> None:

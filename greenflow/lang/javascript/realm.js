@@ -10,7 +10,8 @@
   "use strict";
   const TAG = "@TAG@";
   const MAX_DEPTH = 200; // greenflow/payload/value.py has the same limit
-  const MAX_LOG = 65536; // characters a call may log; what is more is dropped
+  const MAX_LOG = 65536; // characters a call may log, with the word that says what was cut
+  const MAX_LINES = 1000; // lines of them; each is a record of the engine's log
   const { parse, stringify } = JSON;
   const { apply } = Reflect;
   const { isArray } = Array;
@@ -45,6 +46,7 @@
     let came = new Weak(); // errors that came in with this call, to their numbers
     let logged = [];
     let room = MAX_LOG;
+    let cut = 0; // lines that were not logged, or not whole
 
     const hidden = (target, name, value) =>
       defineProperty(target, name, { __proto__: null, value, writable: true, configurable: true });
@@ -182,9 +184,19 @@
     const withLog = (line) => {
       mapClear(timers);
       if (logged.length === 0) return line;
+      if (cut > 0) sayCut();
       const lines = logged;
       logged = [];
-      return "l" + stringify([lines, line]);
+      return "l" + stringify(lines) + "\t" + line;
+    };
+
+    // The last line makes room for the word, if need be; lines before it are left whole.
+    const sayCut = () => {
+      const word = `... [${cut} line${cut === 1 ? "" : "s"} cut]`;
+      const last = logged.length - 1;
+      const left = logged[last].length + room - word.length;
+      logged[last] = slice(logged[last], 0, left > 0 ? left : 0);
+      define(logged, logged.length, word);
     };
 
     const done = (value) => {
@@ -225,10 +237,16 @@
       }
     };
     const print = (...values) => {
+      if (room === 0 || logged.length >= MAX_LINES) {
+        cut++;
+        return;
+      }
       let line = "";
       for (let i = 0; i < values.length; i++) line += (i === 0 ? "" : " ") + show(values[i]);
-      line = slice(line, 0, room);
-      if (line === "" && room === 0) return;
+      if (line.length > room) {
+        line = slice(line, 0, room);
+        cut++;
+      }
       room -= line.length;
       define(logged, logged.length, line);
     };
@@ -265,6 +283,7 @@
       came = new Weak();
       logged = [];
       room = MAX_LOG;
+      cut = 0;
       outcome = undefined;
       try {
         const value = read(this);

@@ -43,6 +43,10 @@ LINES_BEFORE = 1
 _MAX_EXACT = 2**53
 _LONG = re.compile(rb"[0-9]{16}")
 
+# Half of a surrogate pair, as `JSON.stringify` writes it. An escape that is not one itself: there
+# stands an even number of backslashes before it.
+_HALF = re.compile(rb"(?<!\\)((?:\\\\)*+)\\(ud[89a-f][0-9a-f]{2})")
+
 # A cause of a cause and so on, this deep. Chains of real errors are short; a cycle ends here.
 _MAX_CAUSES = 10
 
@@ -161,14 +165,14 @@ def decode(text: bytes, tag: str, errors: list[Exception]) -> WorkerAnswer:
     kind, rest = text[:1], text[1:]
     lines: list[str] = []
     if kind == b"l":
-        lines, line = _decode(rest)
-        kind, rest = line[:1].encode(), line[1:].encode("utf-8", "surrogatepass")
+        logged, _, rest = rest.partition(b"\t")
+        lines, kind, rest = _words(logged), rest[:1], rest[1:]
     if kind == b"e":
-        return WorkerAnswer(None, _error(_decode(rest), errors), lines)
+        return WorkerAnswer(None, _error(_words(rest), errors), lines)
     if kind == b"m":
-        return WorkerAnswer(None, SnippetFailed(_decode(rest)), lines)
+        return WorkerAnswer(None, SnippetFailed(_words(rest)), lines)
     if kind == b"s":
-        return WorkerAnswer(None, _syntax_error(_decode(rest)), lines)
+        return WorkerAnswer(None, _syntax_error(_words(rest)), lines)
     try:
         value = _decode(rest)
         if _LONG.search(rest):
@@ -182,6 +186,14 @@ def decode(text: bytes, tag: str, errors: list[Exception]) -> WorkerAnswer:
         reason = "the result has a timestamp outside the years 1 to 9999"
         return WorkerAnswer(None, JavaScriptError(reason), lines)
     return WorkerAnswer(value, None, lines)
+
+
+def _words(text: bytes) -> Any:
+    """What is for people, in which half of a surrogate pair is no fault, but shown as an escape."""
+    try:
+        return _decode(text)
+    except msgspec.DecodeError:
+        return _decode(_HALF.sub(rb"\1\\\\\2", text))
 
 
 def _numbers(value: Any) -> Any:

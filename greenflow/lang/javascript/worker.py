@@ -27,7 +27,15 @@ from time import monotonic
 from typing import NoReturn
 
 from greenflow.lang.javascript import sandbox
-from greenflow.lang.javascript.isolate import Isolate, RunningCall, over_memory, over_time
+from greenflow.lang.javascript.isolate import (
+    MAX_RESULT,
+    Isolate,
+    RunningCall,
+    over_memory,
+    over_size,
+    over_time,
+)
+from greenflow.lang.javascript.lines import Lines
 
 # Isolates kept; the least recently used goes first. Each has a thread.
 MAX_ISOLATES = 128
@@ -66,14 +74,13 @@ class WorkerProcess:
         ready = select.poll()
         ready.register(self.wire, select.POLLIN)
         self.wire.sendall(b"R %b\n" % self.sandbox.encode())
-        rest = b""
+        lines = Lines()
         while True:
             if ready.poll((TICK if self.running else IDLE_TICK) * 1000):
                 data = self.wire.recv(_READ)
                 if not data:
                     os._exit(0)
-                *lines, rest = (rest + data).split(b"\n") if rest else data.split(b"\n")
-                for line in lines:
+                for line in lines.split(data):
                     self.obey(line)
                     self.keep()  # a program's first call takes 1 ms, and there may be thousands
             self.keep()
@@ -179,6 +186,8 @@ class WorkerProcess:
         """Write what a call came to. Under the lock."""
         if call.number:
             self.running -= 1
+            if len(text) > MAX_RESULT:
+                text = over_size(text)
             self.wire.sendall(b"A %b %b\n" % (call.number, text))
 
     def end(self) -> NoReturn:
