@@ -139,6 +139,8 @@ class RabbitServer(Server):
 
     def command(self) -> tuple[list[str], dict[str, str]]:
         folder = self.folder
+        # The default from RabbitMQ 4.0 on.
+        Path(folder, "rabbitmq.conf").write_text("max_message_size = 16777216\n")
         return [RABBITMQ], {
             "HOME": folder,
             "ERL_EPMD_PORT": str(self.names),
@@ -151,7 +153,7 @@ class RabbitServer(Server):
             "RABBITMQ_LOG_BASE": f"{folder}/log",
             "RABBITMQ_LOGS": "-",
             "RABBITMQ_PID_FILE": f"{folder}/pid",
-            "RABBITMQ_CONFIG_FILE": f"{folder}/none",
+            "RABBITMQ_CONFIG_FILE": f"{folder}/rabbitmq.conf",
             "RABBITMQ_CONF_ENV_FILE": f"{folder}/none",
             "RABBITMQ_ENABLED_PLUGINS_FILE": f"{folder}/plugins",
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",

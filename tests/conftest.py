@@ -36,6 +36,9 @@ if not corpora.FOLDER.exists():  # a clone alone has none
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak", action="store_true", help="run the tests that take long, too")
+    parser.addoption(
+        "--soak-minutes", default=5.0, type=float, help="how long test_traffic.py runs"
+    )
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -14,6 +14,7 @@ was made. A connection is used by one worker, and every wait in it has an end.
 from __future__ import annotations
 
 import itertools
+import re
 from collections import deque
 from collections.abc import Set
 from time import monotonic
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import amqp
-from amqp.exceptions import AMQPError, NotFound, RecoverableConnectionError
+from amqp.exceptions import AMQPError, NotFound, PreconditionFailed, RecoverableConnectionError
 
 from greenflow.broker.transport import (
     ANSWER_SECONDS,
@@ -57,6 +58,10 @@ DRAINED = 1000  # frames that are read before something else is looked at
 # Seconds in which more may follow. Not 0: where a frame has come in part, the library would spin
 # until the rest is there, which may be never, and block the whole program.
 MOMENT = 0.0005
+
+# How RabbitMQ closes the channel on which a message came that is too large for it. Nothing says
+# before how large one may be: 128 MiB up to 3.13, 16 MiB from 4.0 on, or what was configured.
+_TOO_LARGE = re.compile(r"message size \d+ is larger than .*max size (\d+)")
 
 _epochs = itertools.count(1)
 
@@ -207,6 +212,10 @@ class AmqpProducer(AmqpConnection, Producer):
     def __init__(self, transport: AmqpTransport) -> None:
         super().__init__(transport)
         self._declared: dict[Queue, str] = {}
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Have the channel confirm what is published on it."""
         self._unconfirmed: dict[int, Posting] = {}
         self._numbers = itertools.count(1)  # as the server counts
         self.channel.confirm_select()
@@ -214,6 +223,20 @@ class AmqpProducer(AmqpConnection, Producer):
         self.channel.events["basic_nack"].add(self._on_refused)
 
     def publish(self, postings: list[Posting]) -> None:
+        for posting in postings:
+            posting.refusal = posting.refusal or self.transport.refusal(posting)
+        try:
+            self._publish([it for it in postings if not it.done and not it.refusal])
+        except PreconditionFailed as error:
+            found = _TOO_LARGE.search(str(error))
+            if found is None or int(found[1]) == self.transport.largest:
+                raise
+            self.transport.largest = int(found[1])
+            self.channel = self.connection.channel()  # the server has closed the other
+            self._prepare()
+            self.publish(postings)
+
+    def _publish(self, postings: list[Posting]) -> None:
         for posting in postings:
             message = amqp.Message(
                 posting.body, content_type=posting.content_type, delivery_mode=PERSISTENT

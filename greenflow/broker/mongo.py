@@ -45,6 +45,10 @@ if TYPE_CHECKING:
 
 MESSAGES, QUEUES = "broker_messages", "broker_queues"
 
+# Bytes of a document at any server, and of one beside the body in it. A server says how many it
+# takes when it is connected to.
+MAX_DOCUMENT, AROUND_BODY = 16 * 1024 * 1024, 4096
+
 CLAIMS = 3  # times in a visibility time-out that what is in hand is claimed: two may fail
 
 
@@ -53,6 +57,7 @@ class MongoTransport(Transport):
 
     errors = (PyMongoError, OSError)
     keeps_hand = True
+    largest = MAX_DOCUMENT - AROUND_BODY
 
     def __init__(self, url: str, namespace: str, settings: BrokerSettings) -> None:
         self.name = redact_url(url)
@@ -98,6 +103,8 @@ class MongoTransport(Transport):
     def prepare(self) -> None:
         """See that the server is there, and finds messages without looking at all of them."""
         self.messages.create_index([("queue", ASCENDING), ("free", ASCENDING)])
+        hello = self._client.admin.command("hello")
+        self.largest = int(hello["maxBsonObjectSize"]) - AROUND_BODY
 
     def close(self) -> None:
         self._client.close()
@@ -125,6 +132,9 @@ class MongoProducer(MongoConnection, Producer):
     def publish(self, postings: list[Posting]) -> None:
         transport, queues, documents = self.transport, dict[str, list[str]](), []
         for posting in postings:
+            posting.refusal = transport.refusal(posting)
+            if posting.refusal:
+                continue
             if posting.queue is not None:
                 names = [transport.queue(posting.queue)]
             else:
@@ -148,7 +158,7 @@ class MongoProducer(MongoConnection, Producer):
         if documents:
             transport.messages.insert_many(documents)
         for posting in postings:
-            posting.done = True
+            posting.done = not posting.refusal
 
 
 class MongoConsumer(MongoConnection, Consumer):

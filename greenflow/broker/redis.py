@@ -82,6 +82,11 @@ return 1
 """
 
 
+# What a server calls the bytes that one word of a command may have, and how many these are unless
+# it was set. What is longer ends the connection, whatever else is on it.
+LARGEST, MAX_BULK = "proto-max-bulk-len", 512 * 1024 * 1024
+
+
 class RedisTransport(Transport):
     """The server of a URL: `redis://`, or `rediss://` for TLS; redis-py's options may follow."""
 
@@ -152,10 +157,18 @@ class RedisProducer(RedisConnection, Producer):
     def __init__(self, transport: RedisTransport) -> None:
         super().__init__(transport)
         self._script = self.client.script_load(_PUBLISH)
+        try:
+            (most,) = self.client.config_get(LARGEST).values()
+        except (redis.ResponseError, ValueError):  # many services do not tell
+            most = MAX_BULK
+        transport.largest = int(most)
 
     def publish(self, postings: list[Posting]) -> None:
         streams = self.transport.streams
         pipe = self.client.pipeline(transaction=False)
+        for posting in postings:
+            posting.refusal = self.transport.refusal(posting)
+        postings = [posting for posting in postings if not posting.refusal]
         for posting in postings:
             kind, body = posting.content_type, posting.body
             if posting.queue is not None:

@@ -1,7 +1,7 @@
 """What a server is spoken to through: the contract of its library's code.
 
-Lives here: Transport, Consumer, Producer, Message, Posting, Queue. What is done with a message is
-remote.py's.
+Lives here: Transport, Consumer, Producer, Message, Posting, Queue, and which message is too large.
+What is done with a message is remote.py's.
 
 All of it blocks, and is called by one worker (hub/blocking/worker.py): a connection is never
 shared. Errors of the library that mean that the connection is of no use any more are in
@@ -26,6 +26,9 @@ MAX_NAME = 200
 
 CONNECT_SECONDS = 5.0  # a server that does not take a connection for so long is away
 ANSWER_SECONDS = 10.0  # a server that is asked and says nothing for so long is away
+
+# Bytes that a dead letter may say beside the event in it: the largest event fits into one.
+LETTER_BYTES = 16_384
 
 RENEW_SECONDS = 60.0  # between two times that a queue in use is said to live on
 
@@ -82,6 +85,14 @@ class Posting:
         self.topic, self.body, self.content_type, self.queue = topic, body, content_type, queue
         self.done = False
         self.refusal = ""
+
+
+def too_large(size: int, most: int, server: str) -> str:
+    """Why a server does not take a message."""
+    return (
+        f"the event is too large: {size} bytes, {server} takes {most}; "
+        "store it, and publish where it is"
+    )
 
 
 class BrokerConnection(ABC):
@@ -156,6 +167,10 @@ class Transport(ABC):
     #: deliveries by itself, and takes no other number.
     delivers_again: ClassVar[bool] = False
 
+    #: Bytes of the largest body that the server takes, as far as that is known; 0 if it is not.
+    #: What the server says when it is connected to counts.
+    largest: int = 0
+
     name: str
 
     @abstractmethod
@@ -163,8 +178,12 @@ class Transport(ABC):
         """Connect, for publishing."""
 
     def refusal(self, posting: Posting) -> str:
-        """Why the server will never take the message, as far as that is known without it."""
-        return ""
+        """Why the server will never take the message, as far as that is known. A dead letter has
+        more room than the event in it."""
+        most = self.largest - (LETTER_BYTES if posting.queue is None else 0)
+        if not self.largest or len(posting.body) <= most:
+            return ""
+        return too_large(len(posting.body), most, "the broker")
 
     @abstractmethod
     def consumer(self, queue: Queue, prefetch: int, name: str) -> Consumer:

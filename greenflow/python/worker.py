@@ -4,11 +4,12 @@ Started as a file, by pool.py; nothing is imported from it. The first frame brin
 `sys.path`, so it is read with the standard library alone. What the function prints goes to the
 engine's log.
 
-It is two OS processes. The one that is started is the warden, which forks the worker and waits:
-until the worker ends, the engine asks for the end (SIGTERM), or the engine is gone, of which the
-kernel tells it by the same signal. Then it kills the worker and whatever that has started: its
+It is three OS processes. The one that is started is a warden, which forks its ward and waits:
+until the ward ends, the engine asks for the end (SIGTERM), or the engine is gone, of which the
+kernel tells it by the same signal. Then it kills the ward and whatever that has started: its
 process group, and those who left the group, for they become the warden's children when their
-parent is gone (PR_SET_CHILD_SUBREAPER). It ends last, as the worker did.
+parent is gone (PR_SET_CHILD_SUBREAPER). It ends last, as the ward did. The ward is a warden, too,
+and only its ward is the worker: should somebody kill one of the two, the other clears up.
 """
 
 from __future__ import annotations
@@ -20,10 +21,13 @@ import resource
 import signal
 import socket
 import sys
+import time
 from contextlib import suppress
 from typing import Any
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
+
+CLEARING = 5.0  # seconds that a warden has to clear up: half of those that the engine waits
 
 _HEAD = 9  # bytes before the body of a frame (wire.py)
 
@@ -35,42 +39,48 @@ def end_with(parent: int, number: int) -> None:
         os._exit(0)
 
 
-def be_warden(engine: int) -> None:
-    """Fork the worker. Returns in the worker."""
+def be_warden(parent: int, *, is_outer: bool) -> None:
+    """Fork the ward, which is a warden if this is the outer one. Returns in the ward."""
     signals = {signal.SIGCHLD, signal.SIGTERM}
     for number in signals:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # they wait until they are waited for
-    end_with(engine, signal.SIGTERM)
+    end_with(parent, signal.SIGTERM)
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
-    warden, worker = os.getpid(), os.fork()
-    if not worker:
+    warden, ward = os.getpid(), os.fork()
+    if not ward:
         os.setpgid(0, 0)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
         end_with(warden, signal.SIGKILL)
         return
     with suppress(OSError):  # it did so itself already, or has ended
-        os.setpgid(worker, worker)
+        os.setpgid(ward, ward)
     for descriptor in os.listdir("/proc/self/fd"):
         with suppress(OSError):  # the engine waits for the ends of those that the worker has
             os.close(int(descriptor))
-    while not has_ended(worker) and signal.sigwait(signals) != signal.SIGTERM:
+    while not has_ended(ward) and signal.sigwait(signals) != signal.SIGTERM:
         pass
-    end_as(clear(worker))
+    # One that is a warden knows how its own ended; the other is killed by it.
+    with suppress(OSError):
+        os.kill(ward, signal.SIGTERM if is_outer else signal.SIGKILL)
+    deadline = time.monotonic() + CLEARING
+    while not has_ended(ward) and (seconds := deadline - time.monotonic()) > 0:
+        signal.sigtimedwait({signal.SIGCHLD}, seconds)
+    end_as(clear(ward))
 
 
-def has_ended(worker: int) -> bool:
-    """Whether the worker has. Reaps those others that have."""
+def has_ended(ward: int) -> bool:
+    """Whether the ward has. Reaps those others that have."""
     while found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-        if found.si_pid == worker:
+        if found.si_pid == ward:
             return True
         os.waitpid(found.si_pid, 0)
     return False
 
 
-def clear(worker: int) -> int:
-    """Kill the worker and all that came of it, until nobody is left; how the worker ended."""
-    kill(-worker)  # its group has this number for sure, for it was not reaped
+def clear(ward: int) -> int:
+    """Kill the ward and all that came of it, until nobody is left; how the ward ended."""
+    kill(-ward)  # its group has this number for sure, for it was not reaped
     status = 0
     while True:
         # Whose parent is killed becomes a child, and stands here the next time.
@@ -81,7 +91,7 @@ def clear(worker: int) -> int:
             number, code = os.waitpid(-1, 0)
         except ChildProcessError:
             return status
-        if number == worker:
+        if number == ward:
             status = code
 
 
@@ -158,7 +168,8 @@ def serve(wire: socket.socket, first: dict[str, Any]) -> None:
 
 
 def main(descriptor: str, engine: str) -> None:
-    be_warden(int(engine))
+    be_warden(int(engine), is_outer=True)
+    be_warden(os.getppid(), is_outer=False)
     wire = socket.socket(fileno=int(descriptor))
     wire.setblocking(True)
     # What the function starts must not hold the wire open when this OS process is gone.

@@ -4,6 +4,7 @@ is delivered again until it is a dead letter."""
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import textwrap
@@ -14,6 +15,7 @@ from typing import Any
 
 import gevent
 import pytest
+import redis
 from gevent.event import Event
 from pymongo import MongoClient
 
@@ -25,6 +27,7 @@ from greenflow.broker.sqs import SqsTransport
 from greenflow.broker.transport import Posting, Queue, Transport
 from greenflow.config import BrokerSettings
 from greenflow.errors import BrokerMisconfigured, BrokerUnavailable, InvalidArgument
+from greenflow.payload.origin import origin_of
 from greenflow.payload.stream import Stream
 from tests import brokers
 from tests.flows import Flow, flow
@@ -85,6 +88,9 @@ def bench(kind: str, request: pytest.FixtureRequest) -> Bench:
 PUBLISH = """
 - {kind: trigger, name: publish, topic: orders}
 """
+AT_ONCE = """
+- {kind: trigger, name: publish, topic: orders, when: now}
+"""
 RECEIVE = """
 - {kind: trigger, name: first, topic: orders, links: {out: {name: a}}}
 - {kind: probe, name: a}
@@ -126,6 +132,45 @@ def test_of_several_runtimes_one_gets_an_event(bench: Bench) -> None:
         assert sorted(one.probes.of("a") + other.probes.of("a")) == list(range(100))
         assert one.probes.of("a")
         assert other.probes.of("a")
+
+
+@contextmanager
+def servers_limit(bench: Bench) -> Iterator[None]:
+    """A server that takes 16 MiB, as MongoDB's and RabbitMQ's do."""
+    if not bench.server.url.startswith("redis:"):
+        yield
+        return
+    with closing(redis.Redis.from_url(bench.server.url)) as client:
+        before = client.config_get("proto-max-bulk-len")
+        client.config_set("proto-max-bulk-len", 16 * 1024 * 1024)
+        yield
+        client.config_set("proto-max-bulk-len", before["proto-max-bulk-len"])
+
+
+@pytest.mark.parametrize("kind", KINDS[:3])
+def test_an_event_that_is_too_large_is_an_error_of_its_packet_alone(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    with servers_limit(bench), bench.flow(AT_ONCE + RECEIVE) as running:
+        payloads = [*range(5), b"x" * 17_000_000, *range(5, 10)]
+        calls = [gevent.spawn(running.call, "publish", payload) for payload in payloads]
+        gevent.joinall(calls)
+        (error,) = (call.exception for call in calls if call.exception is not None)
+        assert isinstance(error, BrokerUnavailable)
+        assert re.search(
+            r"topic 'orders': the event is too large: 17000005 bytes, the broker takes 167\d{5};",
+            str(error),
+        )
+        origin = origin_of(error)
+        assert origin is not None
+        assert origin.node == "publish"
+        until(lambda: sorted(running.probes.of("a")) == list(range(10)))
+        with pytest.raises(BrokerUnavailable, match="too large"):  # also once the limit is known
+            running.call("publish", b"x" * 16_770_000)
+        running.call("publish", 10)
+        until(lambda: 10 in running.probes.of("a"))
+    assert "away" not in caplog.text
+    assert len(caplog.text) < 10_000
 
 
 @every

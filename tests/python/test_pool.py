@@ -143,6 +143,24 @@ def test_what_a_call_started_ends_with_an_engine_that_is_killed(
     until(lambda: not any(map(is_running, pids)))
 
 
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_what_a_call_started_ends_when_a_warden_or_the_worker_is_killed(
+    forking: Path, which: int
+) -> None:
+    pool = make("forking:forks")
+    call = gevent.spawn(pool.run, wire.encode(str(forking), "pickle"), None)
+    pids = started(forking)
+    chain = pool.processes()
+    while len(chain) < 3:
+        children = Path(f"/proc/{chain[-1]}/task/{chain[-1]}/children").read_text().split()
+        chain.append(int(children[0]))
+    os.kill(chain[which], signal.SIGKILL)
+    with pytest.raises(WorkerDied, match="killed by SIGKILL"):
+        call.get()
+    until(lambda: not any(map(is_running, (*chain, *pids))))
+    pool.close()
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
 def test_how_a_worker_ended_is_told(forking: Path, number: signal.Signals) -> None:
     pool = make("forking:dies")

@@ -12,7 +12,8 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from greenflow.broker.transport import Message, Posting
+from greenflow.broker import transport
+from greenflow.broker.transport import LETTER_BYTES, Message, Posting
 from greenflow.broker.wire import JSON
 
 TYPE = "type"
@@ -22,7 +23,6 @@ BATCH = 10  # the server's limit of messages in a request
 # Bytes, the limit of what a message or a batch takes at any such server, attributes included.
 MAX_BYTES = 262_144
 ATTRIBUTES = 1024  # bytes that are left for the attributes of a message
-REASON = 16_384  # bytes that a dead letter may say beside the event
 
 
 class Tag:
@@ -61,13 +61,10 @@ def size_of(posting: Posting) -> int:
 
 def too_large(posting: Posting) -> str:
     """Why it cannot be published, if so. A dead letter has more room than the event in it."""
-    most = MAX_BYTES - (REASON if posting.queue is None else 0)
+    most = MAX_BYTES - (LETTER_BYTES if posting.queue is None else 0)
     if size_of(posting) <= most:
         return ""
-    return (
-        f"the event is too large: {len(posting.body)} bytes, SQS takes "
-        f"{(most - ATTRIBUTES) // 4 * 3}; store it, and publish where it is"
-    )
+    return transport.too_large(len(posting.body), (most - ATTRIBUTES) // 4 * 3, "SQS")
 
 
 def text(posting: Posting) -> str:
