@@ -1,5 +1,6 @@
-"""Bodies that take long to read: how long each holds everybody else, and what memory it takes.
+"""Work that takes long: how long each holds everybody else, and what memory it takes.
 
+Lives here: bodies that are hard to read, and what snippets, functions and nodes make of large ones.
 Each is sent by itself, as large as a listener allows, while another client asks for a ping every
 few milliseconds. What is told is the ping's time, the processor time of the body, and the peak of
 the resident memory against the size of the body.
@@ -7,6 +8,7 @@ the resident memory against the size of the body.
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from pathlib import Path
@@ -16,6 +18,7 @@ from typing import Any
 from contrib.bench.tools import cpu_seconds, peak_kib, ping, reset_peak
 
 LARGE = 8 * 1024 * 1024 - 1024  # below the default limit of a body
+ONLY = os.environ.get("GREENFLOW_STRETCHES", "")  # a part of the names of those that are wanted
 BETWEEN_PINGS = 0.005  # seconds
 PINGED_BEFORE = 0.1  # seconds before the body is sent
 
@@ -27,7 +30,76 @@ WORKFLOW = """
     - {{method: GET, path: /ping, port: "out[0]"}}
     - {{method: POST, path: /ping, port: "out[0]"}}
     - {{method: POST, path: /form, port: "out[1]"}}
-  links: {{"out[0]": {{name: pong}}, "out[1]": {{name: form}}}}
+    - {{method: POST, path: /js/in, port: "out[2]"}}
+    - {{method: POST, path: /js/back, port: "out[3]"}}
+    - {{method: POST, path: /js/text, port: "out[4]"}}
+    - {{method: POST, path: /js/lines, port: "out[5]"}}
+    - {{method: POST, path: /js/error, port: "out[6]"}}
+    - {{method: POST, path: /python/back, port: "out[7]"}}
+    - {{method: POST, path: /python/error, port: "out[8]"}}
+    - {{method: POST, path: /worker/back, port: "out[9]"}}
+    - {{method: POST, path: /worker/error, port: "out[10]"}}
+    - {{method: POST, path: /worker/print, port: "out[11]"}}
+    - {{method: POST, path: /sql, port: "out[12]"}}
+    - {{method: POST, path: /event, port: "out[13]"}}
+    - {{method: POST, path: /throw, port: "out[14]"}}
+  links:
+    "out[0]": {{name: pong}}
+    "out[1]": {{name: form}}
+    "out[2]": {{name: js_in}}
+    "out[3]": {{name: js_back}}
+    "out[4]": {{name: js_text}}
+    "out[5]": {{name: js_lines}}
+    "out[6]": {{name: js_error}}
+    "out[7]": {{name: python_back}}
+    "out[8]": {{name: python_error}}
+    "out[9]": {{name: worker_back}}
+    "out[10]": {{name: worker_error}}
+    "out[11]": {{name: worker_print}}
+    "out[12]": {{name: statement}}
+    "out[13]": {{name: event}}
+    "out[14]": {{name: throw}}
+- kind: snippet
+  name: js_in
+  language: javascript
+  timeout: 20s
+  code: 'export default () => "read"'
+- kind: snippet
+  name: js_back
+  language: javascript
+  timeout: 20s
+  code: 'export default ({{body}}) => ({{body}})'
+- kind: snippet
+  name: js_text
+  language: javascript
+  timeout: 20s
+  code: 'export default ({{body}}) => ({{body: "x".repeat(body)}})'
+- kind: snippet
+  name: js_lines
+  language: javascript
+  timeout: 20s
+  code: 'export default () => {{ for (let i = 0; i < 65536; i++) console.log(i); return "said"; }}'
+- kind: snippet
+  name: js_error
+  language: javascript
+  timeout: 20s
+  code: 'export default ({{body}}) => {{ throw new Error("x=".repeat(body / 2)); }}'
+- {{kind: python, name: python_back, call: "stretched:back"}}
+- {{kind: python, name: python_error, call: "stretched:error"}}
+- {{kind: python, name: worker_back, call: "stretched:back", isolation: process}}
+- {{kind: python, name: worker_error, call: "stretched:error", isolation: process}}
+- {{kind: python, name: worker_print, call: "stretched:lines", isolation: process}}
+- kind: snippet
+  name: statement
+  language: cel
+  code: '"SELECT " + self.body'
+  links: {{out: {{name: database}}}}
+- {{kind: sql, name: database, driver: sqlite, source: ":memory:"}}
+- {{kind: snippet, name: event, language: cel, code: self.body, links: {{out: {{name: publish}}}}}}
+- {{kind: trigger, name: publish, topic: large, when: now}}
+- {{kind: trigger, name: heard, topic: large, links: {{out: {{name: pong}}}}}}
+- {{kind: snippet, name: throw, language: cel, code: self.body, links: {{out: {{name: thrown}}}}}}
+- {{kind: throw, name: thrown}}
 - {{kind: snippet, name: pong, language: text, code: pong}}
 - kind: snippet
   name: form
@@ -35,7 +107,21 @@ WORKFLOW = """
   code: '{{"body": self.body, "header": {{"Content-Type": "application/x-www-form-urlencoded"}}}}'
 """
 
+FUNCTIONS = """
+def back(request):
+    return {"body": request["body"]}
+
+def error(request):
+    raise ValueError("x=" * (request["body"] // 2))
+
+def lines(request):
+    for number in range(65536):
+        print(number)
+    return "said"
+"""
+
 JSON = "application/json"
+TEXT = "text/plain"
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data; boundary=b"
 
@@ -89,13 +175,29 @@ def bodies() -> dict[str, tuple[str, str, bytes]]:
     told = {name: ("/ping", kind, body) for name, (kind, body) in found.items()}
     told["form back: NUL"] = "/form", FORM, filled(b"\0", b"a=")
     told["form back: a NUL"] = "/form", FORM, filled(b"a\0", b"a=")
+    for name in ("small ints", "records", "one text"):
+        body = found[f"json: {name}"][1]
+        for path in ("/js/in", "/js/back", "/python/back", "/worker/back", "/event"):
+            told[f"{path[1:]}: {name}"] = path, JSON, body
+    for path in ("/js/error", "/python/error", "/worker/error"):
+        told[f"{path[1:]}: 8 MB"] = path, JSON, b"8000000"
+    told["js/text: 16 MB"] = "/js/text", JSON, b"16000000"
+    told["js/text: 40 MB"] = "/js/text", JSON, b"40000000"
+    told["js/lines"] = "/js/lines", JSON, b"1"
+    told["worker/print"] = "/worker/print", JSON, b"1"
+    for path in ("/sql", "/throw"):
+        told[f"{path[1:]}: one text"] = path, TEXT, filled(b"a=b ")
     return told
 
 
 def measure(folder: Path) -> dict[str, Any]:
+    (folder / "stretched.py").write_text(FUNCTIONS)
     with ping(folder, text=WORKFLOW) as (process, port, _):
-        post(port, "/form", FORM, b"a=b")
-        return {name: one(process.pid, port, *body) for name, body in bodies().items()}
+        for path in sorted({path for path, _, _ in bodies().values()}):
+            post(port, path, JSON, b"1")  # what is imported or started at the first time
+        return {
+            name: one(process.pid, port, *body) for name, body in bodies().items() if ONLY in name
+        }
 
 
 def one(pid: int, port: int, path: str, kind: str, body: bytes) -> dict[str, Any]:
@@ -110,7 +212,7 @@ def one(pid: int, port: int, path: str, kind: str, body: bytes) -> dict[str, Any
         "ping_p99_ms": round(1000 * times[len(times) * 99 // 100], 1),
         "ping_most_ms": round(1000 * times[-1], 1),
         "cpu_s": round(cpu_seconds(pid) - spent, 2),
-        "peak_of_body": round((peak_kib(pid) - before) * 1024 / len(body), 1),
+        "peak_of_body": round((peak_kib(pid) - before) * 1024 / max(len(body), LARGE), 1),
     }
 
 

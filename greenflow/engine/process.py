@@ -37,7 +37,8 @@ from greenflow.engine.generation import Generation
 from greenflow.engine.packet import Fault, Packet, Reply, echo
 from greenflow.engine.port import InPort, OutPort
 from greenflow.errors import Interrupt, ProcessExited, Runaway
-from greenflow.hub.breathing import let_others_run
+from greenflow.hub.breathing import breathe, let_others_run
+from greenflow.payload.value import pause_with
 
 T = TypeVar("T")
 
@@ -49,6 +50,9 @@ GRACE = 30.0  # seconds that exit waits for calls that must not be interrupted (
 
 #: Of a process that no runtime begins.
 DEFAULT = Budget()
+
+# Payloads are copied on the hub, beside all others.
+pause_with(breathe)
 
 _log = logging.getLogger("greenflow.process")
 _numbers = itertools.count(1)

@@ -95,6 +95,12 @@ def let_others_run() -> None:
     waiter.get()
 
 
+def breathe() -> None:
+    """Let others run if the hub has been at it for `STRETCH` and there are any."""
+    if has_others() and is_late():
+        let_others_run()
+
+
 class Breath:
     """Of one long work, which takes it between its steps."""
 

@@ -34,6 +34,10 @@ PIECE_BYTES = 16 * 1024
 #: Bytes of a long string that are looked at in one go: 2 ms where all are escapes.
 STRING_BYTES = 256 * 1024
 
+#: Items of lists and maps in one text. The place of each takes 8 bytes alone, however short it is
+#: written: 8 MiB of `0,` would be 50 MB.
+MAX_ITEMS = 1_000_000
+
 #: Lists and maps in one text. Each takes 72 bytes or more, however short it is written: 8 MiB of
 #: `[],` would be 250 MB. Coordinates, two in a list of 22 bytes, make 400,000 of 8 MiB.
 MAX_CONTAINERS = 500_000
@@ -54,8 +58,8 @@ Container: TypeAlias = "list[Any] | dict[str, Any]"
 def loads_in_turns(data: bytes) -> Any:
     """The value of a large JSON text, as `greenflow.payload.json.loads` reads it. Lets others run.
 
-    Raises InvalidArgument, also for more than MAX_DEPTH lists and maps inside each other, and more
-    than MAX_CONTAINERS of them.
+    Raises InvalidArgument, also for more than MAX_DEPTH lists and maps inside each other, for more
+    than MAX_CONTAINERS of them, and for more than MAX_ITEMS in them.
     """
     breath = Breath()
     reader = _Reader()
@@ -110,7 +114,7 @@ class _Reader:
         # The lists and maps that are open, outermost first, and how each was opened.
         self._open: list[Container] = []
         self._openers = b""
-        self._containers = 0
+        self._containers = self._commas = 0
 
     def read(self, piece: bytes, outside: bytes, start: int, *, is_last: bool) -> Any:
         """Take the next piece, and what is outside of its long strings; the value of the text with
@@ -147,7 +151,11 @@ class _Reader:
 
     def _brackets(self, outside: bytes) -> tuple[bytes, bytes]:
         """The brackets that a piece closes of what was open, and those that it opens."""
-        brackets = _STRINGS.sub(b"", outside).translate(None, _NO_BRACKETS)
+        bare = _STRINGS.sub(b"", outside)
+        self._commas += bare.count(b",") + 1  # that behind the piece
+        if self._commas > MAX_ITEMS:
+            raise InvalidArgument(f"no JSON: more than {MAX_ITEMS:,} items in lists and maps")
+        brackets = bare.translate(None, _NO_BRACKETS)
         self._containers += brackets.count(b"[") + brackets.count(b"{")
         if self._containers > MAX_CONTAINERS:
             raise InvalidArgument(f"no JSON: more than {MAX_CONTAINERS:,} lists and maps")

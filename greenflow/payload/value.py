@@ -13,12 +13,14 @@ outside is taken the same way, by rules of its own (`taking`).
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from greenflow.errors import InvalidArgument
 from greenflow.payload.stream import Stream
+
+T = TypeVar("T")
 
 # Containers inside containers, counted: deeper than any document a person writes, and shallow
 # enough that no encoder or comparison of Python's own meets its recursion limit (1,000 frames).
@@ -32,13 +34,41 @@ MIN_INT, MAX_INT = -(2**63), 2**64 - 1
 ITEM_BYTES = 64
 
 
+# Items of a list or map from which on there is a pause between so many of them.
+MANY = 64
+
+
+def _go_on() -> None:
+    """No pause: a worker of a `python` node has one thing to do."""
+
+
+# What is done in a pause.
+_pause: Callable[[], None] = _go_on
+
+
+def pause_with(pause: Callable[[], None]) -> None:
+    """Have this called now and then by whatever copies or checks a large payload. The engine lets
+    others run; who has no hub calls nothing."""
+    global _pause
+    _pause = pause
+
+
+def _paced(items: Iterable[T]) -> Iterator[T]:
+    """The items as they are now, with pauses."""
+    kept = list(items)
+    for start in range(0, len(kept), MANY):
+        yield from kept[start : start + MANY]
+        _pause()
+
+
 def copy(payload: Any) -> Any:
     """The same payload in lists and maps of its own; scalars, errors and timestamps are shared."""
     kind = type(payload)
     if kind is dict:
-        return {key: copy(item) for key, item in payload.items()}
+        items = payload.items() if len(payload) <= MANY else _paced(payload.items())
+        return {key: copy(item) for key, item in items}
     if kind is list:
-        return [copy(item) for item in payload]
+        return [copy(item) for item in (payload if len(payload) <= MANY else _paced(payload))]
     return payload
 
 
@@ -47,12 +77,14 @@ def measured(payload: Any) -> tuple[Any, int]:
     kind = type(payload)
     if kind is dict:
         size, items = ITEM_BYTES, {}
-        for key, item in payload.items():
+        for key, item in payload.items() if len(payload) <= MANY else _paced(payload.items()):
             items[key], more = measured(item)
             size += len(key) + more
         return items, size
     if kind is list:
-        measures = [measured(item) for item in payload]
+        measures = [
+            measured(item) for item in (payload if len(payload) <= MANY else _paced(payload))
+        ]
         return [item for item, _ in measures], ITEM_BYTES + sum(more for _, more in measures)
     length = len(payload) if kind is str or kind is bytes else 0
     return payload, ITEM_BYTES + length
@@ -88,14 +120,16 @@ def taking(
                 if not isinstance(key, str):
                     reason = f"the keys of a map are strings, not {type(key).__qualname__}"
                     raise InvalidArgument(f"{path}: {reason}")
+            items = value.items() if len(value) <= MANY else _paced(value.items())
             return {
                 key if type(key) is str else _text(key): taken(item, f"{path}.{key}", depth - 1)
-                for key, item in value.items()
+                for key, item in items
             }
         if isinstance(value, list | tuple):
             if not depth:
                 raise _too_deep(path, deepest)
-            return [taken(item, f"{path}[{at}]", depth - 1) for at, item in enumerate(value)]
+            elements = value if len(value) <= MANY else _paced(value)
+            return [taken(item, f"{path}[{at}]", depth - 1) for at, item in enumerate(elements)]
         if isinstance(value, int):
             return taken(int(value), path)
         return _text(value) if isinstance(value, str) else other(value, path)

@@ -111,6 +111,15 @@ def test_more_lists_than_help_anybody_are_refused(monkeypatch: pytest.MonkeyPatc
     assert "more than 10 lists and maps" in str(refused.value.__cause__)
 
 
+def test_more_items_than_help_anybody_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(large, "MAX_ITEMS", 10)
+    monkeypatch.setattr(large, "PIECE_BYTES", 8)
+    assert loads_in_turns(b"[" + b"1," * 9 + b'",,,,"]') == [*[1] * 9, ",,,,"]
+    with pytest.raises(InvalidArgument) as refused:
+        loads_in_turns(b'{"a":[' + b"1," * 5 + b'1],"b":[' + b"1," * 4 + b"1]}")
+    assert "more than 10 items in lists and maps" in str(refused.value.__cause__)
+
+
 @pytest.mark.parametrize(
     "item", [b"1,", b"[],", b'"a,[",', b"2.2250738585072011e-308,", b'{"a":[1,2]},']
 )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import Enum, IntEnum
 from typing import Any
 
+import gevent
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +16,9 @@ from hypothesis import strategies as st
 from greenflow.engine.node import Context, Node
 from greenflow.engine.packet import NOTHING
 from greenflow.errors import InvalidArgument
-from greenflow.payload.value import MAX_DEPTH, adopt, copy
+from greenflow.hub import breathing
+from greenflow.payload import value
+from greenflow.payload.value import MAX_DEPTH, adopt, copy, measured
 from greenflow.spec.fields import Spec
 from tests.graphs import SERVICES, ask, entry, link
 
@@ -150,3 +154,30 @@ def test_what_outside_code_returns_must_be_a_payload() -> None:
 
     (answer,) = ask(entry(Wrong(Spec(kind="wrong", id="wrong"), SERVICES)), 1)
     assert isinstance(answer.error, InvalidArgument)
+
+
+@pytest.mark.parametrize("work", [copy, adopt, measured])
+def test_there_are_pauses_in_work_on_large_payloads(
+    work: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[int] = []
+    monkeypatch.setattr(value, "_pause", lambda: pauses.append(1))
+    payload = {"list": [[1, 2]] * (10 * value.MANY), "map": {str(n): n for n in range(value.MANY)}}
+    taken = work(payload)
+    assert (taken[0] if work is measured else taken) == payload
+    assert len(pauses) == 10
+
+
+def test_what_changes_in_a_pause_is_copied_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    payload = {str(number): number for number in range(1000)}
+    monkeypatch.setattr(value, "_pause", payload.clear)
+    assert len(adopt(payload)) == 1000
+
+
+def test_the_engine_lets_others_run_in_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(breathing, "STRETCH", -1.0)
+    turns: list[int] = []
+    other = gevent.spawn(turns.append, 1)
+    copy([0] * 1000)
+    assert turns == [1]
+    other.join()

@@ -1,6 +1,6 @@
 """Lines out of the pieces in which a socket has them, for both ends of the wire.
 
-Lives here: Lines. What is in a line is wire.py's. A worker imports this, so it needs nothing.
+Lives here: WireLines. What is in a line is wire.py's. A worker imports this, so it needs nothing.
 
 The pieces of a line are joined once, when its end has come: what was read before is not copied with
 each piece, of which a line of 40 MB has 200.
@@ -9,7 +9,7 @@ each piece, of which a line of 40 MB has 200.
 from __future__ import annotations
 
 
-class Lines:
+class WireLines:
     """The end of what was read, which is no whole line yet."""
 
     __slots__ = ("_begun", "size")

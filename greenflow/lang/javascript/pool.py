@@ -36,7 +36,7 @@ from gevent.event import AsyncResult, Event
 from greenflow.errors import GreenflowError
 from greenflow.hub.child import Child
 from greenflow.lang.javascript.limits import WorkerLimits
-from greenflow.lang.javascript.lines import Lines
+from greenflow.lang.javascript.lines import WireLines
 
 # Seconds between looks at a worker with calls under way. Its silence is counted in looks: when the
 # machine or our hub stood still, a clock would count that against the worker.
@@ -161,7 +161,7 @@ class JavaScriptWorker:
             return  # the reader sees the end, too, and tells it
 
     def _read(self) -> None:
-        lines, is_named = Lines(), False
+        lines, is_named = WireLines(), False
         try:
             while data := self._socket.recv(_READ):
                 self._is_heard = True

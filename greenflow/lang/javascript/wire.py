@@ -27,7 +27,9 @@ from typing import Any
 import msgspec
 
 from greenflow.errors import InvalidArgument, JavaScriptError, SnippetFailed, messages
-from greenflow.payload.json import is_shallow
+from greenflow.hub.breathing import Breath
+from greenflow.payload.batches import depth, encoded, is_large
+from greenflow.payload.large import LARGE_BYTES, loads_in_turns
 from greenflow.payload.origin import origin_of
 from greenflow.payload.value import MAX_DEPTH, MAX_INT, MIN_INT
 
@@ -72,8 +74,10 @@ def encode(payload: Any, tag: str, errors: list[Exception], *, inputs: bool = Tr
             return {tag: "e", "v": told}
         raise InvalidArgument(f"{type(value).__qualname__} is no payload")
 
+    many = is_large(payload)
     try:
-        text = _encoder(special).encode(payload)
+        encoder = _encoder(special).encode
+        text = encoded(payload, encoder) if many else encoder(payload)
     except RecursionError:
         raise InvalidArgument() from ValueError(f"nested deeper than {MAX_DEPTH} lists and maps")
     except ValueError:
@@ -84,8 +88,8 @@ def encode(payload: Any, tag: str, errors: list[Exception], *, inputs: bool = Tr
         del errors[before:]
         text = _encoder(special).encode(_without_nan(payload))
     # How deep the encoder goes is another matter on each Python. Few lists and maps are not deep.
-    may_be_deep = text.count("[") + text.count("{") > MAX_DEPTH and not is_shallow(payload)
-    if may_be_deep and _depth(payload) > MAX_DEPTH:
+    may_be_deep = text.count("[") + text.count("{") > MAX_DEPTH
+    if may_be_deep and (depth(payload, MAX_DEPTH) if many else _depth(payload)) > MAX_DEPTH:
         raise InvalidArgument(f"nested deeper than {MAX_DEPTH} lists and maps")
     return f"{'t' if tagged else 'v'}{text}"
 
@@ -174,14 +178,18 @@ def decode(text: bytes, tag: str, errors: list[Exception]) -> WorkerAnswer:
     if kind == b"s":
         return WorkerAnswer(None, _syntax_error(_words(rest)), lines)
     try:
-        value = _decode(rest)
+        value = loads_in_turns(rest) if len(rest) >= LARGE_BYTES else _decode(rest)
+        breath = Breath()
         if _LONG.search(rest):
-            value = _numbers(value)
+            value = _numbers(value, breath)
         if kind == b"t":
-            value = _revive(value, tag, errors)
-    except msgspec.DecodeError:
-        reason = "the result has a string with half of a surrogate pair, which no UTF-8 can write"
-        return WorkerAnswer(None, JavaScriptError(reason), lines)
+            value = _revive(value, tag, errors, breath)
+    except (msgspec.DecodeError, InvalidArgument) as error:
+        # The text is JSON for sure, as JSON.stringify wrote it.
+        reason = str(error.__cause__).partition("no JSON: ")[2]
+        if not reason.startswith("more than"):
+            reason = "a string with half of a surrogate pair, which no UTF-8 can write"
+        return WorkerAnswer(None, JavaScriptError(f"the result has {reason}"), lines)
     except OverflowError:
         reason = "the result has a timestamp outside the years 1 to 9999"
         return WorkerAnswer(None, JavaScriptError(reason), lines)
@@ -196,26 +204,28 @@ def _words(text: bytes) -> Any:
         return _decode(_HALF.sub(rb"\1\\\\\2", text))
 
 
-def _numbers(value: Any) -> Any:
+def _numbers(value: Any, breath: Breath) -> Any:
     """JavaScript has one type of number: what is written as an integer but is a double gets the
     double's value, as a float if it has more than 64 bit. Changes the value in place."""
+    breath.take()
     if isinstance(value, int) and abs(value) > _MAX_EXACT:
         exact = float(value)
         return int(exact) if MIN_INT <= exact < MAX_INT else exact
     if isinstance(value, dict):
         for key, item in value.items():
             if type(item) is not str:
-                value[key] = _numbers(item)
+                value[key] = _numbers(item, breath)
     elif isinstance(value, list):
         for index, item in enumerate(value):
             if type(item) is not str:
-                value[index] = _numbers(item)
+                value[index] = _numbers(item, breath)
     return value
 
 
-def _revive(value: Any, tag: str, errors: list[Exception]) -> Any:
+def _revive(value: Any, tag: str, errors: list[Exception], breath: Breath) -> Any:
+    breath.take()
     if isinstance(value, list):
-        return [_revive(item, tag, errors) for item in value]
+        return [_revive(item, tag, errors, breath) for item in value]
     if not isinstance(value, dict):
         return value
     kind: str | None = value.get(tag)
@@ -226,7 +236,7 @@ def _revive(value: Any, tag: str, errors: list[Exception]) -> Any:
         return _EPOCH + timedelta(milliseconds=held)
     if kind == "e":
         return _error(held, errors)
-    return {key: _revive(item, tag, errors) for key, item in value.items()}
+    return {key: _revive(item, tag, errors, breath) for key, item in value.items()}
 
 
 def _error(told: dict[str, Any], errors: list[Exception]) -> Exception:

@@ -35,7 +35,7 @@ from greenflow.lang.javascript.isolate import (
     over_size,
     over_time,
 )
-from greenflow.lang.javascript.lines import Lines
+from greenflow.lang.javascript.lines import WireLines
 
 # Isolates kept; the least recently used goes first. Each has a thread.
 MAX_ISOLATES = 128
@@ -74,7 +74,7 @@ class WorkerProcess:
         ready = select.poll()
         ready.register(self.wire, select.POLLIN)
         self.wire.sendall(b"R %b\n" % self.sandbox.encode())
-        lines = Lines()
+        lines = WireLines()
         while True:
             if ready.poll((TICK if self.running else IDLE_TICK) * 1000):
                 data = self.wire.recv(_READ)
