@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenflow.errors import InvalidArgument
-from greenflow.sql.statement import KEPT_CHARACTERS, first_word, read, statement
+from greenflow.sql.statement import KEPT_CHARACTERS, _marks, first_word, read, statement
 
 BOUND: list[tuple[str, Any, str, tuple[Any, ...]]] = [
     ("SELECT ?, ?", [1, 2], "SELECT %s, %s", (1, 2)),
@@ -56,6 +56,35 @@ def test_whatever_stands_in_a_string_stays_there(text: str, value: int) -> None:
     sql, values = statement(f"SELECT {quoted}, :value").bind({"value": value}, "qmark")
     with closing(sqlite3.connect(":memory:")) as connection:
         assert connection.execute(sql, values or ()).fetchall() == [(text, value)]
+
+
+PARTS = (
+    "'",
+    "''",
+    "\\'",
+    '"',
+    "`",
+    "--",
+    "\n",
+    " ",
+    "/*",
+    "*/",
+    "$a$",
+    "$1",
+    "?2",
+    "::",
+    ":a",
+    "%",
+    "e'",
+)
+
+
+@given(st.lists(st.sampled_from(PARTS), max_size=14).map("".join), st.booleans())
+def test_where_a_stretch_ends_makes_no_difference(text: str, backslashes: bool) -> None:
+    whole = list(_marks(text, backslashes))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("greenflow.sql.statement.STRETCH", 2)
+        assert list(_marks(text, backslashes)) == whole
 
 
 def test_a_long_text_is_taken_apart_in_linear_time_and_not_kept() -> None:
