@@ -8,14 +8,15 @@ a list or map that is large is written a few items at a time, and what is large 
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import Any
 
 from greenflow.hub.breathing import Breath, unhurried
 
-#: Items, at any depth, from which on a payload is large: 50 us for the encoder. Each level of a
-#: payload has an item, so nothing that is counted up to here goes deeper than Python can.
-LARGE = 256
+#: Items, with keys, at any depth, from which on a payload is large: 100 us for the encoder. Each
+#: level of a payload has one, so nothing that is not large goes deeper than Python can.
+LARGE = 512
 
 #: Items that are written in one go, and looked at before: none of them is large.
 BATCH = 64
@@ -23,23 +24,14 @@ BATCH = 64
 
 def is_large(payload: Any) -> bool:
     """Whether it has so many items that others should run while work is done on it."""
-    return _weight(payload, LARGE) > LARGE
-
-
-def _weight(payload: Any, most: int) -> int:
-    """How many items are in it, at any depth; counts no more than it must to tell `most`."""
-    kind = type(payload)
-    if kind is not dict and kind is not list:
-        return 0
-    count = len(payload)
-    if count > most:
-        return count
-    for item in payload.values() if kind is dict else payload:
-        if type(item) is dict or type(item) is list:
-            count += _weight(item, most - count)
-            if count > most:
-                return count
-    return count
+    # At the speed of C, for each call of a snippet asks. An error, too, refers to this and that, so
+    # one that is in it may make it large, which does no harm.
+    level, count = [payload], 0
+    while level := gc.get_referents(*level):
+        count += len(level)
+        if count > LARGE:
+            return True
+    return False
 
 
 def encoded(payload: Any, encode: Callable[[Any], str]) -> str:

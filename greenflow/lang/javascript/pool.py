@@ -121,7 +121,7 @@ class JavaScriptWorker:
         if is_alone:
             self._has_calls.set()
         self.calls[number.encode()] = call
-        self._out.append(f"C {number} {program.number} {call.seconds!r} {call.text}\n")
+        self._out += (f"C {number} {program.number} {call.seconds!r} ", call.text, "\n")
         if is_alone:
             self._send_now()
         if self._out:
