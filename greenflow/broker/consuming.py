@@ -47,6 +47,10 @@ ACKNOWLEDGE, AGAIN, RELEASE = "acknowledge", "again", "release"
 # beside them: they need more tries than those that only fail.
 DEATHS = 4
 
+# Bytes of a message from which on it is decoded in a greenlet of its own, beside all others. What
+# is smaller takes 5 ms at most.
+LARGE = 64 * 1024
+
 # Characters of an error in a dead letter. In UTF-8 they are less than the 16 KiB that SQS leaves
 # beside the largest event (sqs/bodies.py); who wants more reads the log.
 ERROR = 4000
@@ -117,9 +121,20 @@ class RemoteSubscription(Subscription):
         if self._is_stopped:  # nobody began with it: this delivery does not count
             self._say(RELEASE, message._replace(deliveries=message.deliveries - 1))
             return
+        if len(message.body) < LARGE:
+            self._hand_out(message)
+        else:
+            self._retry(message, self._hand_out)
+
+    def _hand_out(self, message: Message) -> None:
+        """Decode it and hand it over. In a greenlet, where it is large, others run meanwhile."""
         limit = self._limit()
         try:
-            payload = wire.decode(message.body, message.content_type)
+            try:
+                payload = wire.decode(message.body, message.content_type)
+            finally:
+                if len(message.body) >= LARGE:
+                    self._retries.pop(message, None)
         except InvalidArgument as error:
             if not self._queue.kept:
                 self._retry(message, self._bury, ": ".join(messages(error)), message.body)
@@ -148,7 +163,7 @@ class RemoteSubscription(Subscription):
             self._retry(message, self._wait)
 
     def _retry(self, message: Message, function: Callable[..., None], *args: Any) -> None:
-        """Do something about a message that was not processed, in a greenlet of its own."""
+        """Do something about a message that nobody processes now, in a greenlet of its own."""
         self._retries[message] = gevent.spawn(function, message, *args)
 
     def _wait(self, message: Message) -> None:

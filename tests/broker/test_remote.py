@@ -124,6 +124,41 @@ def test_each_subscriber_gets_each_event_as_it_was(bench: Bench) -> None:
             assert str(second) == "sold out"
 
 
+@both
+def test_a_large_event_is_decoded_while_others_run(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = [{"id": number, "text": "ä"} for number in range(20_000)]
+    monkeypatch.setattr("greenflow.hub.breathing.STRETCH", -1.0)
+    with bench.flow(PUBLISH + RECEIVE + DEAD) as running:
+        running.call("publish", large)
+        running.call("publish", 1)
+        until(lambda: len(running.probes.of("a")) == 2)
+        assert sorted(running.probes.of("a"), key=str) == [1, large]
+        bench.put("orders", "first", b"\xc1" * consuming.LARGE, "application/msgpack")
+        until(lambda: running.probes.of("letters"))
+        assert running.probes.of("letters")[0]["payload"] == b"\xc1" * consuming.LARGE
+
+
+@both
+def test_a_large_event_that_was_not_handed_out_goes_to_the_next_runtime(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with bench.flow(PUBLISH + RECEIVE) as running:
+        decode = consuming.wire.decode
+
+        def never(*arguments: Any) -> None:
+            gevent.sleep(600)
+
+        monkeypatch.setattr(consuming.wire, "decode", never)
+        running.call("publish", b"x" * consuming.LARGE)
+        subscriptions = running.runtime.services.broker._subscriptions
+        until(lambda: any(each._retries for each in subscriptions))
+    monkeypatch.setattr(consuming.wire, "decode", decode)
+    with bench.flow(RECEIVE) as running:
+        until(lambda: running.probes.of("a"))
+
+
 @every
 def test_of_several_runtimes_one_gets_an_event(bench: Bench) -> None:
     with bench.flow(PUBLISH + RECEIVE) as one, bench.flow(RECEIVE, prefetch=2) as other:
