@@ -9,11 +9,11 @@ here. Snippets have no effect outside themselves, so a call may be run again:
 
 - a worker that says `X` has answered the call that made it end; all others are run again elsewhere;
 - when one ends without a word (V8 died, the kernel or we killed it, it became too large), the calls
-  that it may have run (the first of each program) are suspects. Nothing says which of them did it,
-  not even when there is one: a call that has its answer may have left something running. So each
-  is run again apart, with nothing beside it; only a call whose second worker dies, too, having
-  been given nothing else, gets the error. The rest, which had not started, are run again like
-  before.
+  that it may have run (the first of each program, and those that wait) are suspects. Nothing says
+  which of them did it, not even when there is one: a call that has its answer may have left
+  something running. So each is run again apart, with nothing beside it; only a call whose second
+  worker dies, too, having been given nothing else, gets the error. The rest, which had not
+  started, are run again like before.
 """
 
 from __future__ import annotations
@@ -62,12 +62,15 @@ _WORKER = "greenflow.lang.javascript.worker"
 class PendingCall:
     """A call under way: where its answer goes, and what is needed to run it again."""
 
-    __slots__ = ("answer", "deaths", "program", "seconds", "text")
+    __slots__ = ("answer", "deaths", "number", "program", "seconds", "text", "waits", "worker")
 
     def __init__(self, program: ModuleSource, seconds: float, text: str) -> None:
         self.program, self.seconds, self.text = program, seconds, text
         self.answer: AsyncResult[bytes] = AsyncResult()
         self.deaths = 0  # of workers that may have run it
+        self.worker: JavaScriptWorker | None = None  # who has it, by which number
+        self.number = b""
+        self.waits = False  # it began, and had to wait for a timer or a promise
 
 
 class ModuleSource:
@@ -117,10 +120,11 @@ class JavaScriptWorker:
             self._out.append(f"P {program.number} {json.dumps(program.code)}\n")
         self.given += 1
         number = str(self.given)
+        call.worker, call.number, call.waits = self, number.encode(), False
         is_alone = not self.calls
         if is_alone:
             self._has_calls.set()
-        self.calls[number.encode()] = call
+        self.calls[call.number] = call
         self._out += (f"C {number} {program.number} {call.seconds!r} ", call.text, "\n")
         if is_alone:
             self._send_now()
@@ -141,12 +145,19 @@ class JavaScriptWorker:
             self._rest = data[sent:]
             self._has_out.set()
 
+    def give_up(self, call: PendingCall) -> None:
+        """Nobody waits for the call any more."""
+        if self.calls.pop(call.number, None) is not None:
+            self._out.append(f"Q {call.number.decode()}\n")
+            self._has_out.set()
+
     def suspects(self) -> list[PendingCall]:
-        """The calls it may have run: the first of each program."""
+        """The calls it may have run: those that wait, and the first other one of each program."""
         first: dict[int, PendingCall] = {}
         for call in self.calls.values():
-            first.setdefault(call.program.number, call)
-        return list(first.values())
+            if not call.waits:
+                first.setdefault(call.program.number, call)
+        return [*(call for call in self.calls.values() if call.waits), *first.values()]
 
     def _write(self) -> None:
         try:
@@ -169,8 +180,13 @@ class JavaScriptWorker:
                     kind = line[:1]
                     if kind == b"A":
                         _, number, text = line.split(b" ", 2)
-                        call = self.calls.pop(number)
-                        call.answer.set(text)
+                        call = self.calls.pop(number, None)
+                        if call is not None:  # nobody waits for one that was given up
+                            call.answer.set(text)
+                    elif kind == b"W":
+                        call = self.calls.get(line[2:])
+                        if call is not None:
+                            call.waits = True
                     elif kind == b"R":
                         self.is_ready = True
                         self.sandbox = line[2:].decode()
@@ -252,9 +268,19 @@ class JavaScriptPool:
         """The answer of a call (wire.py). `seconds` are its limit, from when it starts to run."""
         call = PendingCall(program, seconds, text)
         self._send(call)
-        answer = call.answer.get()
+        try:
+            answer = call.answer.get()
+        except BaseException:  # it was interrupted, or the workers were stopped
+            self._give_up(call)
+            raise
         assert isinstance(answer, bytes)
         return answer
+
+    def _give_up(self, call: PendingCall) -> None:
+        """Let the worker forget the call. One that is apart is left to it: that is short, and what
+        it comes to says who is to blame."""
+        if call.worker is not None and call.worker in self._workers:
+            call.worker.give_up(call)
 
     def processes(self) -> list[int]:
         """The OS processes of the workers."""

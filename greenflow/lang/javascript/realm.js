@@ -1,11 +1,22 @@
-// What stands around a snippet in its isolate: values in and out, errors, console, timers.
+// What stands around a snippet in its isolate: values in and out, errors, console, and the getters
+// that make the web's APIs (web/) when somebody asks for one.
 //
 // Evaluated first, before any code of an author, so every function used here was taken from an
 // untouched realm. Nothing here is reachable from the snippet: no global refers to it, and its own
 // realm is all that a snippet can spoil. The value is a function that is called with the snippet as
-// `this`; it returns the function that the worker calls. That one gets a call as a string: "" asks
-// for the outcome of a promise, else the first character tells whether the JSON text that follows
-// has tags in it ("t") or not ("v"). It returns "p" (a promise is pending) or a line for the wire.
+// `this`; it returns the function that the worker (isolate.py) calls with a string:
+//
+//   t or v, and JSON text   a call; the text has tags in it, or not. Answered by a line for the wire,
+//                           or by "p": a promise has to be waited for
+//   ""                      once the jobs of promises are done: a line for the wire, or "p CALL MS":
+//                           the call has a timer in so many milliseconds, or "p CALL": it has none
+//   w CALL                  run the first timer of a call; "p"
+//   q CALL                  nobody waits for the call any more; "p"
+//   c                       a sign of life; "v"
+//
+// Instead of "p CALL", and to "c", comes "o CALL LINE" if the jobs of one call settled another.
+// Calls are told apart by what they were begun or woken for: all that runs until the jobs of promises
+// are done is that call's, its lines of the console and its timers too.
 (() => {
   "use strict";
   const TAG = "@TAG@";
@@ -25,40 +36,52 @@
   const weakSet = bind(WeakMap.prototype.set);
   const mapGet = bind(Map.prototype.get);
   const mapSet = bind(Map.prototype.set);
-  const mapClear = bind(Map.prototype.clear);
   const mapDelete = bind(Map.prototype.delete);
   const toBase64 = bind(Uint8Array.prototype.toBase64);
   const fromBase64 = ((A) => (text) => apply(A.fromBase64, A, [text]))(Uint8Array);
   const { String: text, Error: Failure, Date: Time, Uint8Array: Bytes, Map: Table } = globalThis;
-  const { ArrayBuffer: Buffer, TypeError: Mistake, WeakMap: Weak, SharedArrayBuffer: Shared } = globalThis;
-  const { Int32Array: Words, isFinite: finite, Promise: Pledge } = globalThis;
-  const waitAsync = Atomics.waitAsync;
+  const { ArrayBuffer: Buffer, TypeError: Mistake, WeakMap: Weak, isFinite: finite } = globalThis;
+  const { Promise: Pledge, Number: number, eval: evaluate } = globalThis;
   const isView = Buffer.isView;
   delete globalThis.SharedArrayBuffer;
   delete globalThis.Atomics;
   delete globalThis.WebAssembly;
 
-  return function (notify) {
+  // `notify` tells the worker that a call was settled which is not the one under way. `web` is what
+  // the snippet may use of the web's APIs (web/), as JSON text, or "".
+  return function (notify, web) {
     const load = this;
     let handler; // the default export, once the module ran
-    let outcome; // of the promise that is waited for
-    let turn = 0; // the call under way; an outcome of an earlier one is not of this
-    let came = new Weak(); // errors that came in with this call, to their numbers
-    let logged = [];
-    let room = MAX_LOG;
-    let cut = 0; // lines that were not logged, or not whole
+    let count = 0; // of calls
+    let now; // the call under way
+    const waiting = new Table(); // calls that wait for a timer or for another call, by number
+    let settled; // the first of the calls that were settled while another ran, a list by `next`
+
+    const begin = () => ({
+      __proto__: null,
+      number: ++count,
+      came: undefined, // errors that came in with this call, to their numbers
+      logged: [],
+      room: MAX_LOG,
+      cut: 0, // lines that were not logged, or not whole
+      timers: undefined, // the first one (web/timers.js)
+      kept: undefined, // what files of the web's APIs keep for the call
+      outcome: undefined, // the line of a promise that was settled
+      next: undefined,
+      isOver: false,
+    });
 
     const hidden = (target, name, value) =>
       defineProperty(target, name, { __proto__: null, value, writable: true, configurable: true });
 
-    const failure = (told) => {
+    const failure = (told, call) => {
       const made = new Failure(told.m);
       hidden(made, "stack", told.m);
       hidden(made, "name", told.n);
-      if (told.c !== undefined) hidden(made, "cause", failure(told.c));
+      if (told.c !== undefined) hidden(made, "cause", failure(told.c, call));
       if (told.g !== undefined) {
         const members = [];
-        for (let i = 0; i < told.g.length; i++) define(members, i, failure(told.g[i]));
+        for (let i = 0; i < told.g.length; i++) define(members, i, failure(told.g[i], call));
         hidden(made, "errors", members);
       }
       hidden(made, "error", () => told.t);
@@ -67,9 +90,9 @@
         hidden(made, "kind", told.o[1]);
         hidden(made, "at", told.o[2]);
         if (told.p === undefined) hidden(made, "input", null);
-        else later(made, "input", () => read(told.p));
+        else later(made, "input", () => read(told.p, call));
       }
-      weakSet(came, made, told.i);
+      weakSet((call.came ??= new Weak()), made, told.i);
       return made;
     };
 
@@ -87,9 +110,9 @@
       });
 
     // A payload, as it stands on the wire.
-    const read = (written) => {
+    const read = (written, call) => {
       const value = parse(slice(written, 1));
-      return written[0] === "t" ? revive(value) : value;
+      return written[0] === "t" ? revive(value, call) : value;
     };
 
     const define = (target, name, value) =>
@@ -97,10 +120,10 @@
         __proto__: null, value, writable: true, enumerable: true, configurable: true,
       });
 
-    const revive = (value) => {
+    const revive = (value, call) => {
       if (typeof value !== "object" || value === null) return value;
       if (isArray(value)) {
-        for (let i = 0; i < value.length; i++) define(value, i, revive(value[i]));
+        for (let i = 0; i < value.length; i++) define(value, i, revive(value[i], call));
         return value;
       }
       const names = keys(value);
@@ -109,10 +132,10 @@
         switch (value[TAG]) {
           case "b": return fromBase64(held);
           case "d": return new Time(held);
-          default: return failure(held);
+          default: return failure(held, call);
         }
       }
-      for (let i = 0; i < names.length; i++) define(value, names[i], revive(value[names[i]]));
+      for (let i = 0; i < names.length; i++) define(value, names[i], revive(value[names[i]], call));
       return value;
     };
 
@@ -145,14 +168,15 @@
 
     const tell = (thrown, depth) => {
       const told = create(null);
-      const number = typeof thrown === "object" && thrown !== null ? weakGet(came, thrown) : undefined;
-      if (number !== undefined) {
-        told.i = number;
+      const isObject = typeof thrown === "object" && thrown !== null;
+      const at = isObject && now.came !== undefined ? weakGet(now.came, thrown) : undefined;
+      if (at !== undefined) {
+        told.i = at;
         return told;
       }
       if (!(thrown instanceof Failure)) {
         told.n = "Error";
-        told.m = typeof thrown === "object" && thrown !== null ? stringify(thrown) ?? "null" : text(thrown);
+        told.m = isObject ? stringify(thrown) ?? "null" : text(thrown);
         return told;
       }
       told.n = text(thrown.name);
@@ -180,18 +204,18 @@
       return made;
     };
 
-    // Every outcome passes here. Timers are of a call, and end with it.
+    // Every outcome of the call under way passes here. Timers are of a call, and end with it.
     const withLog = (line) => {
-      mapClear(timers);
-      if (logged.length === 0) return line;
-      if (cut > 0) sayCut();
-      const lines = logged;
-      logged = [];
-      return "l" + stringify(lines) + "\t" + line;
+      const call = now;
+      call.isOver = true;
+      if (call.timers !== undefined) timers.end(call);
+      if (call.logged.length === 0) return line;
+      if (call.cut > 0) sayCut(call);
+      return "l" + stringify(call.logged) + "\t" + line;
     };
 
     // The last line makes room for the word, if need be; lines before it are left whole.
-    const sayCut = () => {
+    const sayCut = ({ cut, room, logged }) => {
       const word = `... [${cut} line${cut === 1 ? "" : "s"} cut]`;
       const last = logged.length - 1;
       const left = logged[last].length + room - word.length;
@@ -218,12 +242,21 @@
       return withLog("e" + told);
     };
 
-    const finish = (make, value) => {
+    // A promise of a call was settled, or what a timer did threw.
+    const settle = (call, make, value) => {
+      if (call.isOver) return;
+      const running = now;
+      now = call;
       try {
-        return make(value);
+        call.outcome = make(value);
       } catch (error) {
-        return failed(error);
+        call.outcome = failed(error);
       }
+      now = running;
+      if (call === running) return;
+      call.next = settled;
+      settled = call;
+      notify();
     };
 
     const show = (value) => {
@@ -237,56 +270,85 @@
       }
     };
     const print = (...values) => {
-      if (room === 0 || logged.length >= MAX_LINES) {
-        cut++;
+      const call = now;
+      if (call.isOver) return;
+      if (call.room === 0 || call.logged.length >= MAX_LINES) {
+        call.cut++;
         return;
       }
       let line = "";
       for (let i = 0; i < values.length; i++) line += (i === 0 ? "" : " ") + show(values[i]);
-      if (line.length > room) {
-        line = slice(line, 0, room);
-        cut++;
+      if (line.length > call.room) {
+        line = slice(line, 0, call.room);
+        call.cut++;
       }
-      room -= line.length;
-      define(logged, logged.length, line);
+      call.room -= line.length;
+      define(call.logged, call.logged.length, line);
     };
     const console = {};
     for (const name of ["log", "info", "warn", "error", "debug"]) console[name] = print;
     hidden(globalThis, "console", console);
 
-    const timers = new Table();
-    let timer = 0;
-    hidden(globalThis, "setTimeout", (action, delay, ...args) => {
-      const number = ++timer;
-      const cell = new Words(new Shared(4));
-      mapSet(timers, number, true);
-      const waited = waitAsync(cell, 0, 0, delay >= 1 ? +delay : 1);
-      then(waited.value, () => {
-        if (!mapGet(timers, number)) return;
-        mapDelete(timers, number);
-        apply(action, undefined, args);
-      });
-      return number;
-    });
-    hidden(globalThis, "clearTimeout", (number) => {
-      mapDelete(timers, number);
-    });
+    // Names that are made when somebody asks for one. The timers know of calls, which no snippet may
+    // come by, so their file runs here, before the snippet.
+    let timers;
+    const offer = () => {
+      const { names, sources, given } = parse(web);
+      const inside = { __proto__: null, apply, bind, failed, settle, under: () => now };
+      const kept = () => (now.kept ??= create(null));
+      const library = { __proto__: null, console, given, hidden, kept, later, print, show, text };
+      for (const file of keys(sources)) {
+        let exports;
+        const all = () => (exports ??= evaluate(sources[file])(library, file === "timers" ? inside : undefined));
+        for (const name of names[file]) {
+          later(library, name, () => all()[name]);
+          if (name[0] !== "$") later(globalThis, name, () => library[name]);
+        }
+      }
+      timers = library.$timers;
+      if (sources.console !== undefined) library.$console;
+    };
+    if (web !== "") offer();
+
+    const other = () => {
+      const call = settled;
+      settled = call.next;
+      mapDelete(waiting, call.number);
+      return `o ${call.number} ${call.outcome}`;
+    };
+    const answer = () => {
+      const call = now;
+      if (settled !== undefined) return other();
+      if (call.outcome !== undefined) {
+        mapDelete(waiting, call.number);
+        return call.outcome;
+      }
+      mapSet(waiting, call.number, call);
+      const delay = call.timers === undefined ? undefined : timers.delay(call);
+      return delay === undefined ? `p ${call.number}` : `p ${call.number} ${delay}`;
+    };
+    const command = (written) => {
+      if (written === "c") return settled === undefined ? "v" : other();
+      const call = mapGet(waiting, number(slice(written, 2)));
+      if (call === undefined) return "p";
+      now = call;
+      if (written[0] === "w") {
+        timers?.wake(call);
+      } else {
+        mapDelete(waiting, call.number);
+        withLog("");
+      }
+      return "p";
+    };
 
     return function () {
-      if (this === "") {
-        const line = outcome;
-        if (line === undefined) return "p";
-        outcome = undefined;
-        return line;
-      }
-      const mine = ++turn;
-      came = new Weak();
-      logged = [];
-      room = MAX_LOG;
-      cut = 0;
-      outcome = undefined;
+      if (this === "") return answer();
+      const kind = this[0];
+      if (kind !== "v" && kind !== "t") return command(text(this));
+      const call = begin();
+      now = call;
       try {
-        const value = read(this);
+        const value = read(this, call);
         if (handler === undefined) {
           const found = load();
           if (typeof found !== "function") throw new Mistake("the default export is not callable");
@@ -295,12 +357,7 @@
         const result = handler(value);
         if (typeof result !== "object" || result === null) return done(result);
         if (!(result instanceof Pledge) && typeof result.then !== "function") return done(result);
-        const settle = (make) => (value) => {
-          if (mine !== turn) return;
-          outcome = finish(make, value);
-          notify();
-        };
-        then(resolve(result), settle(done), settle(failed));
+        then(resolve(result), (it) => settle(call, done, it), (it) => settle(call, failed, it));
         return "p";
       } catch (error) {
         return failed(error);

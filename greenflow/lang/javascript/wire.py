@@ -4,9 +4,10 @@ Lives here: the lines of the wire, and payloads as JSON text. Not here: sockets,
 
 The wire is lines, UTF-8, ended by a newline; JSON text has none. To a worker go `T tag` (first of
 all, see below), `P program source` (what a program is, before its first call; the source is a JSON
-string), `C call program seconds value`, and `F program` (nobody has it any more). From it come
-`R words` (it is ready, its sandbox is so), `A call answer`, `H` (it lives), and `X` (it must end:
-what else is under way has to run elsewhere).
+string), `C call program seconds value`, `Q call` (nobody waits for it any more), and `F program`
+(nobody has it any more). From it come `R words` (it is ready, its sandbox is so), `A call answer`,
+`W call` (it began and waits, for a timer or a promise), `H` (it lives), and `X` (it must end: what
+else is under way has to run elsewhere).
 
 JSON has no bytes, timestamps and errors. Such a value is a map of two keys: the tag, a random text
 that neither a client nor a snippet knows, with the kind, and `v` with what is held. `t` before a
