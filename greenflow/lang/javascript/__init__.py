@@ -122,12 +122,13 @@ class JavaScript:
         is none.
         """
         from greenflow.lang.javascript import wire
+        from greenflow.lang.javascript.arrivals import Arrivals
 
-        errors: list[Exception] = []
+        arrivals = Arrivals()
         here = running()
-        text = wire.encode(payload, here.tag, errors)
+        text = wire.encode(payload, here.tag, arrivals)
         seconds = min(here.timeout if timeout is None else timeout, MAX_TIMEOUT)
-        answer = wire.decode(here.run(self._source, seconds, text), here.tag, errors)
+        answer = wire.decode(here.run(self._source, seconds, text), here.tag, arrivals)
         if log is not None:
             for line in unhurried(answer.lines):
                 log(line)

@@ -21,7 +21,7 @@ import contextlib
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -29,6 +29,7 @@ import msgspec
 
 from greenflow.errors import InvalidArgument, JavaScriptError, SnippetFailed, messages
 from greenflow.hub.breathing import Breath
+from greenflow.lang.javascript.arrivals import MAX_EXACT, Arrivals, may_be_long
 from greenflow.payload.batches import depth, encoded, is_large
 from greenflow.payload.large import LARGE_BYTES, loads_in_turns
 from greenflow.payload.origin import origin_of
@@ -41,11 +42,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FRAME = re.compile(r"snippet:(\d+):(\d+)")
 LINES_BEFORE = 1
 
-# Integers beyond this are doubles in JavaScript, written with their shortest digits; such a run of
-# digits may be one (or be in a string, which does no harm).
-_MAX_EXACT = 2**53
-_LONG = re.compile(rb"[0-9]{16}")
-
 # Half of a surrogate pair, as `JSON.stringify` writes it. An escape that is not one itself: there
 # stands an even number of backslashes before it.
 _HALF = re.compile(rb"(?<!\\)((?:\\\\)*+)\\(ud[89a-f][0-9a-f]{2})")
@@ -56,10 +52,11 @@ _MAX_CAUSES = 10
 _decode = msgspec.json.decode
 
 
-def encode(payload: Any, tag: str, errors: list[Exception], *, inputs: bool = True) -> str:
-    """The text of a payload. Its errors are appended to `errors`, where `decode` finds those that
-    come back; with `inputs` each takes along what its node was given. Raises InvalidArgument for
-    what is no payload."""
+def encode(payload: Any, tag: str, arrivals: Arrivals, *, inputs: bool = True) -> str:
+    """The text of a payload. Its errors and large integers are kept in `arrivals`, where `decode`
+    finds those that come back; with `inputs` each error takes along what its node was given.
+    Raises InvalidArgument for what is no payload."""
+    errors = arrivals.errors
     tagged, before = False, len(errors)
 
     def special(value: Any) -> dict[str, Any]:
@@ -71,13 +68,13 @@ def encode(payload: Any, tag: str, errors: list[Exception], *, inputs: bool = Tr
             return {tag: "d", "v": (value - _EPOCH) / timedelta(milliseconds=1)}
         if isinstance(value, Exception):
             told = _told(value, errors, _MAX_CAUSES)
-            told.update(_origin(value, tag, errors, inputs))
+            told.update(_origin(value, tag, arrivals, inputs))
             return {tag: "e", "v": told}
         raise InvalidArgument(f"{type(value).__qualname__} is no payload")
 
     many = is_large(payload)
+    encoder = _encoder(special).encode
     try:
-        encoder = _encoder(special).encode
         text = encoded(payload, encoder) if many else encoder(payload)
     except RecursionError:
         raise InvalidArgument() from ValueError(f"nested deeper than {MAX_DEPTH} lists and maps")
@@ -87,11 +84,18 @@ def encode(payload: Any, tag: str, errors: list[Exception], *, inputs: bool = Tr
                 f"nested deeper than {MAX_DEPTH} lists and maps"
             )
         del errors[before:]
-        text = _encoder(special).encode(_without_nan(payload))
+        payload = _without_nan(payload)
+        text = encoder(payload)
     # How deep the encoder goes is another matter on each Python. Few lists and maps are not deep.
     may_be_deep = text.count("[") + text.count("{") > MAX_DEPTH
     if may_be_deep and (depth(payload, MAX_DEPTH) if many else _depth(payload)) > MAX_DEPTH:
         raise InvalidArgument(f"nested deeper than {MAX_DEPTH} lists and maps")
+    breath = Breath()
+    if may_be_long(text, breath):
+        held = arrivals.inside(payload, breath)
+        if held is not payload:
+            del errors[before:]
+            text = encoded(held, encoder) if many else encoder(held)
     return f"{'t' if tagged else 'v'}{text}"
 
 
@@ -141,9 +145,7 @@ def _told(error: BaseException, errors: list[Exception], depth: int) -> dict[str
     return told
 
 
-def _origin(
-    error: Exception, tag: str, errors: list[Exception], with_input: bool
-) -> dict[str, Any]:
+def _origin(error: Exception, tag: str, arrivals: Arrivals, with_input: bool) -> dict[str, Any]:
     """Where an error arose; what the node was given is a text, read only if it is asked for. What
     cannot go to JavaScript is left out, and so is what the errors in it had been given."""
     origin = origin_of(error)
@@ -152,7 +154,7 @@ def _origin(
     told: dict[str, Any] = {"o": [origin.node, origin.kind, origin.at]}
     if with_input:
         with contextlib.suppress(InvalidArgument):
-            told["p"] = encode(origin.input, tag, errors, inputs=False)
+            told["p"] = encode(origin.input, tag, arrivals, inputs=False)
     return told
 
 
@@ -165,8 +167,9 @@ class WorkerAnswer:
         self.value, self.error, self.lines = value, error, lines
 
 
-def decode(text: bytes, tag: str, errors: list[Exception]) -> WorkerAnswer:
+def decode(text: bytes, tag: str, arrivals: Arrivals) -> WorkerAnswer:
     """The answer that a worker wrote."""
+    errors = arrivals.errors
     kind, rest = text[:1], text[1:]
     lines: list[str] = []
     if kind == b"l":
@@ -181,8 +184,8 @@ def decode(text: bytes, tag: str, errors: list[Exception]) -> WorkerAnswer:
     try:
         value = loads_in_turns(rest) if len(rest) >= LARGE_BYTES else _decode(rest)
         breath = Breath()
-        if _LONG.search(rest):
-            value = _numbers(value, breath)
+        if may_be_long(rest, breath):
+            value = _numbers(value, arrivals.integers, breath)
         if kind == b"t":
             value = _revive(value, tag, errors, breath)
     except (msgspec.DecodeError, InvalidArgument) as error:
@@ -205,21 +208,24 @@ def _words(text: bytes) -> Any:
         return _decode(_HALF.sub(rb"\1\\\\\2", text))
 
 
-def _numbers(value: Any, breath: Breath) -> Any:
+def _numbers(value: Any, integers: Mapping[float, int], breath: Breath) -> Any:
     """JavaScript has one type of number: what is written as an integer but is a double gets the
-    double's value, as a float if it has more than 64 bit. Changes the value in place."""
+    double's value, as a float if it has more than 64 bit; or it is one of the integers that came
+    in, by their doubles. Changes the value in place."""
     breath.take()
-    if isinstance(value, int) and abs(value) > _MAX_EXACT:
+    if isinstance(value, int) and abs(value) > MAX_EXACT:
         exact = float(value)
+        if exact in integers:
+            return integers[exact]
         return int(exact) if MIN_INT <= exact < MAX_INT else exact
     if isinstance(value, dict):
         for key, item in value.items():
             if type(item) is not str:
-                value[key] = _numbers(item, breath)
+                value[key] = _numbers(item, integers, breath)
     elif isinstance(value, list):
         for index, item in enumerate(value):
             if type(item) is not str:
-                value[index] = _numbers(item, breath)
+                value[index] = _numbers(item, integers, breath)
     return value
 
 
