@@ -52,6 +52,12 @@ GROUP = "greenflow.languages"  # the entry points that languages come from
 # no longer used falls out.
 CACHED = 1024
 
+# Bytes of code that a parser reads. Far more than a person writes; the parser's time grows with it.
+MAX_CODE = 1 << 20
+
+# How deep the syntax of code may be nested: what V8 parses without meeting its stack limit.
+MAX_DEPTH = 500
+
 remembered = functools.lru_cache(maxsize=CACHED)
 
 

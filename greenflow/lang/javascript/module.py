@@ -39,7 +39,11 @@ _VALUES = frozenset(
 def function(code: str) -> str:
     """The script whose value is the function. Raises CompileFailed for a syntax error, an import,
     and a default export that is missing or cannot be called."""
-    parsed = Code("javascript", code)
+    if "<!--" in code or "-->" in code:
+        from greenflow.lang.script import without_html_comments
+
+        code = without_html_comments(code)
+    parsed = Code(code)
     name = next(it for i in range(100) if (it := f"$$d{i:02}") not in code)
     result: str | None = None
     for node in walk(parsed.root):

@@ -1,6 +1,7 @@
 """Parsing with tree-sitter, and edits of a text that keep every other character in its place.
 
-Lives here: what module.py and typescript.py both need. Not here: what they look for.
+Lives here: what module.py needs of a parser. Not here: what it looks for; and what TypeScript has
+more than JavaScript (script/).
 
 tree-sitter counts bytes, authors count characters: positions are translated for error messages.
 """
@@ -13,12 +14,7 @@ from collections.abc import Iterator
 from tree_sitter import Language, Node, Parser, Tree
 
 from greenflow.errors import CompileFailed
-
-# Bytes of code in a snippet. Far more than a person writes; the parser's time grows with it.
-MAX_CODE = 1 << 20
-
-# How deep syntax may be nested: what V8 parses without meeting its stack limit.
-MAX_DEPTH = 500
+from greenflow.lang import MAX_CODE, MAX_DEPTH
 
 FUNCTIONS = frozenset(
     (
@@ -34,11 +30,7 @@ FUNCTIONS = frozenset(
 
 
 @functools.cache
-def _language(name: str) -> Language:
-    if name == "typescript":
-        import tree_sitter_typescript
-
-        return Language(tree_sitter_typescript.language_typescript())
+def _javascript() -> Language:
     import tree_sitter_javascript
 
     return Language(tree_sitter_javascript.language())
@@ -47,11 +39,11 @@ def _language(name: str) -> Language:
 class Code:
     """A parsed text and the edits to it. Raises CompileFailed if it does not parse."""
 
-    def __init__(self, language: str, text: str) -> None:
+    def __init__(self, text: str) -> None:
         self.data = text.encode("utf-8", "replace")
         if len(self.data) > MAX_CODE:
             raise CompileFailed(f"the code has more than {MAX_CODE} bytes")
-        self.tree: Tree = Parser(_language(language)).parse(self.data)
+        self.tree: Tree = Parser(_javascript()).parse(self.data)
         self._edits: list[tuple[int, int, str]] = []
         for node in walk(self.tree.root_node):
             if node.is_missing:
