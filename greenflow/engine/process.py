@@ -38,6 +38,7 @@ from greenflow.engine.packet import Fault, Packet, Reply, echo
 from greenflow.engine.port import InPort, OutPort
 from greenflow.errors import Interrupt, ProcessExited, Runaway
 from greenflow.hub.breathing import breathe, let_others_run
+from greenflow.hub.world import OUTSIDE, World, found_by
 from greenflow.payload.value import pause_with
 
 T = TypeVar("T")
@@ -64,6 +65,14 @@ _shielded: set[Any] = set()  # greenlets inside `shield`; each adds and removes 
 def current() -> Process | None:
     """The process that the calling code runs in, for code without a Context; None outside."""
     return _current.get()
+
+
+def _world() -> World | None:
+    process = _current.get()
+    return None if process is None else process.world
+
+
+found_by(_world)
 
 
 class Reader:
@@ -106,6 +115,7 @@ class Process:
     `registry`, for a process without parent, is a set that holds it as long as it lives. `hops` is
     the count of writes that it descends from (BEHAVIOUR 4.10). `generation` is the graph that it
     sees until it ends (BEHAVIOUR 6.7), by default its parent's; without one it is the newest.
+    `world` has the time and chance of its runtime.
     """
 
     __slots__ = (
@@ -134,6 +144,7 @@ class Process:
         "readers",
         "ready",
         "state",
+        "world",
     )
 
     def __init__(
@@ -144,6 +155,7 @@ class Process:
         registry: set[Process] | None = None,
         generation: Generation | None = None,
         budget: Budget = DEFAULT,
+        world: World = OUTSIDE,
     ) -> None:
         self.parent, self.hops = parent, hops
         self.children: Set[Process] = _NO_CHILDREN
@@ -167,13 +179,13 @@ class Process:
         self.part_of: Process | None = None  # the parent, of which it is a part (engine/scope.py)
         self._registry = registry
         if parent is None:
-            self.budget = budget
+            self.budget, self.world = budget, world
             self._spending: Spending | None = None
             self.grace = grace
             if registry is not None:
                 registry.add(self)
         else:
-            self.grace, self.budget = parent.grace, parent.budget
+            self.grace, self.budget, self.world = parent.grace, parent.budget, parent.world
             spending = self._spending = parent.spending()
             if parent.state is not RUNNING:
                 self.state, self.error, generation = EXITED, parent.error, None

@@ -19,6 +19,7 @@ from greenflow.engine.generation import Generation, Generations
 from greenflow.engine.process import Process
 from greenflow.errors import Runaway
 from greenflow.hub.clock import Clock
+from greenflow.hub.world import World
 from greenflow.spec.fields import Spec
 from greenflow.spec.template import Scope
 from greenflow.values.seal import Keys
@@ -53,8 +54,9 @@ class Compiler(Protocol):
 class Services:
     """What a runtime hands to its nodes. One for each runtime.
 
-    A node that waits, or asks what time it is, does so by `clock`: a test sets it. `broker` carries
-    events; by default those of this runtime alone.
+    A node that waits, or asks what time it is, does so by `clock`: a test sets it. With `seed` the
+    chance in code is the same in each run. `broker` carries events; by default those of this
+    runtime alone.
     """
 
     def __init__(
@@ -64,11 +66,13 @@ class Services:
         compiler: Compiler,
         clock: Clock = Clock(),  # noqa: B008 - has no state
         *,
+        seed: int | None = None,
         listens: bool = True,
         broker: Broker | None = None,
     ) -> None:
         self.namespace, self.settings, self.compiler = namespace, settings, compiler
         self.clock = clock
+        self.world = World(clock, seed)  # of the code that asks for the time or for chance
         self.broker = MemoryBroker() if broker is None else broker
         self.listens = listens  # whether listeners open sockets
         # Whether a node of this runtime wants requests as they came (Received). Few do,
@@ -94,7 +98,7 @@ class Services:
         if generation is None:
             generation = self.generations.newest
         process = Process(
-            parent, hops, self.settings.grace, self.processes, generation, self.budget
+            parent, hops, self.settings.grace, self.processes, generation, self.budget, self.world
         )
         if parent is not None and isinstance(process.error, Runaway):
             raise process.error

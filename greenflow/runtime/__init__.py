@@ -65,8 +65,8 @@ class Runtime(Assembly):
     that the runtime lives on. `specs` and `values` are applied before the start. `own_thread` says
     whether it lives in an OS thread of its own; by default it does unless the program is
     monkey-patched or the thread that starts it has a hub. `clock` is what its nodes wait by, the
-    system's by default. With `listen` False its listeners open no sockets, and are reached through
-    `wsgi` alone.
+    system's by default; a `seed` makes what code leaves to chance the same in each run. With
+    `listen` False its listeners open no sockets, and are reached through `wsgi` alone.
     """
 
     def __init__(
@@ -79,10 +79,11 @@ class Runtime(Assembly):
         scheme: Scheme | None = None,
         own_thread: bool | None = None,
         clock: Clock | None = None,
+        seed: int | None = None,
         listen: bool = True,
         values: Any = None,
     ) -> None:
-        super().__init__(store, namespace, specs, settings, scheme, clock, listen, values)
+        super().__init__(store, namespace, specs, settings, scheme, clock, seed, listen, values)
         #: The namespace's HTTP listeners as one WSGI application, for any thread of a server or a
         #: framework; the first request starts the runtime. With several listeners the one answers
         #: whose `port` is SERVER_PORT; `wsgi_of` names one.

@@ -44,6 +44,7 @@ class Assembly:
         settings: Settings | None,
         scheme: Scheme | None,
         clock: Clock | None,
+        seed: int | None,
         listen: bool,
         values: Any,
     ) -> None:
@@ -51,7 +52,7 @@ class Assembly:
         self.namespace = namespace or self.settings.namespace
         self.scheme = scheme or Scheme.installed()
         self._store, self._specs, self._values, self._listens = store, specs, values, listen
-        self._clock = clock or Clock()
+        self._clock, self._seed = clock or Clock(), seed
         #: Where a person finds a spec, for logs: given an id and a path in the spec, its
         #: `file:line:column`, or None. Set before the start by who knows the files.
         self.locate: Callable[[str, str], str | None] | None = None
@@ -75,6 +76,7 @@ class Assembly:
                 self.settings,
                 self.scheme,
                 self._clock,
+                seed=self._seed,
                 listens=self._listens,
                 broker=open_broker(self.settings.broker, self.namespace, self._clock),
             )

@@ -93,6 +93,7 @@ class Case(NamedTuple):
                 replace,
                 settings=settings,
                 clock=clock,
+                seed=suite.seed,
                 values=suite.values,
                 allow={*suite.allow, *case.allow, *self.allowed},
                 sources={*suite.sources, *case.sources},

@@ -235,6 +235,7 @@ def flow(
     *,
     settings: Settings | None = None,
     clock: Clock | None = None,
+    seed: int | None = None,
     scheme: Scheme | None = None,
     values: Mapping[str, Any] | None = None,
     leaks: bool = True,
@@ -246,7 +247,8 @@ def flow(
     `specs` is the path of a file or folder, a YAML text (of several lines), a spec, or a list of
     those. `replace` maps names of nodes, also in blocks, to what they do instead: a function of the
     payload, an error to raise, an answer, or a `sequence` of those; they keep their ports and
-    links. `clock` is what the nodes wait by; `values` maps names of values to their data. Listeners
+    links. `clock` is what the nodes wait by, and tells CEL the time; with `seed` its `uuid()` gives
+    the same in each run; `values` maps names of values to their data. Listeners
     open a free port of 127.0.0.1.
 
     `allow` names the nodes that may reach outside, such as `http`, `sql` and `python` nodes. A
@@ -282,6 +284,7 @@ def flow(
         settings=settings,
         scheme=chosen,
         clock=clock,
+        seed=seed,
     )
     with runtime:
         _require(runtime, chosen, outside)

@@ -126,6 +126,9 @@ class Suite(Struct, frozen=True, forbid_unknown_fields=True):
     clock: Annotated[
         Literal["real", "jump"], Meta(description="jump: what nodes sleep takes no time")
     ] = "real"
+    seed: Annotated[
+        int | None, Meta(description="what is left to chance in code is the same in each run")
+    ] = None
 
 
 Placed = tuple[str, CaseStep]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -45,6 +46,42 @@ def run(code: str, payload: Any = None) -> Any:
         ("regex.extractAll('a1b2', '[a-z]([0-9])')", ["1", "2"]),
         ("regex.replace('a1b2', '([a-z])([0-9])', '\\\\2\\\\1')", "1a2b"),
         ("regex.replace('aaa', 'a', 'b', 2)", "bba"),
+        ("regex.replace('abc', '$', '!')", "abc!"),
+        ("regex.replace('baac', 'a*', '-')", "-b-c-"),
+        ("regex.replace('äöü', '', '-')", "-ä-ö-ü-"),
+        ("regex.replace('aaab', 'a*', '-', 1)", "-b"),
+        ("regex.replace('a\\nb', '(?m)$', '!')", "a!\nb!"),
+        ("regex.extractAll('baac', 'a*')", ["", "aa", ""]),
+        ("regex.extractAll('abc', '$')", [""]),
+        ("regex.extractAll('val=a, val=, val=c', 'val=([^,]*)')", ["a", "c"]),
+        ("regex.extractAll('a, b', '(x)?[ab]')", []),
+        ("optional.unwrap([optional.of(1), optional.none(), optional.of('a')])", [1, "a"]),
+        ("[optional.none(), optional.of(null)].unwrapOpt()", [None]),
+        ("optional.unwrap([])", []),
+        ("'%s %d'.format([2e-9, 2e-9])", "0.000000002 0.000000002"),
+        ("'%s'.format([[1e21, -1e-7, 1.0, -0.0]])", "[1000000000000000000000, -0.0000001, 1, -0]"),
+        ("'%s'.format([{'a': 1e22}])", "{a: 10000000000000000000000}"),
+        ("'%s %d'.format([123456789012345680000.0, 1.5])", "123456789012345680000 1.5"),
+        ("'%.3e %x %X %o %b'.format([1234.5, -255, 'hi', -8, true])", "1.234e+03 -ff 6869 -10 1"),
+        ("'%s %s'.format([1.0 / 0.0, -1.0 / 0.0])", "Infinity -Infinity"),
+        ("timestamp('2023-01-01T00:00:00+23:59')", datetime(2022, 12, 31, 0, 1, tzinfo=UTC)),
+        (
+            "timestamp('2023-01-01T00:00:00.1234567891Z')",
+            datetime(2023, 1, 1, 0, 0, 0, 123456, tzinfo=UTC),
+        ),
+        ("duration('.5s')", 0.5),
+        ("duration('-.5s')", -0.5),
+        ("duration('1.s')", 1),
+        ("duration('+0')", 0),
+        ("duration('0000000000000000000000001s')", 1),
+        ("duration('1.00000000000000000000000000001s')", 1),
+        ("1e308", 1e308),
+        ("1e-400", 0.0),
+        ("double('1e308')", 1e308),
+        ("double('-Infinity') < -1e308", True),
+        ("-9223372036854775808 % -1", 0),
+        ("{'in': 1, 'while': 2}.`in` + {'in': 1, 'while': 2}.?`while`.orValue(0)", 3),
+        ("has({'package': 1}.`package`)", True),
         ("regex.replace('aaa', 'a', 'b', 0)", "aaa"),
         ("regex.replace('aaa', 'a', 'b', -1)", "bbb"),
         ("{'a': 1, 'b': 2}.transformMapEntry(k, v, {string(v): k})", {"1": "a", "2": "b"}),
@@ -109,6 +146,26 @@ def test_not_a_number_is_unequal_to_itself() -> None:
         ("'%q'.format([1])", "no clause"),
         ("'%.9999f'.format([1.0])", "precision"),
         ("optional.none().value()", "no value"),
+        ("optional.unwrap([1])", "int is no optional"),
+        ("timestamp('2023-01-01T00:00:00+99:99')", "offsets go"),
+        ("timestamp('2023-01-01T00:00:00+24:00')", "offsets go"),
+        ("timestamp('2023-01-01T00:00:00-00:60')", "offsets go"),
+        ("timestamp('2023-01-01T24:00:00Z')", "no timestamp"),
+        ("timestamp('2023-01-01T23:59:60Z')", "no timestamp"),
+        ("timestamp('0001-01-01T00:00:00+01:00')", "out of range"),
+        ("timestamp('9999-12-31T23:59:59-01:00')", "out of range"),
+        ("timestamp(253402300800)", "out of range"),
+        ("timestamp('9999-12-31T23:59:59Z') + duration('1s')", "out of range"),
+        ("timestamp(0).getHours('+02:60')", "unknown time zone"),
+        ("duration('.s')", "no duration"),
+        ("duration('9223372036854775808ns')", "out of range"),
+        ("duration('9223372036s') + duration('9223372036s')", "out of range"),
+        ("double('1e400')", "range of double"),
+        ("double('-1e400')", "range of double"),
+        ("9223372036854775807 + 1", "overflow"),
+        ("-9223372036854775808 / -1", "overflow"),
+        ("-(-9223372036854775807 - 1)", "overflow"),
+        ("0u - 1u", "overflow"),
         ("[?1]", "no optional"),
         ("{'a': 1, 'a': 2}", "twice"),
         ("{1.0: 1}", "unsupported key type: double"),
@@ -121,6 +178,22 @@ def test_not_a_number_is_unequal_to_itself() -> None:
 def test_errors(code: str, reason: str) -> None:
     with pytest.raises(SnippetFailed, match=reason):
         run(code, "text")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "1.99e90000009",
+        "1e309",
+        "-1e400",
+        "9223372036854775808",
+        "18446744073709551616u",
+        "0x10000000000000000",
+    ],
+)
+def test_a_literal_that_no_value_has_is_found_at_load(code: str) -> None:
+    with pytest.raises(CompileFailed):
+        cel.compile(code)
 
 
 @pytest.mark.parametrize("code", ["'a'.matches('(')", "regex.extract('a', '(?=a)')"])

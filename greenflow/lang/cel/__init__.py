@@ -21,6 +21,7 @@ from greenflow.lang import remembered
 from greenflow.lang.cel import (  # noqa: F401 - the libraries register themselves
     formatting,
     hashing,
+    here,
     lists,
     numbers,
     regexes,

@@ -191,7 +191,8 @@ class Builder:
         elif kind == "UINT_LIT":
             value = literals.unsigned(text, at)
         elif kind == "FLOAT_LIT":
-            value = -float(text) if negative else float(text)
+            number = literals.double(text, at)
+            value = -number if negative else number
         elif kind in ("BOOL_LIT", "NULL_LIT"):
             value = _CONSTANTS[text]
         else:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 import re
+from decimal import Decimal
 from typing import Any
 
 from greenflow.lang.cel.library import method
 from greenflow.lang.cel.meter import Frame, bounded, charge
-from greenflow.lang.cel.standard import decode, encode, text_of, write_double, write_time
+from greenflow.lang.cel.standard import decode, encode, text_of, write_time
 from greenflow.lang.cel.values import (
     CelError,
     Duration,
@@ -67,7 +68,7 @@ def _clause(frame: Frame, letter: str, precision: str | None, value: Any) -> str
         if isinstance(value, int) and not isinstance(value, bool):
             return str(int(value))
         if isinstance(value, float):
-            return _endless(value) or write_double(value)
+            return _endless(value) or _positional(value)
     elif letter in ("f", "e"):
         if isinstance(value, int | float) and not isinstance(value, bool):
             digits = int(precision) if precision is not None else _DEFAULT_PRECISION
@@ -88,6 +89,12 @@ def _clause(frame: Frame, letter: str, precision: str | None, value: Any) -> str
     raise CelError(f"%{letter} of format() does not take {name(value)}")
 
 
+def _positional(value: float) -> str:
+    """The shortest digits that read as the double, without an exponent (Go's strconv, format f)."""
+    text = f"{Decimal(repr(value)):f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 def _endless(value: float) -> str:
     if math.isnan(value):
         return "NaN"
@@ -102,7 +109,7 @@ def _shown(frame: Frame, value: Any, depth: int) -> str:
     if value is None:
         return "null"
     if isinstance(value, float):
-        return _endless(value) or write_double(value)
+        return _endless(value) or _positional(value)
     if isinstance(value, list):
         return f"[{_joined(frame, [_shown(frame, item, depth - 1) for item in value])}]"
     if isinstance(value, dict):

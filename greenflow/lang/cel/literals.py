@@ -7,6 +7,7 @@ an escape in bytes is one byte, and none of them stands for a character beyond.
 
 from __future__ import annotations
 
+import math
 import re
 
 from greenflow.lang.cel.tree import Wrong
@@ -35,6 +36,14 @@ def integer(text: str, at: int, negative: bool = False) -> int:
 def unsigned(text: str, at: int) -> UInt:
     """A uint, with its `u`. Raises Wrong."""
     return UInt(_magnitude(text[:-1], at))
+
+
+def double(text: str, at: int) -> float:
+    """A double, whose sign is not in the text. Raises Wrong."""
+    value = float(text)
+    if value == math.inf:
+        raise Wrong("the number is beyond every double, which end at 1.8e308", at)
+    return value
 
 
 def _magnitude(text: str, at: int) -> int:

@@ -7,6 +7,7 @@ and no back-references.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache, partial
 from typing import Any
 
@@ -51,6 +52,16 @@ def matches(text: str, pattern: str) -> bool:
     return found.search(text) is not None
 
 
+def _matches(expression: Any, text: str) -> Iterator[Any]:
+    """The matches one after the other. An empty one that touches the match before is none, as in
+    Go's regexp, whose words the regex library has."""
+    end = -1
+    for found in expression.finditer(text):
+        if found.end() > end or found.start() > end:
+            end = found.end()
+            yield found
+
+
 def _group(found: Any, pattern: Any) -> Any:
     if pattern.groups > 1:
         raise CelError("the pattern has more than one group")
@@ -80,11 +91,11 @@ def extract_all(frame: Frame, text: str, pattern: str) -> list[str]:
         raise CelError("the pattern has more than one group")
     charge(frame, len(text) >> 4)
     parts = []
-    for found in expression.finditer(text):
+    for found in _matches(expression, text):
         charge(frame, 10)
         part = _group(found, expression)
-        if part is not None:
-            parts.append(part)
+        if part or (part is not None and not expression.groups):
+            parts.append(part)  # of a group only what is not empty, as cel-go has it
     return parts
 
 
@@ -104,7 +115,7 @@ def _replace(frame: Frame, text: str, pattern: str, replacement: str, times: int
     charge(frame, len(text) >> 4)
     parts: list[str] = []
     length = at = 0
-    for count, found in enumerate(expression.finditer(text)):
+    for count, found in enumerate(_matches(expression, text)):
         if count == times:
             break
         inserted = _REFERENCE.sub(partial(_referred, found), replacement)

@@ -15,6 +15,7 @@ from typing import Any
 
 from greenflow.errors import messages
 from greenflow.lang.cel.library import function, method
+from greenflow.lang.cel.meter import Frame, charge
 from greenflow.lang.cel.values import (
     MAX_INT,
     MAX_UINT,
@@ -150,7 +151,10 @@ def double_of_text(text: str) -> float:
     """The number written in decimal, `Infinity` or `NaN`."""
     if not _FLOAT.fullmatch(text):
         raise CelError("the string is no double")
-    return float(text)
+    value = float(text)
+    if math.isinf(value) and text[-1].isdigit():  # it does not say so itself
+        raise CelError("the number is out of the range of double")
+    return value
 
 
 @function("bool", bool)
@@ -272,6 +276,17 @@ def optional_of_non_zero(value: Any) -> Optional:
     """The value, or none for null, false, zero and what is empty."""
     plain = value.ns if isinstance(value, Duration) else value
     return Optional(value) if plain or isinstance(value, Exception) else NONE
+
+
+@function("optional.unwrap", list, metered=True)
+@method("unwrapOpt", list, metered=True)
+def unwrap(frame: Frame, values: list[Any]) -> list[Any]:
+    """The values of those optionals that have one."""
+    charge(frame, len(values))
+    for value in values:
+        if not isinstance(value, Optional):
+            raise CelError(f"{name(value)} is no optional")
+    return [value.value for value in values if value.present]
 
 
 @method("hasValue", Optional)

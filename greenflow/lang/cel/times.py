@@ -15,7 +15,7 @@ from greenflow.lang.cel.values import SECOND, CelError, Duration, Timestamp
 
 # RFC 3339 section 5.6, `date-time`.
 _MOMENT = re.compile(
-    r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:[Zz]|([+-])(\d\d):(\d\d))", re.ASCII
+    r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,40}))?(?:[Zz]|([+-])(\d\d):(\d\d))", re.ASCII
 )
 _OFFSET = re.compile(r"([+-]?)(\d\d):(\d\d)", re.ASCII)
 
@@ -30,7 +30,9 @@ _UNITS = {
     "\u03bcs": 1000,
     "ns": 1,
 }
-_PART = re.compile(r"([0-9]{1,20})(?:\.([0-9]{0,20}))?(ns|us|\u00b5s|\u03bcs|ms|s|m|h)")
+_PART = re.compile(
+    r"(?=\.?[0-9])0*+([0-9]{0,20}+)(?:\.([0-9]{0,20}+)[0-9]{0,80}+)?(ns|us|\u00b5s|\u03bcs|ms|s|m|h)"
+)
 
 
 @function("timestamp", Timestamp)
@@ -57,9 +59,11 @@ def timestamp_of_text(text: str) -> Timestamp:
         ns = Timestamp.of(datetime.fromisoformat(f"{date}T{time}+00:00")).ns
     except ValueError as error:
         raise CelError(f"the string is no timestamp: {error}") from error
+    if sign and not (int(hours) < 24 and int(minutes) < 60):  # RFC 3339, section 5.6
+        raise CelError("the string is no timestamp: offsets go from -23:59 to +23:59")
     offset = (int(hours) * 3600 + int(minutes) * 60) * SECOND if sign else 0
     ns -= -offset if sign == "-" else offset
-    return Timestamp(ns + int((fraction or "0").ljust(9, "0")))
+    return Timestamp(ns + int((fraction or "0").ljust(9, "0")[:9]))
 
 
 @function("duration", str)
@@ -69,7 +73,7 @@ def duration_of_text(text: str) -> Duration:
     ns, at = 0, 0
     while found := _PART.match(body, at):
         whole, fraction, unit = found.groups()
-        ns += int(whole) * _UNITS[unit]
+        ns += int(whole or "0") * _UNITS[unit]
         if fraction:
             ns += int(fraction) * _UNITS[unit] // 10 ** len(fraction)
         at = found.end()
@@ -86,6 +90,8 @@ def _zone(name: str) -> tzinfo:
         if found is None:
             return ZoneInfo(name)
         sign, hours, minutes = found.groups()
+        if int(minutes) >= 60:
+            raise ValueError(name)
         offset = timedelta(hours=int(hours), minutes=int(minutes))
         return timezone(-offset if sign == "-" else offset)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:

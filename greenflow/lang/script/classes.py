@@ -59,9 +59,7 @@ class ClassParser(ExpressionParser):
         if self.token == "implements":
             start = self.start
             self.next()
-            self.type()
-            while self.take(","):
-                self.type()
+            self.heritage()
             self.erase(start)
         self._members()
 

@@ -208,9 +208,7 @@ class StatementParser(EnumParser):
         self.name()
         self.type_parameters()
         if self.take("extends"):
-            self.type()
-            while self.take(","):
-                self.type()
+            self.heritage()
         self.members_of_type()
         return self.erase_all(start, mark)
 

@@ -110,6 +110,16 @@ class TypeParser(Scanner, ABC):
             self._no_arguments.add((start, self._is_condition))
             raise
 
+    def heritage(self) -> None:
+        """Go on over the types behind `implements`, or `extends` of an interface, whose arguments
+        may stand in the next line."""
+        while True:
+            self.type()
+            if self.scan_less():
+                self.type_arguments()
+            if not self.take(","):
+                break
+
     def type_parameters(self) -> None:
         """Go on from `<` over type parameters, if there are any."""
         if self.token != "<":
