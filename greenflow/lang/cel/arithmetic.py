@@ -12,8 +12,8 @@ from typing import Any
 
 from greenflow.lang.cel import operators
 from greenflow.lang.cel.library import Function
-from greenflow.lang.cel.meter import Frame
-from greenflow.lang.cel.operators import ORDERED, ORDERS, SIMPLE
+from greenflow.lang.cel.meter import LONG, Frame, charge_text
+from greenflow.lang.cel.operators import ORDERED, ORDERS, SIMPLE, TEXTS
 from greenflow.lang.cel.values import MAX_INT, MIN_INT, CelError
 
 Closure = Callable[[Frame], Any]
@@ -62,9 +62,11 @@ _SLOW = {
 }
 
 
-def equals_constant(left: Closure, value: Any, wanted: bool) -> Closure:
+def equals_constant(left: Closure, value: Any, wanted: bool, at: int) -> Closure:
     """`left == value`, or `!=` where not wanted."""
     kind, equal = type(value), operators.equal
+    if kind in TEXTS and len(value) > LONG:
+        return binary("==" if wanted else "!=", left, lambda frame: value, at)
     if wanted:
 
         def run(frame: Frame) -> bool:
@@ -87,7 +89,10 @@ def _equals(left: Closure, right: Closure) -> Closure:
         item, other = left(frame), right(frame)
         kind = type(item)
         if kind is type(other) and kind in SIMPLE:
-            return bool(item == other)
+            if kind in TEXTS and len(item) > LONG:
+                charge_text(frame, item)
+            same: bool = item == other
+            return same
         return equal(item, other, frame)
 
     return run
@@ -100,8 +105,10 @@ def _order(compare: operators.Order, left: Closure, right: Closure, at: int) -> 
         item, other = left(frame), right(frame)
         kind = type(item)
         if kind is type(other) and kind in _DIRECT:
+            if kind in TEXTS and len(item) > LONG:
+                charge_text(frame, item)
             return compare(item, other)
-        return bool(slow(item, other))
+        return bool(slow(item, other, frame))
 
     return run
 
@@ -147,6 +154,8 @@ def call(found: Function, arguments: list[Closure], at: int) -> Closure:
         return body(frame, *plain) if metered else body(*plain)
 
     slow = positioned(apply, at)
+    if metered and not found.variadic and len(arguments) in (1, 2):
+        return _metered(overloads, slow, arguments, at)
     if metered or len(arguments) > 2 or found.variadic:
         return lambda frame: slow(frame, tuple([argument(frame) for argument in arguments]))
     if len(arguments) == 1:
@@ -180,3 +189,38 @@ def call(found: Function, arguments: list[Closure], at: int) -> Closure:
 
         return run_two
     return lambda frame: slow(frame, ())
+
+
+def _metered(
+    overloads: Callable[..., Any], slow: Callable[..., Any], arguments: list[Closure], at: int
+) -> Closure:
+    """The closure of a call of one argument or two whose function charges the budget."""
+    if len(arguments) == 1:
+        (only,) = arguments
+
+        def run_one(frame: Frame) -> Any:
+            value = only(frame)
+            body = overloads((type(value),))
+            if body is None:
+                return slow(frame, (value,))
+            try:
+                return body(frame, value)
+            except CelError as error:
+                error.at = at if error.at is None else error.at
+                raise
+
+        return run_one
+    first, second = arguments
+
+    def run_two(frame: Frame) -> Any:
+        value, other = first(frame), second(frame)
+        body = overloads((type(value), type(other)))
+        if body is None:
+            return slow(frame, (value, other))
+        try:
+            return body(frame, value, other)
+        except CelError as error:
+            error.at = at if error.at is None else error.at
+            raise
+
+    return run_two

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from greenflow.lang.cel.meter import Frame, charge
+from greenflow.lang.cel.meter import PIECE, Frame, charge, pieces
 from greenflow.lang.cel.standard import text_of
 from greenflow.lang.cel.tree import (
     Binary,
@@ -52,15 +52,19 @@ def payload(value: Any, frame: Frame) -> Any:
     if kind in _PLAIN:
         return value
     if kind is list:
-        charge(frame, _CONTAINER + 2 * len(value))
-        return [item if type(item) in _PLAIN else payload(item, frame) for item in value]
+        charge(frame, _CONTAINER)
+        if len(value) > PIECE:
+            return [inner for piece in pieces(frame, value, 2) for inner in _payloads(piece, frame)]
+        charge(frame, 2 * len(value))
+        return _payloads(value, frame)
     if kind is dict:
-        charge(frame, _CONTAINER + 2 * len(value))
+        charge(frame, _CONTAINER)
         made = {
             item if type(item) is str else text_of(unkey(item)): (
                 inner if type(inner) in _PLAIN else payload(inner, frame)
             )
-            for item, inner in value.items()
+            for piece in pieces(frame, list(value.items()), 2)
+            for item, inner in piece
         }
         if len(made) < len(value):
             raise CelError("two keys of the resulting map are the same text")
@@ -77,6 +81,10 @@ def payload(value: Any, frame: Frame) -> Any:
     if kind is Optional:
         return payload(value.value, frame) if value.present else None
     return value
+
+
+def _payloads(values: list[Any], frame: Frame) -> list[Any]:
+    return [value if type(value) in _PLAIN else payload(value, frame) for value in values]
 
 
 def is_payload(node: Node, variables: frozenset[str]) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 from greenflow.lang.cel import arithmetic, macros, operators, tree, unknown
 from greenflow.lang.cel.arithmetic import Closure, positioned
 from greenflow.lang.cel.library import FUNCTIONS, METHODS, NAMESPACES, VARIADIC, Function
-from greenflow.lang.cel.meter import Frame, breathe
+from greenflow.lang.cel.meter import LONG, Frame, breathe, charge_text
 from greenflow.lang.cel.scope import Scope
 from greenflow.lang.cel.tree import Wrong
 from greenflow.lang.cel.values import CelError, Optional, key, name
@@ -98,13 +98,23 @@ class Emitter(Scope):
         operand, index = self.emit(node.operand), self.emit(node.index)
         if node.optional:
             optional = positioned(operators.find_optional, node.at)
-            return lambda frame: optional(operand(frame), index(frame))
+
+            def run_optional(frame: Frame) -> Any:
+                container, item = operand(frame), index(frame)
+                if type(item) is str:
+                    charge_text(frame, item)
+                return optional(container, item)
+
+            return run_optional
         slow = positioned(operators.find, node.at)
 
         def run(frame: Frame) -> Any:
             container, item = operand(frame), index(frame)
-            if type(container) is dict and type(item) is str and item in container:
-                return container[item]
+            if type(item) is str:
+                if len(item) > LONG:
+                    charge_text(frame, item)  # a key that is as long may have to be compared
+                if type(container) is dict and item in container:
+                    return container[item]
             return slow(container, item)
 
         return run
@@ -219,7 +229,9 @@ class Emitter(Scope):
     def binary(self, node: tree.Binary) -> Closure:
         left, right = self.emit(node.left), self.emit(node.right)
         if isinstance(node.right, tree.Literal) and node.operator in ("==", "!="):
-            return arithmetic.equals_constant(left, node.right.value, node.operator == "==")
+            return arithmetic.equals_constant(
+                left, node.right.value, node.operator == "==", node.at
+            )
         return arithmetic.binary(node.operator, left, right, node.at)
 
     def call(self, node: tree.Call) -> Closure:

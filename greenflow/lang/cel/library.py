@@ -115,12 +115,12 @@ def _scanning(body: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def variadic(names: str) -> Callable[[Body], Body]:
-    """Register a function that takes a list of one argument or more."""
+    """Register a function that takes the frame, and a list of one argument or more."""
 
     def add(body: Body) -> Body:
         for shown in names.split():
             entry = FUNCTIONS[shown, VARIADIC] = Function(shown)
-            entry.anything, entry.variadic = body, True
+            entry.anything, entry.variadic, entry.metered = body, True, True
             NAMESPACES.add(shown.rpartition(".")[0])
         return body
 

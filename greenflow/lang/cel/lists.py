@@ -6,12 +6,11 @@ these functions charge the product of the lengths.
 
 from __future__ import annotations
 
-from functools import cmp_to_key
 from typing import Any
 
 from greenflow.lang.cel.library import function, method
-from greenflow.lang.cel.meter import Frame, bounded, charge
-from greenflow.lang.cel.operators import NUMBERS, ORDERS, contains, ordered
+from greenflow.lang.cel.meter import Frame, bounded, charge, charge_text, pieces
+from greenflow.lang.cel.operators import NUMBERS, TEXTS, contains
 from greenflow.lang.cel.values import (
     NONE,
     CelError,
@@ -21,6 +20,9 @@ from greenflow.lang.cel.values import (
     name,
     normal,
 )
+
+#: Characters that are compared in the time of a step, as a power of two.
+_COMPARED_A_STEP = 8
 
 
 @method("slice", list, int, int, scans=True)
@@ -36,13 +38,20 @@ def _flatten(frame: Frame, items: list[Any], depth: int) -> list[Any]:
         raise CelError("the depth of flatten() is not negative")
     # A depth is a turn of this loop: lists in lists cost no stack.
     for _ in range(depth):
-        charge(frame, len(items))
-        if not any(isinstance(item, list) for item in items):
+        flat: list[Any] = []
+        has_lists = False
+        for piece in pieces(frame, items, 2):
+            for item in piece:
+                if not isinstance(item, list):
+                    flat.append(item)
+                    continue
+                has_lists = True
+                bounded(len(flat) + len(item))
+                charge(frame, len(item))
+                flat += item
+        items = flat
+        if not has_lists:
             break
-        length = sum(len(item) if isinstance(item, list) else 1 for item in items)
-        bounded(length)
-        charge(frame, length)
-        items = [inner for item in items for inner in (item if isinstance(item, list) else (item,))]
     return items
 
 
@@ -63,15 +72,16 @@ def distinct(frame: Frame, items: list[Any]) -> list[Any]:
     """The elements without those that equal an earlier one."""
     found: list[Any] = []
     seen: set[str] = set()
-    charge(frame, len(items))
-    for item in items:
-        if type(item) is str:
-            if item in seen:
+    for piece in pieces(frame, items, 1):
+        for item in piece:
+            if type(item) is str:
+                charge_text(frame, item)
+                if item in seen:
+                    continue
+                seen.add(item)
+            elif contains(item, found, frame):
                 continue
-            seen.add(item)
-        elif contains(item, found, frame):
-            continue
-        found.append(item)
+            found.append(item)
     return found
 
 
@@ -92,19 +102,21 @@ def backwards(items: list[Any]) -> list[Any]:
 def sorted_by(frame: Frame, items: list[Any], ranks: list[Any]) -> list[Any]:
     """The items in the order of their ranks, which are all of one type that has an order; items
     of equal rank keep theirs."""
-    plain = [normal(rank) for rank in ranks]
-    kinds = {float if type(rank) in NUMBERS else type(rank) for rank in plain}
+    places: list[Any] = []
+    kinds, names, length = set(), set(), 0
+    rounds = len(ranks).bit_length()
+    for piece in pieces(frame, ranks, rounds):
+        for rank in map(normal, piece):
+            kind = type(rank)
+            kinds.add(float if kind in NUMBERS else kind)
+            names.add(name(rank))
+            if kind in TEXTS:
+                length += len(rank)
+            places.append(rank.ns if kind is Timestamp or kind is Duration else rank)
     if len(kinds) > 1 or not kinds <= {float, str, bytes, bool, Timestamp, Duration}:
-        shown = ", ".join(sorted({name(rank) for rank in plain}))
-        raise CelError(f"elements of these types cannot be sorted: {shown}")
-    less = ORDERS["<"]
-
-    def compare(left: int, right: int) -> int:
-        a, b = plain[left], plain[right]
-        return -1 if ordered(less, a, b) else 1 if ordered(less, b, a) else 0
-
-    charge(frame, len(items) * len(items).bit_length())
-    return [items[i] for i in sorted(range(len(items)), key=cmp_to_key(compare))]
+        raise CelError(f"elements of these types cannot be sorted: {', '.join(sorted(names))}")
+    charge(frame, (length >> _COMPARED_A_STEP) * rounds)
+    return [items[i] for i in sorted(range(len(items)), key=places.__getitem__)]
 
 
 @method("sort", list, metered=True)

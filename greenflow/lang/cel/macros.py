@@ -30,7 +30,7 @@ def _pairs(container: Any) -> Iterable[tuple[Any, Any]]:
     if isinstance(container, list):
         return enumerate(container)
     if isinstance(container, dict):
-        return [(unkey(item), value) for item, value in container.items()]
+        return ((unkey(item), value) for item, value in list(container.items()))
     raise CelError(f"{name(container)} is no list or map")
 
 

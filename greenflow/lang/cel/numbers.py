@@ -7,34 +7,38 @@ from collections.abc import Callable
 from typing import Any
 
 from greenflow.lang.cel.library import function, variadic
+from greenflow.lang.cel.meter import Frame, pieces
 from greenflow.lang.cel.operators import NUMBERS, ORDERS, ordered
 from greenflow.lang.cel.values import MAX_UINT, MIN_INT, CelError, UInt, name
 
 
-def _extreme(shown: str, compare: Callable[[Any, Any], bool], values: list[Any]) -> Any:
+def _extreme(
+    frame: Frame, shown: str, compare: Callable[[Any, Any], bool], values: list[Any]
+) -> Any:
     if len(values) == 1 and isinstance(values[0], list):
         (values,) = values
     if not values:
         raise CelError(f"{shown}() needs a number")
     found = values[0]
-    for value in values:
-        if type(value) not in NUMBERS:
-            raise CelError(f"{shown}() takes numbers, not {name(value)}")
-        if ordered(compare, value, found):
-            found = value
+    for piece in pieces(frame, values, 2):
+        for value in piece:
+            if type(value) not in NUMBERS:
+                raise CelError(f"{shown}() takes numbers, not {name(value)}")
+            if ordered(compare, value, found, frame):
+                found = value
     return found
 
 
 @variadic("math.greatest")
-def greatest(values: list[Any]) -> Any:
+def greatest(frame: Frame, values: list[Any]) -> Any:
     """The largest of the arguments, or of one list; the first of those that are equal."""
-    return _extreme("math.greatest", ORDERS[">"], values)
+    return _extreme(frame, "math.greatest", ORDERS[">"], values)
 
 
 @variadic("math.least")
-def least(values: list[Any]) -> Any:
+def least(frame: Frame, values: list[Any]) -> Any:
     """The smallest of the arguments, or of one list; the first of those that are equal."""
-    return _extreme("math.least", ORDERS["<"], values)
+    return _extreme(frame, "math.least", ORDERS["<"], values)
 
 
 def _whole(value: float, cut: Callable[[float], int]) -> float:

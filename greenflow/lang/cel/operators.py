@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from greenflow.errors import messages
-from greenflow.lang.cel.meter import Frame, bounded, charge
+from greenflow.lang.cel.meter import PIECE, Frame, bounded, charge, charge_text, pieces
 from greenflow.lang.cel.values import (
     MAX_INT,
     MAX_UINT,
@@ -37,6 +37,7 @@ SIMPLE = frozenset((str, int, float, bool, type(None), bytes, UInt))
 NUMBERS = frozenset((int, UInt, float))
 _INTEGERS = frozenset((int, UInt))
 ORDERED = frozenset((str, bytes, bool))
+TEXTS = frozenset((str, bytes))
 
 #: Steps that the comparison of a container, and of each of its elements, takes.
 _CONTAINER, _ELEMENT = 5, 3
@@ -52,17 +53,15 @@ def equal(left: Any, right: Any, frame: Frame) -> bool:
         return bool(left == right)
     if kind is other:
         if kind in SIMPLE:
+            if kind in TEXTS:
+                charge_text(frame, left)
             return bool(left == right)
         if kind is list:
-            charge(frame, _CONTAINER + _ELEMENT * min(len(left), len(right)))
-            return len(left) == len(right) and all(
-                equal(a, b, frame) for a, b in zip(left, right, strict=True)
-            )
+            charge(frame, _CONTAINER)
+            return len(left) == len(right) and _equal_lists(left, right, frame)
         if kind is dict:
-            charge(frame, _CONTAINER + _ELEMENT * min(len(left), len(right)))
-            return len(left) == len(right) and all(
-                item in right and equal(value, right[item], frame) for item, value in left.items()
-            )
+            charge(frame, _CONTAINER)
+            return len(left) == len(right) and _equal_maps(left, right, frame)
         if kind is Timestamp or kind is Duration:
             return bool(left.ns == right.ns)
         if kind is Optional:
@@ -80,6 +79,24 @@ def equal(left: Any, right: Any, frame: Frame) -> bool:
     if plain is not left or other_plain is not right:
         return equal(plain, other_plain, frame)
     return left is right
+
+
+def _equal_lists(left: list[Any], right: list[Any], frame: Frame) -> bool:
+    if len(left) <= PIECE:
+        charge(frame, _ELEMENT * len(left))
+        return all(equal(a, b, frame) for a, b in zip(left, right, strict=True))
+    both = zip(pieces(frame, left, _ELEMENT), pieces(frame, right, 0), strict=True)
+    return all(
+        equal(a, b, frame) for piece, other in both for a, b in zip(piece, other, strict=True)
+    )
+
+
+def _equal_maps(left: dict[Any, Any], right: dict[Any, Any], frame: Frame) -> bool:
+    return all(
+        item in right and equal(value, right[item], frame)
+        for piece in pieces(frame, list(left.items()), _ELEMENT)
+        for item, value in piece
+    )
 
 
 def _equal_error(error: Exception, other: Any) -> bool:
@@ -102,7 +119,7 @@ ORDERS: dict[str, Order] = {
 }
 
 
-def ordered(compare: Order, left: Any, right: Any) -> bool:
+def ordered(compare: Order, left: Any, right: Any, frame: Frame) -> bool:
     """`left < right`, or another order. Raises CelError for what has none."""
     kind, other = type(left), type(right)
     if kind in NUMBERS and other in NUMBERS:
@@ -110,12 +127,14 @@ def ordered(compare: Order, left: Any, right: Any) -> bool:
             return compare(float(left), float(right))
         return compare(left, right)
     if kind is other and kind in ORDERED:
+        if kind in TEXTS:
+            charge_text(frame, left)
         return compare(left, right)
     a, b = normal(left), normal(right)
     if type(a) is type(b) and type(a) in (Timestamp, Duration):
         return compare(a.ns, b.ns)
     if a is not left or b is not right:
-        return ordered(compare, a, b)
+        return ordered(compare, a, b, frame)
     raise CelError(f"{name(left)} and {name(right)} have no order")
 
 
@@ -236,9 +255,14 @@ def negate(value: Any) -> Any:
 def contains(item: Any, container: Any, frame: Frame) -> bool:
     """`item in container`: an element of a list, or a key of a map."""
     if isinstance(container, list):
-        charge(frame, _ELEMENT * len(container))
-        return any(equal(item, element, frame) for element in container)
+        return any(
+            equal(item, element, frame)
+            for piece in pieces(frame, container, _ELEMENT)
+            for element in piece
+        )
     if isinstance(container, dict):
+        if type(item) is str:
+            charge_text(frame, item)  # a key that is as long may have to be compared
         return lookup(item) in container
     raise CelError(f"no such overload: {name(item)} in {name(container)}")
 
@@ -268,8 +292,7 @@ def find(container: Any, item: Any) -> Any:
     if isinstance(container, dict):
         value = container.get(lookup(item), _MISSING)
         if value is _MISSING:
-            shown = repr(item)[:80] if type(item) in SIMPLE else name(item)
-            raise CelError(f"no such key: {shown}")
+            raise CelError(f"no such key: {_shown(item)}")
         return value
     if isinstance(container, list):
         if type(item) is float and item.is_integer():
@@ -280,6 +303,12 @@ def find(container: Any, item: Any) -> Any:
             return container[item]
         raise CelError(f"index out of bounds: {item}")
     raise CelError(f"no such overload: {name(container)}[{name(item)}]")
+
+
+def _shown(item: Any) -> str:
+    if type(item) in TEXTS:
+        item = item[:80]
+    return repr(item)[:80] if type(item) in SIMPLE else name(item)
 
 
 def find_optional(container: Any, item: Any) -> Optional:

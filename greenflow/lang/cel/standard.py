@@ -15,7 +15,7 @@ from typing import Any
 
 from greenflow.errors import messages
 from greenflow.lang.cel.library import function, method
-from greenflow.lang.cel.meter import Frame, charge
+from greenflow.lang.cel.meter import Frame, charge, charge_text
 from greenflow.lang.cel.values import (
     MAX_INT,
     MAX_UINT,
@@ -34,8 +34,9 @@ from greenflow.lang.cel.values import (
 )
 
 _DECIMAL = re.compile(r"[+-]?[0-9]{1,40}")
+# Each digit can be read in one way only: what has many and is no double ends at once.
 _FLOAT = re.compile(
-    r"[+-]?(?:[0-9]+\.?[0-9]*(?:e[+-]?[0-9]+)?|\.[0-9]+(?:e[+-]?[0-9]+)?|inf|infinity|nan)",
+    r"[+-]?(?:[0-9]+(?:\.[0-9]*)?(?:e[+-]?[0-9]+)?|\.[0-9]+(?:e[+-]?[0-9]+)?|inf|infinity|nan)",
     re.IGNORECASE,
 )
 _TRUE = frozenset(("1", "t", "T", "true", "TRUE", "True"))
@@ -146,7 +147,7 @@ def double_of(value: float) -> float:
     return float(value)
 
 
-@function("double", str)
+@function("double", str, scans=True)
 def double_of_text(text: str) -> float:
     """The number written in decimal, `Infinity` or `NaN`."""
     if not _FLOAT.fullmatch(text):
@@ -177,7 +178,7 @@ def bytes_of(value: bytes) -> bytes:
     return value
 
 
-@function("bytes", str)
+@function("bytes", str, scans=True)
 def bytes_of_text(text: str) -> bytes:
     """The text in UTF-8."""
     return encode(text)
@@ -210,7 +211,26 @@ def write_double(value: float) -> str:
     return repr(value)
 
 
-@function("string", object)
+@function("string", bytes, scans=True)
+def text_of_bytes(value: bytes) -> str:
+    """The text that is in UTF-8."""
+    return decode(value)
+
+
+@function("string", str, metered=True)
+def text_of_text(frame: Frame, text: str) -> str:
+    """The same."""
+    return text
+
+
+@function("string", object, metered=True)
+def text_of_any(frame: Frame, value: Any) -> str:
+    """The value as text; an error is its message and those of its causes."""
+    text = text_of(value)
+    charge(frame, len(text) >> 4)
+    return text
+
+
 def text_of(value: Any) -> str:
     """The value as text; an error is its message and those of its causes."""
     value = normal(value)
@@ -241,15 +261,17 @@ def write_time(value: Timestamp | Duration) -> str:
     return f"{moment.year:04}-{moment:%m-%dT%H:%M:%S}{fraction}Z"
 
 
-@method("startsWith", str, str)
-def starts_with(text: str, part: str) -> bool:
+@method("startsWith", str, str, metered=True)
+def starts_with(frame: Frame, text: str, part: str) -> bool:
     """Whether the text begins so."""
+    charge_text(frame, part)
     return text.startswith(part)
 
 
-@method("endsWith", str, str)
-def ends_with(text: str, part: str) -> bool:
+@method("endsWith", str, str, metered=True)
+def ends_with(frame: Frame, text: str, part: str) -> bool:
     """Whether the text ends so."""
+    charge_text(frame, part)
     return text.endswith(part)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
 from greenflow.lang.cel.library import function, method
+from greenflow.lang.cel.meter import Frame, charge
 from greenflow.lang.cel.values import SECOND, CelError, Duration, Timestamp
 
 # RFC 3339 section 5.6, `date-time`.
@@ -30,6 +31,13 @@ _UNITS = {
     "\u03bcs": 1000,
     "ns": 1,
 }
+
+#: Steps that a number with its unit takes, and that looking at a time zone does.
+_PART_STEPS, _ZONE_STEPS = 5, 30
+
+#: Characters of a zone's name: the longest of the IANA database has 32.
+_MAX_ZONE = 100
+
 _PART = re.compile(
     r"(?=\.?[0-9])0*+([0-9]{0,20}+)(?:\.([0-9]{0,20}+)[0-9]{0,80}+)?(ns|us|\u00b5s|\u03bcs|ms|s|m|h)"
 )
@@ -66,12 +74,13 @@ def timestamp_of_text(text: str) -> Timestamp:
     return Timestamp(ns + int((fraction or "0").ljust(9, "0")[:9]))
 
 
-@function("duration", str)
-def duration_of_text(text: str) -> Duration:
+@function("duration", str, metered=True)
+def duration_of_text(frame: Frame, text: str) -> Duration:
     """The length that numbers with units add up to, such as `-1.5h` or `1m30s`."""
     sign, body = (text[0], text[1:]) if text[:1] in ("+", "-") else ("", text)
     ns, at = 0, 0
     while found := _PART.match(body, at):
+        charge(frame, _PART_STEPS)
         whole, fraction, unit = found.groups()
         ns += int(whole or "0") * _UNITS[unit]
         if fraction:
@@ -87,6 +96,8 @@ def _zone(name: str) -> tzinfo:
 
     found = _OFFSET.fullmatch(name)
     try:
+        if len(name) > _MAX_ZONE:
+            raise ValueError("too long")
         if found is None:
             return ZoneInfo(name)
         sign, hours, minutes = found.groups()
@@ -107,7 +118,12 @@ def _local(moment: Timestamp, zone: str | None) -> datetime:
 
 def _part(names: str, part: Callable[[datetime], int]) -> None:
     method(names, Timestamp)(lambda moment: part(_local(moment, None)))
-    method(names, Timestamp, str)(lambda moment, zone: part(_local(moment, zone)))
+
+    def run(frame: Frame, moment: Timestamp, zone: str) -> int:
+        charge(frame, _ZONE_STEPS)
+        return part(_local(moment, zone))
+
+    method(names, Timestamp, str, metered=True)(run)
 
 
 _part("getFullYear", lambda local: local.year)
