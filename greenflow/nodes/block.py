@@ -28,8 +28,9 @@ from greenflow.engine.scope import within
 from greenflow.engine.services import Compiler, Services
 from greenflow.engine.source import Source
 from greenflow.errors import SpecFault
+from greenflow.hub.breathing import unhurried
 from greenflow.spec.fields import Spec, TimeLimit
-from greenflow.spec.ports import ERROR, canonical, has_output, has_port
+from greenflow.spec.ports import ERROR, Ports, canonical, has_output, has_port
 
 
 class Inner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -85,7 +86,7 @@ class Composed(Node[StepSpec]):
         super().__init__(spec, services)
         self.guards = any(canonical(port) == ERROR for port in spec.links)
         for inner in self.inner:
-            for port, links in inner.spec.links.items():
+            for port, links in unhurried(inner.spec.links.items()):
                 out = inner.output(port)
                 self.local[out] = tuple(
                     entry
@@ -111,13 +112,14 @@ class Composed(Node[StepSpec]):
         specs, faults = spec.specs, []
         inbounds, outbounds = _bounds(spec)
         chained = not inbounds and not outbounds
-        named: dict[str, Spec] = {}
-        for i, inner in enumerate(specs):
+        of_each = [compiler.ports(inner) for inner in unhurried(specs)]  # blocks ask further in
+        named: dict[str, Ports] = {}
+        for i, inner in unhurried(enumerate(specs)):
             if inner.name is not None and inner.name in named:
                 faults.append(SpecFault(f"$.specs[{i}].name", f"{inner.name!r} is there already"))
-            named[inner.name or ""] = inner
-        for i, inner in enumerate(specs):
-            inputs, outputs = compiler.ports(inner)
+            named[inner.name or ""] = of_each[i]
+        for i, inner in unhurried(enumerate(specs)):
+            inputs, outputs = of_each[i]
             path = f"$.specs[{i}]"
             if issubclass(compiler.node_type(inner.kind), Source):
                 reason = f"a source ({inner.kind!r}) cannot be part of a block"
@@ -136,11 +138,11 @@ class Composed(Node[StepSpec]):
                     if target is None or link.name is None:
                         reason = f"no sub-node is called {link.name or link.id!r}"
                         faults.append(SpecFault(where, reason))
-                    elif not has_port(compiler.ports(target)[0], canonical(link.port)):
+                    elif not has_port(target[0], canonical(link.port)):
                         reason = f"sub-node {link.name!r} has no in port {link.port!r}"
                         faults.append(SpecFault(where, reason))
         for field, bounds, side in (("inbounds", inbounds, 0), ("outbounds", outbounds, 1)):
-            for port, inners in bounds.items():
+            for port, inners in unhurried(bounds.items()):
                 try:
                     canonical(port)
                 except ValueError as error:
@@ -151,7 +153,7 @@ class Composed(Node[StepSpec]):
                     if target is None:
                         faults.append(SpecFault(where, f"no sub-node is called {bound.name!r}"))
                         continue
-                    ports = compiler.ports(target)[side]
+                    ports = target[side]
                     known = has_output(ports, canonical(bound.port)) if side else False
                     if not known and not has_port(ports, canonical(bound.port)):
                         what = "out" if side else "in"
@@ -160,11 +162,13 @@ class Composed(Node[StepSpec]):
         return faults
 
     @classmethod
-    def ports(cls, spec: StepSpec, compiler: Compiler) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def ports(cls, spec: StepSpec, compiler: Compiler) -> Ports:
         inbounds, outbounds = _bounds(spec)
         if inbounds or outbounds:
             return tuple(map(canonical, inbounds)), tuple(map(canonical, outbounds))
-        return compiler.ports(spec.specs[0])[0], compiler.ports(spec.specs[-1])[1]
+        first, *others = spec.specs  # one alone is asked once, or each level would double the work
+        ports = compiler.ports(first)
+        return ports[0], (compiler.ports(others[-1]) if others else ports)[1]
 
     @classmethod
     def lacks(cls, spec: StepSpec, compiler: Compiler) -> list[SpecFault]:
@@ -186,9 +190,11 @@ class Composed(Node[StepSpec]):
 
     def _within(self, name: str) -> list[tuple[Node[Any], str]]:
         """The sub-nodes that an in port of the block leads to, each with the port there."""
-        if self.chained:
-            return [(self.inner[0], name)]
-        for port, inners in _bounds(self.spec)[0].items():
+        return [(self.inner[0], name)] if self.chained else self._bound(0, name)
+
+    def _bound(self, side: int, name: str) -> list[tuple[Node[Any], str]]:
+        """What `inbounds` or `outbounds` say of a port."""
+        for port, inners in _bounds(self.spec)[side].items():
             if canonical(port) == name:
                 return [(self.by_name[inner.name], inner.port) for inner in inners]
         return []
@@ -222,8 +228,7 @@ class Composed(Node[StepSpec]):
             if len(entries) == 1:
                 packet.process.deliver(entries[0], packet)
             else:
-                targets: list[tuple[InPort | None, Any]] = [(e, packet.payload) for e in entries]
-                packet.process.fan_out(targets, packet, self)
+                packet.process.fan_out([(e, packet.payload) for e in entries], packet, self)
             return False
 
         return receive
@@ -253,10 +258,7 @@ class Composed(Node[StepSpec]):
         if self.chained:
             inner = self.inner[-1]
             return [(inner, name)] if has_output(inner.port_names(inner.spec)[1], name) else []
-        for port, inners in _bounds(self.spec)[1].items():
-            if canonical(port) == name:
-                return [(self.by_name[inner.name], inner.port) for inner in inners]
-        return []
+        return self._bound(1, name)
 
     def output(self, name: str) -> OutPort:
         name = canonical(name)
@@ -363,9 +365,10 @@ def _linked(spec: StepSpec) -> Iterator[Spec]:
     inbounds, outbounds = _bounds(spec)
     bound: list[tuple[Spec, set[str]]] = [(inner, set()) for inner in spec.specs]
     if inbounds or outbounds:
-        for inner, ports in bound:
-            for bounds in outbounds.values():
-                ports.update(each.port for each in bounds if each.name == inner.name)
+        by_name = {inner.name: ports for inner, ports in bound}
+        for bounds in outbounds.values():
+            for each in bounds:
+                by_name[each.name].add(each.port)
     else:
         for _, ports in bound[:-1]:
             ports.add("out")

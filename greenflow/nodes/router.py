@@ -24,11 +24,15 @@ from greenflow.engine.node import Context, Node
 from greenflow.engine.result import new_send
 from greenflow.engine.services import Compiler, Services
 from greenflow.errors import InvalidArgument, SpecFault
+from greenflow.hub.breathing import unhurried
 from greenflow.net.methods import fault_of
 from greenflow.nodes.request import Received, raw_body
 from greenflow.nodes.unlinked import unlinked
 from greenflow.spec.fields import Spec
 from greenflow.spec.ports import OUT_PORT, canonical, parse
+
+#: Segments of a route's path: where two routes match a request, all texts so far are kept for both.
+MOST_SEGMENTS = 256
 
 STATUS_TEXT = {404: "Not Found", 405: "Method Not Allowed"}
 
@@ -207,7 +211,7 @@ class Router(Node[RouterSpec]):
     @classmethod
     def check(cls, spec: RouterSpec, compiler: Compiler) -> list[SpecFault]:
         faults, routes = [], Routes()
-        for i, route in enumerate(spec.routes):
+        for i, route in unhurried(enumerate(spec.routes)):
             try:
                 if parse(route.port)[0] != "out":
                     raise ValueError("a route leaves by out[0], out[1] and so on")
@@ -219,7 +223,10 @@ class Router(Node[RouterSpec]):
             if texts_of(route.path) != list(map(unquote, segments(route.path))):
                 reason = "no request has such a path: dot segments are taken out of it"
                 faults.append(SpecFault(f"$.routes[{i}].path", reason))
-            if not routes.add(route):
+            if route.path.count("/") > MOST_SEGMENTS:
+                reason = f"a path has at most {MOST_SEGMENTS} segments"
+                faults.append(SpecFault(f"$.routes[{i}].path", reason))
+            elif not routes.add(route):
                 reason = f"{route.method} {route.path} is routed already"
                 faults.append(SpecFault(f"$.routes[{i}]", reason))
         return faults
@@ -232,7 +239,7 @@ class Router(Node[RouterSpec]):
     def __init__(self, spec: RouterSpec, services: Services) -> None:
         self.routes = Routes()
         super().__init__(spec, services)
-        for route in spec.routes:
+        for route in unhurried(spec.routes):
             port = canonical(route.port)
             self.routes.add(msgspec.structs.replace(route, port=port))
             self.output(port)

@@ -23,6 +23,7 @@ from greenflow.engine.resolving import Resolving
 from greenflow.engine.services import Services
 from greenflow.errors import CompileFailed, GreenflowError, SpecFault, SpecInvalid
 from greenflow.extras import reason
+from greenflow.hub.breathing import pause, unhurried
 from greenflow.plugins import offered
 from greenflow.spec.decoding import decode, read_env
 from greenflow.spec.fields import (
@@ -43,6 +44,9 @@ from greenflow.spec.template import Deferred, Scope
 from greenflow.values.values import Bindings
 
 GROUP = "greenflow.nodes"  # the entry points that kinds come from
+
+#: Specs inside one another: what a person writes is far below, and Python's stack has room for it.
+DEEPEST = 50
 
 
 class Scheme:
@@ -97,10 +101,23 @@ class Scheme:
 
         Raises SpecInvalid; Deferred when it cannot be decoded without what they stand for.
         """
+        bindings = Bindings() if bindings is None else bindings
+        if bindings.depth >= DEEPEST:
+            reason = f"specs are nested deeper than {DEEPEST}, with those of templates"
+            raise SpecInvalid([SpecFault(path, reason)])
+        bindings.depth += 1
+        try:
+            return self._decode(document, namespace, path, bindings, around)
+        finally:
+            bindings.depth -= 1
+
+    def _decode(
+        self, document: Any, namespace: str, path: str, bindings: Bindings, around: Scope | None
+    ) -> Spec:
+        pause()
         node_type = self._kind_of(document, path)
         if document.get("namespace") is None:
             document = {**document, "namespace": namespace}
-        bindings = Bindings() if bindings is None else bindings
         scope = self._scope(document, path, bindings, around)
 
         def decode_inner(inner: Any, at: str) -> Spec:
@@ -120,11 +137,11 @@ class Scheme:
             bindings.deferred = bindings.deferred or before
         written = [
             fault._replace(path=as_written(spec_type, document, fault.path))
-            for fault in self._check(spec, is_whole)
+            for fault in unhurried(self._check(spec, is_whole))
         ]
         faults = [
             _in_template(fault, document, scope) if fault.line else fault
-            for fault in written
+            for fault in unhurried(written)
             if is_whole or not fault.line or not _depends(fault, document, scope)
         ]
         if faults:
@@ -167,6 +184,7 @@ class Scheme:
             return list(error.faults)
         seen: dict[str, str] = {}
         for name in spec.links:
+            pause()
             path = f"$.links.{name}"
             try:
                 port = canonical(name)
@@ -212,6 +230,7 @@ class Scheme:
 
     def compile(self, spec: Spec, services: Services) -> Node[Any]:
         """The node of a spec. Raises CompileFailed, or what else its kind raises."""
+        pause()
         try:
             return self.class_for(spec)(spec, services)
         except GreenflowError:

@@ -30,6 +30,7 @@ import msgspec
 from msgspec import Struct
 
 from greenflow.errors import SpecFault, SpecInvalid
+from greenflow.hub.breathing import pause
 from greenflow.spec.duration import parse_duration
 from greenflow.spec.fields import (
     COMMON,
@@ -48,6 +49,8 @@ from greenflow.spec.fields import (
 from greenflow.spec.template import Deferred, Scope, Unbound
 
 D = TypeVar("D")
+
+READ_AT_ONCE = 16  # items before others may run; where there are fewer it is not asked
 
 TEXT = "text"  # the language whose code is the text itself
 
@@ -254,7 +257,12 @@ def _read_list(item: Read, check: Read) -> Read:
     def read(value: Any, path: str, faults: Reading) -> Any:
         items = value if isinstance(value, list) else [value]
         check(items, path, faults)
-        return [item(one, f"{path}[{i}]", faults) for i, one in enumerate(items)]
+        read_items = []
+        for i, one in enumerate(items):
+            if i % READ_AT_ONCE == READ_AT_ONCE - 1:
+                pause()
+            read_items.append(item(one, f"{path}[{i}]", faults))
+        return read_items
 
     return read
 
@@ -264,7 +272,12 @@ def _read_map(item: Read) -> Read:
         if not isinstance(value, dict):
             faults.append(SpecFault(path, f"expected a map, got {_name(value)}"))
             return None
-        return {key: item(one, f"{path}.{key}", faults) for key, one in value.items()}
+        read_items = {}
+        for i, (key, one) in enumerate(list(value.items())):
+            if i % READ_AT_ONCE == READ_AT_ONCE - 1:
+                pause()
+            read_items[key] = item(one, f"{path}.{key}", faults)
+        return read_items
 
     return read
 
@@ -316,9 +329,10 @@ def _read_struct(struct: Any) -> Read:
         before, given, scope = len(faults), {}, faults.scope
         if scope is not None and language is not None:
             faults.language = _language(value.get("language") or language.default, scope)
-        for key, one in value.items():
+        for key, one in list(value.items()):
             field = by_name.get(key)
             if field is None:
+                pause()
                 faults.append(SpecFault(f"{path}.{key}", _unknown(key, by_name)))
             elif one is None and not field.required and field.default is not None:
                 continue  # null is a field left out

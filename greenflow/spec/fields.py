@@ -46,6 +46,11 @@ def alias(name: str) -> Meta:
     return Meta(extra={"alias": name})
 
 
+#: Characters of a name or an id: what people call a thing is far below, and it stands in every
+#: line of the log that is about it.
+MOST_CHARACTERS = 1_024
+
+
 class Link(Struct, frozen=True, forbid_unknown_fields=True):
     """Where an out port leads: a node by id or name (the id decides), and its in port."""
 
@@ -81,9 +86,21 @@ class Spec(Struct, kw_only=True, forbid_unknown_fields=True):
     one_of: ClassVar[tuple[str, ...]] = ()
 
     kind: Annotated[str, Meta(min_length=1, description="the type of the node")]
-    id: Annotated[str, Meta(min_length=1, description="unique; made when it is left out")] = ""
-    namespace: Annotated[str, Meta(min_length=1, description="which runtime runs it")] = "default"
-    name: Annotated[str | None, Meta(description="unique in its namespace")] = None
+    id: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=MOST_CHARACTERS,
+            description="unique; made when it is left out",
+        ),
+    ] = ""
+    namespace: Annotated[
+        str,
+        Meta(min_length=1, max_length=MOST_CHARACTERS, description="which runtime runs it"),
+    ] = "default"
+    name: Annotated[
+        str | None, Meta(max_length=MOST_CHARACTERS, description="unique in its namespace")
+    ] = None
     annotations: Annotated[dict[str, Any], Meta(description="notes, without effect")] = {}
     env: Annotated[Env, Meta(description="values for {{ .KEY }}")] = {}
     links: Annotated[

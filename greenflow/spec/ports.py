@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import re
 
+Ports = tuple[tuple[str, ...], tuple[str, ...]]
+"""The in and the out ports that a node declares."""
+
 ERROR = "error"  # the out port that every kind has (BEHAVIOUR 2.5)
 LIFECYCLE = ("init", "active", "deactive", "deinit")  # out ports of every kind (BEHAVIOUR 2.8)
 

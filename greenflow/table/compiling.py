@@ -12,18 +12,17 @@ from typing import Any
 
 from greenflow.engine.origin import located_in
 from greenflow.hub import collector
-from greenflow.hub.breathing import let_others_run, unhurried
+from greenflow.hub.breathing import Breath, unhurried
 from greenflow.log import secret
 from greenflow.spec.reference import Referred
 from greenflow.table.activity import Key
 from greenflow.table.symbol import Symbol, Version
 from greenflow.table.view import Change, Document, View
 
-COMPILES_A_TURN = 64  # versions compiled before others may run: a few milliseconds
-
 # Documents of a change from which on the garbage collector would hold the hub for longer than the
 # change itself: it looks at all of them several times.
 MANY = 1_000
+SETTLED_AT_ONCE = 64  # versions; their garbage is that of a few milliseconds
 
 
 class Candidates:
@@ -62,6 +61,7 @@ class _Compiling:
         self.view, self.change = view, change
         self.candidates = Candidates(view, change)
         self._compiled = 0
+        self._breath = Breath()
         self._begun: set[str] = set()
         self._retried = self._failed() if change.retry else {}
         self.bound = self._bound()
@@ -226,10 +226,9 @@ class _Compiling:
             version.error = error
         finally:
             self._compiled += 1
-            if self._compiled % COMPILES_A_TURN == 0:
-                let_others_run()
-                if len(self.change.documents) >= MANY:
-                    collector.settle()
+            self._breath.take()
+            if self._compiled % SETTLED_AT_ONCE == 0 and len(self.change.documents) >= MANY:
+                collector.settle()
         self.candidates.versions[version.id] = version
 
 

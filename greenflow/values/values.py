@@ -124,6 +124,7 @@ class Bindings(Insertions):
         # The templates that are being put in, outermost first, and how many specs of them were.
         self.inside: list[tuple[str, str]] = []
         self.put_in = 0
+        self.depth = 0  # of the spec that is decoded, with those around it
         self.endless = False  # it was too much
 
     def value(self, called: str) -> Any:

@@ -6,7 +6,7 @@ import gevent
 import pytest
 
 from greenflow.hub import breathing
-from greenflow.hub.breathing import let_others_run, unhurried
+from greenflow.hub.breathing import let_others_run, pause, unhurried
 
 
 def test_work_on_many_things_lets_others_in(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,3 +82,27 @@ def test_one_that_fails_or_is_killed_holds_up_nobody() -> None:
         hub.handle_error = kept
     assert told == [LookupError]
     assert seen == ["worked"] * 3
+
+
+def test_a_pause_lets_others_in_once_the_hub_was_at_it_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    turns: list[None] = []
+    pause()
+    other = gevent.spawn(turns.append, None)
+    monkeypatch.setattr(breathing, "STRETCH", 3600.0)
+    pause()
+    assert not turns
+    monkeypatch.setattr(breathing, "STRETCH", -3600.0)
+    pause()
+    assert turns == [None]
+    other.join()
+
+
+def test_who_has_nobody_beside_need_not_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(breathing, "STRETCH", -3600.0)
+    paused: list[None] = []
+    gevent.get_hub().loop.run_callback(lambda: paused.append(pause()))  # type: ignore[func-returns-value]
+    gevent.sleep(0)
+    assert paused == [None]
+    assert gevent.get_hub().threadpool.apply(pause) is None  # type: ignore[func-returns-value]

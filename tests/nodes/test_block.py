@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import gevent
 import pytest
 from gevent.event import Event
 
 from greenflow.errors import InvalidArgument, SpecInvalid
-from greenflow.scheme.registry import Scheme
+from greenflow.scheme.registry import DEEPEST, Scheme
 from greenflow.spec.document import read
+from greenflow.spec.fields import Spec
+from greenflow.spec.ports import Ports
 from tests.flows import flow
 
 CHAIN = """
@@ -201,3 +206,45 @@ def test_what_a_block_hardly_means_stands_in_its_sub_specs() -> None:
     block = scheme.decode({"kind": "block", "specs": [{"kind": "snippet"}, database]}, "default")
     (fault,) = scheme.node_type("block").lacks(block, scheme)
     assert fault.path == "$.specs[1].source"
+
+
+def nested(depth: int, kind: str, **fields: Any) -> dict[str, Any]:
+    """So many specs inside one another, the outermost and the innermost among them."""
+    spec: dict[str, Any] = {"kind": "snippet", "language": "cel", "code": "self + 1"}
+    for level in range(depth - 1):
+        spec = {"kind": kind, "name": f"level{level}", "specs": [spec], **fields}
+    return {**spec, "name": "outer"}
+
+
+@pytest.mark.parametrize("kind", ["step", "block"])
+@pytest.mark.parametrize("width", [1, 2])
+def test_each_level_asks_for_the_ports_of_what_is_below_once(
+    kind: str, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    ports = Scheme.ports
+
+    def counted(self: Scheme, spec: Spec) -> Ports:
+        asked.append(spec.kind)
+        return ports(self, spec)
+
+    monkeypatch.setattr(Scheme, "ports", counted)
+    spec: dict[str, Any] = {"kind": "pipe"}
+    for _ in range(DEEPEST - 1):
+        others = [{"kind": "snippet", "language": "text", "code": ""}] * (width - 1)
+        spec = {"kind": kind, "specs": [*others, spec]}
+    Scheme.installed().validate(spec, "default")
+    assert len(asked) <= 2 * width * DEEPEST**2
+
+
+@pytest.mark.parametrize("kind", ["step", "block"])
+@pytest.mark.parametrize("fields", [{}, {"timeout": 60}])
+def test_blocks_as_deep_as_they_may_be_run(kind: str, fields: dict[str, Any]) -> None:
+    with flow(json.dumps([nested(DEEPEST, kind, **fields)])) as workflow:
+        assert workflow.call("outer", 1) == 2
+
+
+def test_deeper_blocks_are_refused_at_their_place() -> None:
+    with pytest.raises(SpecInvalid, match=f"nested deeper than {DEEPEST}") as told:
+        Scheme.installed().validate(nested(DEEPEST + 1, "step"), "default")
+    assert [fault.path for fault in told.value.faults] == ["$" + ".specs[0]" * DEEPEST]

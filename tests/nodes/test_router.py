@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greenflow.errors import InvalidArgument, SpecInvalid
-from greenflow.nodes.router import Route, Routes
+from greenflow.nodes.router import MOST_SEGMENTS, Route, Routes
 from greenflow.scheme.registry import Scheme
 from tests.flows import flow
 
@@ -343,3 +343,12 @@ def test_a_route_may_be_deep() -> None:
     found = made.match("GET", "/a" * 5000 + "/rest")
     assert not isinstance(found, set)
     assert list(found[1]) == [*["a"] * 5000, "rest"]
+
+
+def test_a_path_has_so_many_segments_at_most() -> None:
+    at_most = {"method": "GET", "path": "/a" * MOST_SEGMENTS}
+    Scheme.installed().validate({"kind": "router", "routes": [at_most]}, "default")
+    more = {"method": "GET", "path": "/:a" * (MOST_SEGMENTS + 1)}
+    with pytest.raises(SpecInvalid, match=f"at most {MOST_SEGMENTS} segments") as told:
+        Scheme.installed().validate({"kind": "router", "routes": [at_most, more]}, "default")
+    assert [fault.path for fault in told.value.faults] == ["$.routes[1].path"]

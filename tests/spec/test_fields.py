@@ -13,7 +13,7 @@ from greenflow.engine.declaring import node
 from greenflow.engine.node import Node
 from greenflow.errors import SpecInvalid
 from greenflow.scheme.registry import Scheme
-from greenflow.spec.fields import Code, Duration, Spec, as_written, rename
+from greenflow.spec.fields import MOST_CHARACTERS, Code, Duration, Spec, as_written, rename
 
 
 class Item(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -282,3 +282,12 @@ def test_a_list_is_no_number_whatever_its_placeholders_stand_for() -> None:
     with pytest.raises(SpecInvalid) as raised:
         SCHEME.validate({**document, "limit": ["{{ .A }}"]}, "default")
     assert [fault.path for fault in raised.value.faults] == ["$.limit"]
+
+
+@pytest.mark.parametrize("field", ["name", "id", "namespace"])
+def test_names_have_a_limit(field: str) -> None:
+    scheme = Scheme.installed()
+    scheme.validate({"kind": "nop", field: "a" * MOST_CHARACTERS}, "default")
+    with pytest.raises(SpecInvalid, match=f"length <= {MOST_CHARACTERS}") as told:
+        scheme.validate({"kind": "nop", field: "a" * (MOST_CHARACTERS + 1)}, "default")
+    assert [fault.path for fault in told.value.faults] == [f"$.{field}"]

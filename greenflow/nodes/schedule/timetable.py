@@ -31,6 +31,9 @@ _NICKNAMES = {
     "@hourly": "0 * * * *",
 }
 
+# Characters of an expression. All 60 seconds, all 60 minutes and all 24 hours in a list are 400.
+_MOST_CHARACTERS = 1_000
+
 # How far back missed times are looked for at first, in seconds, and how much farther each time that
 # they are too few: expressions with seconds have many in a minute, others one in years.
 _WINDOW_SECONDS, _WINDOW_GROWTH = 60.0, 8
@@ -54,6 +57,8 @@ class Cron:
     that is none, or that is never due, and LookupError for an unknown zone."""
 
     def __init__(self, expression: str, zone: str = "UTC") -> None:
+        if len(expression) > _MOST_CHARACTERS:
+            raise ValueError(f"a cron expression has at most {_MOST_CHARACTERS:,} characters")
         self._zone = _zone(zone)
         self._expression = _NICKNAMES.get(expression.strip().lower(), expression)
         fields = self._expression.split()

@@ -12,6 +12,7 @@ import re
 from functools import partial
 from typing import Any
 
+from greenflow.hub.breathing import Breath, pause
 from greenflow.spec.syntax import (
     MAX_DEPTH,
     Lines,
@@ -55,11 +56,21 @@ class _Refused(Exception):
 
 def parts_of_json(text: str) -> list[Part]:
     """The documents of a JSON text, one after another as in JSON lines. Raises SyntaxFault."""
+    breath = Breath()
+
+    def read_integer(digits: str) -> int:
+        breath.take()
+        return integer(digits, 10, 0, 0)
+
+    def read_float(digits: str) -> float:
+        breath.take()
+        return floating(digits, 0, 0)
+
     decoder = json.JSONDecoder(
         object_pairs_hook=_map_of,
         parse_constant=_refuse,
-        parse_int=lambda digits: integer(digits, 10, 0, 0),
-        parse_float=lambda digits: floating(digits, 0, 0),
+        parse_int=read_integer,
+        parse_float=read_float,
     )
     values: list[Any] = []
     position = _skip_blank(text, 0)
@@ -149,6 +160,7 @@ class _JSONPlaces:
         key, key_at, wanted = "", (0, 0), _VALUE
         position = _skip_blank(text, 0)
         while position < len(text):
+            pause()
             sign, above = text[position], stack[-1]
             is_map = isinstance(above, dict)
             line, column = self.lines.at(position)

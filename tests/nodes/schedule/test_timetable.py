@@ -123,3 +123,10 @@ def test_a_zone_that_is_none_is_an_error(name: str) -> None:
 def test_moments_are_shown_with_the_offset_of_their_zone() -> None:
     cron = Cron("@daily", "Asia/Kathmandu")
     assert cron.shown(0).isoformat() == "1970-01-01T05:30:00+05:30"
+
+
+def test_an_expression_has_a_limit() -> None:
+    every = ",".join(map(str, range(60)))
+    assert Cron(f"{every} {every} {','.join(map(str, range(24)))} * * *").after(0.0) == 1.0
+    with pytest.raises(ValueError, match="at most 1,000 characters"):
+        Cron(",".join(["1"] * 600) + " * * * *")

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
+from greenflow.hub.breathing import pause
 from greenflow.spec.syntax import Part, Place, SyntaxFault, depth_of, too_deep, twice
 from greenflow.spec.syntax.yaml.scalars import TAG, plain, tagged
 
@@ -62,6 +63,7 @@ class _Composer:
     def parts(self, stream: Iterable[Any]) -> list[Part]:
         parts = []
         for event in stream:
+            pause()
             kind = type(event)
             if kind is self.scalar:
                 self.take_scalar(event)

@@ -13,6 +13,8 @@ from typing import Any
 from ruamel.yaml.error import FileMark
 from ruamel.yaml.reader import Reader
 
+from greenflow.hub.breathing import pause
+
 #: What YAML 1.1 takes for a line break and 1.2 for text (5.4), and a byte order mark inside.
 #: ruamel's code knows them as breaks in many places, so they are read under other names.
 ODD_CHARACTERS = "\x85\u2028\u2029\ufeff"
@@ -69,6 +71,7 @@ class Cursor(Reader):
         self.pointer = self.index = start
         self.line += 1
         self.column = 0
+        pause()
 
     def scan_line_break(self) -> str:
         found = LINE_BREAK.match(self.buffer, self.pointer)
