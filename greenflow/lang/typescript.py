@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from greenflow.lang import javascript, remembered
 from greenflow.lang.javascript import hold, release
+from greenflow.lang.javascript.beside import parsing_beside
 
 __all__ = ["compile", "erase", "hold", "release"]  # the workers are those of JavaScript
 
 
 @remembered
+@parsing_beside
 def erase(text: str) -> str:
     """The JavaScript of a TypeScript text. Raises CompileFailed for a syntax error and for what is
     not supported, with the author's line and column."""

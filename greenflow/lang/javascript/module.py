@@ -11,6 +11,7 @@ from tree_sitter import Node
 
 from greenflow.errors import CompileFailed
 from greenflow.lang import remembered
+from greenflow.lang.javascript.beside import parsing_beside
 from greenflow.lang.javascript.syntax import Code, is_in_function, token, walk
 
 _ADVICE = "write `export default function (args) { ... }`"
@@ -36,6 +37,7 @@ _VALUES = frozenset(
 
 
 @remembered
+@parsing_beside
 def function(code: str) -> str:
     """The script whose value is the function. Raises CompileFailed for a syntax error, an import,
     and a default export that is missing or cannot be called."""

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from tree_sitter import Language, Node, Parser, Tree
 
 from greenflow.errors import CompileFailed
+from greenflow.hub.breathing import pause
 from greenflow.lang import MAX_CODE, MAX_DEPTH
 
 FUNCTIONS = frozenset(
@@ -107,6 +108,7 @@ def walk(root: Node) -> Iterator[Node]:
             row, column = node.start_point
             raise CompileFailed(f"nested deeper than {MAX_DEPTH}", row + 1, column + 1)
         yield node
+        pause()
         pending.extend((child, depth + 1) for child in reversed(node.children))
 
 
