@@ -196,6 +196,14 @@ class Behind(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
+        if self.path == "/moved":
+            self.send_response(302)
+            self.send_header("Location", "/login")
+            self.send_header("Set-Cookie", "back=moved")
+            self.send_header("Content-Length", "0")
+            self.send_header("Connection", "close")
+            self.end_headers()
+            return
         self.send_response(203)
         self.send_header("Transfer-Encoding", "chunked")
         self.send_header("Set-Cookie", "a=b")
@@ -218,6 +226,11 @@ def test_proxy(tmp_path: Path) -> None:
             response = connection.getresponse()
             assert (response.status, response.read()) == (203, b"/a%20b/?c=d e")
             assert response.headers["Set-Cookie"] == "a=b"
+            connection.request("GET", "/moved")
+            response = connection.getresponse()
+            assert (response.status, response.read()) == (302, b"")
+            assert response.headers["Location"] == "/login"
+            assert response.headers["Set-Cookie"] == "back=moved"
             server.shutdown()
             server.server_close()
             assert ask(connection, "GET", "/")[:2] == (502, "the server behind does not answer")

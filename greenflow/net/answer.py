@@ -161,12 +161,19 @@ def date_line(seconds: float) -> str:
     return f"Date: {formatdate(seconds, usegmt=True)}\r\n"
 
 
-def refusal(status: int, date_line: str, *, bodiless: bool = False) -> bytes:
+def refusal(
+    status: int,
+    date_line: str,
+    headers: Iterable[tuple[str, str]] = (),
+    *,
+    bodiless: bool = False,
+) -> bytes:
     """The whole answer of the server itself: the status text, and then the connection closes."""
     text = status_text(status).encode("ascii")
     retry = f"Retry-After: {RETRY_AFTER_SECONDS}\r\n" if status == 503 else ""
+    own = "".join(f"{name}: {value}\r\n" for name, value in headers)
     head = (
         f"{status_line(status)}{date_line}Content-Type: text/plain; charset=utf-8\r\n"
-        f"Content-Length: {len(text)}\r\n{retry}Connection: close\r\n\r\n"
+        f"Content-Length: {len(text)}\r\n{retry}{own}Connection: close\r\n\r\n"
     )
     return head.encode("ascii") + (b"" if bodiless else text)

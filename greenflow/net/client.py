@@ -106,9 +106,16 @@ class Client:
             pool.close_old()
 
     def exchange(
-        self, request: ClientRequest, seconds: float, limit: int | None, stream: bool = False
+        self,
+        request: ClientRequest,
+        seconds: float,
+        limit: int | None,
+        stream: bool = False,
+        *,
+        follows: bool = True,
     ) -> ClientResponse:
-        """Send the request, follow where it is redirected, return the answer.
+        """Send the request, follow where it is redirected, return the answer; without `follows` the
+        redirect is the answer.
 
         All of it takes at most `seconds`; the body of the answer has at most `limit` bytes, None is
         no limit. With `stream` the body is a stream, which has to be read or closed: then the
@@ -126,24 +133,28 @@ class Client:
 
         try:
             with gevent.Timeout(seconds) as expired:
-                return self._follow(request, take)
+                return self._follow(request, take, MAX_REDIRECTS if follows else None)
         except gevent.Timeout as timeout:
             if timeout is not expired:
                 raise
             raise RequestTimedOut(f"{request}: no answer within {seconds:g} s") from None
 
     def _follow(
-        self, request: ClientRequest, take: Callable[[ClientRequest, Any], bytes | Stream]
+        self,
+        request: ClientRequest,
+        take: Callable[[ClientRequest, Any], bytes | Stream],
+        most: int | None,
     ) -> ClientResponse:
+        """The answer behind so many redirects at most; with None one is an answer like others."""
         asked = request.url.origin
         hop = request
-        for _ in range(MAX_REDIRECTS + 1):
+        for _ in range((most or 0) + 1):
             try:
                 response = self._send(hop, certified=hop.url.origin == asked)
                 body: bytes | Stream = b""
                 try:
                     location = response.headers.get("Location")
-                    if response.status not in REDIRECTS or location is None:
+                    if most is None or response.status not in REDIRECTS or location is None:
                         body = take(hop, response)
                         return ClientResponse(response.status, list(response.headers.items()), body)
                     response.read(DRAINED_BYTES, decode_content=False)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from _socket import socket as Socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ from greenflow.net.answer import NO_BODY, answer_head, has_no_body, refusal
 from greenflow.net.home import Home
 from greenflow.net.message import Address, ClientDisconnected, Request, Response
 from greenflow.net.receiving import BEGUN, UNSENT, WHOLE, Receiver
-from greenflow.net.refusal import Refused
+from greenflow.net.refusal import Refused, origin_in
 from greenflow.net.upgrade import Taken, Upgrade
 from greenflow.net.wire import CLOSED, RUNNING
 from greenflow.payload.stream import Stream
@@ -159,6 +159,7 @@ class Connection(Receiver):
                 else:
                     request.body = self._read_body(request, limits)
         except Refused as refused:
+            refused.head = head
             refused.bodiless = head.startswith(b"HEAD ")
             if request is not None:
                 refused.method, refused.path = request.method, request.path
@@ -183,7 +184,9 @@ class Connection(Receiver):
         except Exception:
             logger.exception("the handler of %s:%s failed", *server.address)
             if self._sent == UNSENT:
-                self._respond(request, Response(500, _FAILED, b"Internal Server Error"))
+                allowed = self._headers_for(request.header("origin"))
+                failed = Response(500, (*_FAILED, *allowed), b"Internal Server Error")
+                self._respond(request, failed)
         if self._sent != WHOLE:
             raise ClientDisconnected("the answer was broken off")
         self._request = None
@@ -259,7 +262,16 @@ class Connection(Receiver):
         self._unread = True
         if refused.method and self._server.tell_refused is not None:
             self._server.tell_refused(refused.method, refused.path, refused.status, str(refused))
+        allowed = self._headers_for(origin_in(refused.head or self._buffer))
+        answer = refusal(
+            refused.status, self._server.date_line, allowed, bodiless=refused.bodiless
+        )
         try:
-            self._send(refusal(refused.status, self._server.date_line, bodiless=refused.bodiless))
+            self._send(answer)
         except ClientDisconnected as error:
             logger.debug("%s: %s", self._client[0], error)
+
+    def _headers_for(self, origin: str | None) -> Sequence[tuple[str, str]]:
+        """What lets a page of that origin read an answer of the server itself."""
+        headers_for = self._server.headers_for
+        return () if headers_for is None else headers_for(origin)

@@ -2,7 +2,9 @@
 
 Lives here: Cors, the policy of a listener, by the CORS protocol of the Fetch standard
 (https://fetch.spec.whatwg.org/#http-cors-protocol). It answers preflights by itself and adds what a
-browser wants to see to other answers. It guards readers of answers in browsers, and nobody else.
+browser wants to see to other answers, those too that the server gives by itself, as for a body over
+its limit: without it a page learns that something failed, and not what. It guards readers of
+answers in browsers, and nobody else.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ class Cors:
             or request.header("origin") is None
         ):
             return None
-        headers = self._common(request)
+        headers = self._common(request.header("origin"))
         if headers:
             wanted = self._headers or request.header("access-control-request-headers")
             headers += [
@@ -68,19 +70,25 @@ class Cors:
         if any(name.lower() == "access-control-allow-origin" for name, _ in headers):
             respond(response)  # the workflow's own word
             return
-        headers += self._common(request)
+        varies = [value for name, value in headers if name.lower() == "vary"]
+        if varies and _ANY not in self._origins:
+            headers = [each for each in headers if each[0].lower() != "vary"]
+        response.headers = headers + self.headers_for(request.header("origin"), varies)
+        respond(response)
+
+    def headers_for(
+        self, origin: str | None, varies: Sequence[str] = ()
+    ) -> list[tuple[str, str]]:
+        """What an answer has for a page of that origin, which varies by these headers besides."""
+        headers = self._common(origin)
         if self._expose:
             headers.append(("Access-Control-Expose-Headers", self._expose))
         if _ANY not in self._origins:
-            varies = [value for name, value in headers if name.lower() == "vary"]
-            headers = [each for each in headers if each[0].lower() != "vary"]
             headers.append(("Vary", ", ".join([*varies, "Origin"])))
-        response.headers = headers
-        respond(response)
+        return headers
 
-    def _common(self, request: Request) -> list[tuple[str, str]]:
+    def _common(self, origin: str | None) -> list[tuple[str, str]]:
         """What allows the origin; nothing if it is not allowed."""
-        origin = request.header("origin")
         if origin is None or not (_ANY in self._origins or origin in self._origins):
             return []
         allowed = [("Access-Control-Allow-Origin", _ANY if _ANY in self._origins else origin)]

@@ -14,7 +14,7 @@ from gevent import Greenlet
 from greenflow.net.head import HeadParser
 from greenflow.net.limits import Limits
 from greenflow.net.message import Address, Handler
-from greenflow.net.refusal import TellRefused
+from greenflow.net.refusal import HeadersFor, TellRefused
 
 
 class Member(Protocol):
@@ -48,6 +48,7 @@ class Home(Protocol):
     limits: Limits
     handler: Handler | None
     tell_refused: TellRefused | None
+    headers_for: HeadersFor | None
     parser: HeadParser
     date_line: str
     stopping: bool

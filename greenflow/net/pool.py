@@ -18,7 +18,7 @@ import gevent
 from greenflow.errors import AddressInUse
 from greenflow.net.limits import Limits
 from greenflow.net.message import Address, Handler
-from greenflow.net.refusal import TellRefused
+from greenflow.net.refusal import HeadersFor, TellRefused
 from greenflow.net.server import Place, Server, resolve
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ class Lease:
         certificate: Certificate | None = None,
         proxies: Container[Address] = (),
         tell_refused: TellRefused | None = None,
+        headers_for: HeadersFor | None = None,
     ) -> None:
         """From the next request on, of old connections too, this lease's handler answers; with
         `streams` it gets bodies as streams. New connections are encrypted if there is a
@@ -85,6 +86,7 @@ class Lease:
         server.streams = streams
         server.limits = limits or Limits()
         server.tell_refused = tell_refused
+        server.headers_for = headers_for
         server.handler = handler
         self._shared.serving = self
         server.start()

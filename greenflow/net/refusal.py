@@ -1,25 +1,40 @@
 """Why a request is not served.
 
-Lives here: Refused, which whatever reads a part of a request raises: head, body, PROXY header. What
-is answered is the connection's to say.
+Lives here: Refused, which whatever reads a part of a request raises: head, body, PROXY header; and
+what can be known of a request that was not understood. What is answered is the connection's to say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 
 #: Told of each request whose head was understood, and which is refused all the same, as for its
 #: body: the method, the path, the status of the answer, and the reason.
 TellRefused = Callable[[str, str, int, str], object]
 
+#: The headers that an answer of the server itself has for a page of that origin; None is none.
+HeadersFor = Callable[[str | None], Sequence[tuple[str, str]]]
+
+# A whole line, of a header section that may be cut off or against its grammar.
+_ORIGIN = re.compile(rb"\r\n(?i:origin):[ \t]*([\x21-\x7e]+)[ \t]*(?=\r\n)")
+
+
+def origin_in(head: bytes) -> str | None:
+    """The origin that sent a header section which was refused, or is not whole; None if it does not
+    say so, or more than once."""
+    origins = _ORIGIN.findall(head)
+    return origins[0].decode("ascii") if len(origins) == 1 else None
+
 
 class Refused(Exception):
     """The request is not served: the status to answer, whether without a body (to HEAD), and the
     reason for the log. Never leaves net/. `method` and `path` are empty until the head was
-    understood."""
+    understood; `head` is its bytes, empty until it was there."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
         self.status = status
         self.bodiless = False
         self.method = self.path = ""
+        self.head = b""

@@ -54,7 +54,7 @@ from greenflow.net.head import HeadParser
 from greenflow.net.home import Member, Unwatched
 from greenflow.net.limits import Limits
 from greenflow.net.message import Address, Handler
-from greenflow.net.refusal import TellRefused
+from greenflow.net.refusal import HeadersFor, TellRefused
 from greenflow.net.wire import CLOSED, READABLE, RUNNING
 
 if TYPE_CHECKING:
@@ -172,6 +172,7 @@ class Server:
         self._inode = os.stat(listener.getsockname()).st_ino if is_file else 0
         self._handler: Handler | None = None
         self.tell_refused: TellRefused | None = None
+        self.headers_for: HeadersFor | None = None
         self._ready = Event()
         self._gone = Event()
         self._started = False

@@ -126,6 +126,13 @@ class HttpSpec(Spec):
     stream: Annotated[
         bool, Meta(description="answer with a body that is read as it comes, not decoded")
     ] = False
+    redirects: Annotated[
+        Literal["follow", "hand_on"],
+        Meta(
+            description="whether a redirect is followed, or is an answer like others (hand_on): for"
+            " a proxy, whose client follows it"
+        ),
+    ] = "follow"
     proxy: Annotated[
         str | None, Meta(description="http://HOST:PORT of a proxy; the environment has no say")
     ] = None
@@ -182,11 +189,15 @@ class Http(Node[HttpSpec]):
     def handle(self, ctx: Context, payload: Any) -> Any:
         assert self.client is not None
         seconds, limit, stream = self.spec.timeout, self.spec.limits.body, self.spec.stream
+        follows = self.spec.redirects == "follow"
         request = to_request(self.url, payload, stream, self.spec.sends)
         if stream:
-            return ctx.enter(_begun(self.client.exchange(request, seconds, limit, stream)))
+            response = self.client.exchange(request, seconds, limit, stream, follows=follows)
+            return ctx.enter(_begun(response))
         limit = BODY_LIMIT if limit is None else limit
-        return to_answer(request, self.client.exchange(request, seconds, limit), limit)
+        return to_answer(
+            request, self.client.exchange(request, seconds, limit, follows=follows), limit
+        )
 
 
 def homes(url: Url) -> list[tuple[str, int]]:

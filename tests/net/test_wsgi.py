@@ -51,6 +51,9 @@ class Site:
     def tell_refused(self, *refusal: Any) -> None:
         self.refusals.append(refusal)
 
+    def headers_for(self, origin: str | None) -> list[tuple[str, str]]:
+        return [] if origin is None else [("Access-Control-Allow-Origin", origin)]
+
 
 def ask(
     answer: Callable[[Request, Respond], object], limits: Limits | None = None, **given: Any
@@ -139,7 +142,16 @@ def test_any_path_is_the_same_after_decoding(raw: bytes) -> None:
         ({"CONTENT_LENGTH": "x"}, 400),
         ({"CONTENT_LENGTH": "-1"}, 400),
         ({"CONTENT_LENGTH": "5", "wsgi.input": BytesIO(b"abc")}, 400),
-        ({"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input": BytesIO(b"a" * 9)}, 413),
+        (
+            {
+                "HTTP_TRANSFER_ENCODING": "chunked",
+                "wsgi.input": BytesIO(b"a" * 9),
+                "wsgi.input_terminated": True,
+            },
+            413,
+        ),
+        ({"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input": BytesIO(b"a" * 9)}, 411),
+        ({"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": False}, 411),
     ],
 )
 def test_a_bad_body_is_refused(given: dict[str, Any], status: int) -> None:
@@ -157,6 +169,37 @@ def test_a_body_without_length_is_read_to_its_end() -> None:
     )
     assert isinstance(streamed.body, Stream)
     assert streamed.body.read(10) == b"xy"
+
+
+class Endless:
+    """The input of a server that does not say where it ends: reading on waits for ever."""
+
+    def read(self, size: int = -1) -> bytes:
+        raise AssertionError("read beyond what there is")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
+def test_an_input_that_may_not_end_is_not_read(method: str) -> None:
+    bare = {"REQUEST_METHOD": method, "wsgi.input": Endless()}
+    for length in ({}, {"CONTENT_LENGTH": ""}, {"CONTENT_LENGTH": "0"}):
+        for streams in (False, True):
+            assert to_request(environ(**bare, **length), Limits(), streams).body == b""
+
+
+def test_a_page_of_another_origin_may_read_what_is_refused() -> None:
+    def fail(request: Request, respond: Respond) -> None:
+        raise ValueError
+
+    origin = {"HTTP_ORIGIN": "https://a.test"}
+    for status, given in (
+        ("413", {"CONTENT_LENGTH": "9"}),
+        ("400", {"CONTENT_LENGTH": "5", "wsgi.input": BytesIO(b"abc")}),
+        ("411", {"HTTP_TRANSFER_ENCODING": "chunked"}),
+        ("500", {}),
+    ):
+        told, headers, _ = ask(fail, Limits(body=8), **origin, **given)
+        assert told.startswith(status)
+        assert headers["Access-Control-Allow-Origin"] == "https://a.test"
 
 
 def test_a_handler_that_fails_is_a_500(caplog: pytest.LogCaptureFixture) -> None:
@@ -285,6 +328,49 @@ def test_what_is_written_comes_first() -> None:
         return [b"c"]
 
     assert calling(app).body == b"abc"
+
+
+@pytest.mark.parametrize("length", [None, 23])
+def test_what_is_written_and_what_is_yielded_keep_their_order(length: int | None) -> None:
+    def app(environ: Any, start: Any) -> Iterator[bytes]:
+        sized = [] if length is None else [("Content-Length", str(length))]
+        write = start("200 OK", [*TYPE, *sized])
+        write(b"one ")
+        yield b"two "
+        write(b"three ")
+        write(b"")
+        yield b"four "
+        yield b""
+        write(b"five")
+
+    body = calling(app).body
+    assert b"".join([body] if isinstance(body, bytes) else body) == b"one two three four five"
+
+
+@pytest.mark.parametrize("last", ["yielded", "written"])
+def test_what_is_written_counts_for_the_length(last: str) -> None:
+    def app(environ: Any, start: Any) -> Iterator[bytes]:
+        write = start("200 OK", [*TYPE, ("Content-Length", "2")])
+        yield b"a"
+        if last == "written":
+            write(b"bc")
+        else:
+            write(b"b")
+            yield b"c"
+
+    with pytest.raises(ProtocolBroken, match="longer than its Content-Length"):
+        b"".join(calling(app).body)
+
+
+def test_a_generator_that_only_writes() -> None:
+    def app(environ: Any, start: Any) -> Iterator[bytes]:
+        write = start("200 OK", TYPE)
+        write(b"a")
+        yield b""
+        write(b"b")
+
+    body = calling(app).body
+    assert b"".join([body] if isinstance(body, bytes) else body) == b"ab"
 
 
 def test_an_error_may_replace_the_start() -> None:

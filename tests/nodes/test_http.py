@@ -210,6 +210,15 @@ def test_redirects_are_followed() -> None:
             one.call()
 
 
+def test_redirects_may_be_handed_on() -> None:
+    there = reply(b"over there", "Location: /there", "Set-Cookie: a=b", status=302)
+    for stream in (False, True):
+        with asked(there, redirects="hand_on", stream=stream) as one:
+            answer = one.call({"path": "/a"})
+            assert (answer["status"], answer["header"]["Location"]) == (302, ["/there"])
+            assert answer["header"]["Set-Cookie"] == ["a=b"]
+
+
 # -- requests that make no sense ---------------------------------------------------------------
 
 

@@ -264,6 +264,87 @@ def test_all_origins_and_the_workflows_own_word() -> None:
         assert (answer.status, answer.headers["access-control-allow-origin"]) == (500, "*")
 
 
+MANY = "X: a\r\n" * 200
+CHUNKED = "Transfer-Encoding: chunked\r\n\r\n"
+# What the server itself answers, by the status.
+REFUSED = {
+    "400 line": (400, f"GET / HTTP/1.1\r\nHost: a\r\n{OURS}Bad Name: x\r\n\r\n"),
+    "400 bare line feed": (400, f"GET / HTTP/1.1\r\nHost: a\r\n{OURS}X: a\n"),
+    "400 chunk": (400, f"POST / HTTP/1.1\r\nHost: a\r\n{OURS}{CHUNKED}x\r\n"),
+    "400 no host": (400, f"GET / HTTP/1.1\r\n{OURS}\r\n"),
+    "400 json": (
+        400,
+        f"POST / HTTP/1.1\r\nHost: a\r\n{OURS}"
+        "Content-Type: application/json\r\nContent-Length: 1\r\n\r\n{",
+    ),
+    "408 body": (408, f"POST / HTTP/1.1\r\nHost: a\r\n{OURS}Content-Length: 5\r\n\r\na"),
+    "408 head": (408, f"GET / HTTP/1.1\r\n{OURS}X: "),
+    "413 length": (413, f"POST / HTTP/1.1\r\nHost: a\r\n{OURS}Content-Length: 99\r\n\r\n"),
+    "413 chunk": (413, f"POST / HTTP/1.1\r\nHost: a\r\n{OURS}{CHUNKED}63\r\n"),
+    "414": (414, f"GET /{'a' * 9000} HTTP/1.1\r\nHost: a\r\n{OURS}\r\n"),
+    "415": (
+        415,
+        f"POST / HTTP/1.1\r\nHost: a\r\n{OURS}"
+        "Content-Encoding: x\r\nContent-Length: 1\r\n\r\na",
+    ),
+    "417": (417, f"GET / HTTP/1.1\r\nHost: a\r\n{OURS}Expect: x\r\n\r\n"),
+    "421": (421, f"GET https://a/ HTTP/1.1\r\nHost: a\r\n{OURS}\r\n"),
+    "431 many": (431, f"GET / HTTP/1.1\r\nHost: a\r\n{OURS}{MANY}\r\n"),
+    "431 large": (431, f"GET / HTTP/1.1\r\nHost: a\r\n{OURS}X: {'a' * 70_000}\r\n\r\n"),
+    "501": (501, f"BREW / HTTP/1.1\r\nHost: a\r\n{OURS}\r\n"),
+    "505": (505, f"GET / HTTP/2.0\r\nHost: a\r\n{OURS}\r\n"),
+    # What llhttp refuses before it has seen more than a line.
+    "400 garbage": (400, f"GET /\0 HTTP/1.1\r\nHost: a\r\n{OURS}\r\n"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_page_may_read_what_the_server_itself_refuses(case: str) -> None:
+    status, data = REFUSED[case]
+    limits = {"body": 8, "body_timeout": 0.05, "header_timeout": 0.05}
+    cors = {"origins": ["https://app.test"], "expose": ["Retry-After"], "credentials": True}
+    with served("'x'", cors=cors, limits=limits) as client:
+        client.send(data)
+        answer = client.answer()
+    assert answer.status == status
+    assert answer.headers["access-control-allow-origin"] == "https://app.test"
+    assert answer.headers["access-control-allow-credentials"] == "true"
+    assert answer.headers["access-control-expose-headers"] == "Retry-After"
+    assert "Origin" in answer.headers["vary"]
+
+
+@pytest.mark.parametrize("origin", ["", THEIRS, OURS + THEIRS, "Origin: a\tb\r\n"])
+def test_other_pages_may_not_read_it(origin: str) -> None:
+    with served("'x'", cors={"origins": ["https://app.test"]}, limits={"body": 8}) as client:
+        client.send(f"POST / HTTP/1.1\r\nHost: a\r\n{origin}Content-Length: 99\r\n\r\n")
+        answer = client.answer()
+    assert answer.status == 413
+    assert "access-control-allow-origin" not in answer.headers
+    assert answer.headers["vary"] == "Origin"
+
+
+def test_without_cors_nothing_is_said_of_it() -> None:
+    with served("'x'", limits={"body": 8}) as client:
+        client.send(f"POST / HTTP/1.1\r\nHost: a\r\n{OURS}Content-Length: 99\r\n\r\n")
+        assert "vary" not in client.answer().headers
+
+
+def test_a_page_may_read_the_404_and_405_of_a_router() -> None:
+    routes = [{"method": "GET", "path": "/there", "port": "out[0]"}]
+    listener = {"kind": "listener", "name": "http", "port": 0, "cors": {"origins": ["*"]}}
+    specs = [
+        {**listener, "links": {"out": {"name": "router"}}},
+        {"kind": "router", "name": "router", "routes": routes},
+    ]
+    with Runtime("memory://", specs=specs) as flow:
+        client = Client(flow.table.find("http").version.node.lease.address)  # type: ignore[union-attr]
+        for method, path, status in (("GET", "/", 404), ("PUT", "/there", 405)):
+            answer = client.ask(path, method, headers=OURS)
+            assert answer.status == status
+            assert answer.headers["access-control-allow-origin"] == "*"
+        client.socket.close()
+
+
 # -- names of requests -------------------------------------------------------------------------
 
 

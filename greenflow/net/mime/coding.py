@@ -133,12 +133,16 @@ def _add(stream: Any, body: bytes, start: int, content: _Content) -> int:
     return start
 
 
-def _members(begin: Callable[[], Any], body: bytes, limit: int) -> bytes:
-    """A body of one stream, or several behind each other."""
+def _members(begin: Callable[[], Any], body: bytes, limit: int, filler: bytes = b"") -> bytes:
+    """A body of one stream, or several behind each other. No stream begins with `filler`, a byte
+    that may stand behind the last one as often as it likes: zeros behind gzip are of blocks that
+    were filled up, and gunzip ignores them, too."""
     content, start = _Content(limit), 0
     for _ in range(MAX_MEMBERS):
         start = _add(begin(), body, start, content)
         if start == len(body):
+            return content.whole()
+        if filler and body.startswith(filler, start) and not body[start:].strip(filler):
             return content.whole()
     raise InvalidArgument(f"a compressed body of more than {MAX_MEMBERS} members")
 
@@ -149,7 +153,7 @@ def _deflate(bits: int, body: bytes) -> bytes:
 
 
 def _gunzip(body: bytes, limit: int) -> bytes:
-    return _members(partial(zlib.decompressobj, _GZIP), body, limit)
+    return _members(partial(zlib.decompressobj, _GZIP), body, limit, filler=b"\0")
 
 
 def _undeflate(body: bytes, limit: int) -> bytes:

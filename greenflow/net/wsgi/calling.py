@@ -51,9 +51,15 @@ class Pieces:
     """The rest of an answer that is not whole. Closing it closes the application's iterable."""
 
     def __init__(
-        self, result: Iterable[bytes], rest: Iterator[bytes], first: bytes, left: int | None
+        self,
+        result: Iterable[bytes],
+        rest: Iterator[bytes],
+        written: list[bytes],
+        first: bytes,
+        left: int | None,
     ) -> None:
         self._result, self._rest, self._first, self._left = result, rest, first, left
+        self._written = written  # by `write`, while the next piece was made
         self._context: Context | None = None
         self._is_closed = False
 
@@ -74,12 +80,15 @@ class Pieces:
         try:
             piece = self._context.run(next, self._rest)
         except StopIteration:
+            if self._written:
+                return self._counted(_taken(self._written))
             if self._left:
                 raise ProtocolBroken(
                     f"the answer ended {self._left} bytes before its Content-Length"
                 ) from None
             raise
-        return self._counted(_checked(piece))
+        piece = _checked(piece)
+        return self._counted(_taken(self._written, piece) if self._written else piece)
 
     def _counted(self, piece: bytes) -> bytes:
         if self._left is not None:
@@ -139,12 +148,12 @@ def _call(application: Callable[..., Any], environ: Environ) -> Called:
     keeps = False
     try:
         pieces = iter(result)
-        first = b"".join(written)
+        first = _taken(written)
         while not first:
             piece = next(pieces, None)
             if piece is None:
-                return _whole(_answer(start), b"", environ)
-            first = _checked(piece)
+                return _whole(_answer(start), _taken(written), environ)
+            first = _taken(written, _checked(piece))
         begun = True
         called = _answer(start)
         if environ["REQUEST_METHOD"] == "HEAD":
@@ -152,9 +161,10 @@ def _call(application: Callable[..., Any], environ: Environ) -> Called:
         length = called.length
         if length is not None and len(first) >= length:
             # Nothing may follow, so nobody waits: what the application does at its end is done now.
-            return _whole(called, b"".join((first, *map(_checked, pieces))), environ)
+            more = [_taken(written, _checked(piece)) for piece in pieces]
+            return _whole(called, b"".join((first, *more, *written)), environ)
         keeps = True
-        return called._replace(body=Pieces(result, pieces, first, length))
+        return called._replace(body=Pieces(result, pieces, written, first, length))
     finally:
         if not keeps:
             _close(result)
@@ -186,6 +196,14 @@ def _whole(called: Called, body: bytes, environ: Environ) -> Called:
     if called.length is not None and called.length != len(body):
         raise ProtocolBroken(f"Content-Length is {called.length}, and the answer {len(body)} bytes")
     return called._replace(body=body, length=len(body))
+
+
+def _taken(written: list[bytes], piece: bytes = b"") -> bytes:
+    """What was written since this was asked last, and behind it the piece during whose making it
+    was."""
+    taken = b"".join((*written, piece))
+    written.clear()
+    return taken
 
 
 def _checked(piece: Any) -> bytes:

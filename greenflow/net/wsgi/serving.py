@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Protocol
@@ -72,6 +72,9 @@ class Site(Protocol):
     def tell_refused(self, method: str, path: str, status: int, reason: str) -> object:
         """A request is refused, for that reason. In any OS thread."""
 
+    def headers_for(self, origin: str | None) -> Sequence[tuple[str, str]]:
+        """The headers that a refusal has for a page of that origin. In any OS thread."""
+
 
 Run = Callable[..., Any]
 """Calls a function with arguments where the site lives, such as on the hub of another thread."""
@@ -96,7 +99,8 @@ def application(choose: Callable[[Environ], Site | None], run: Run = here) -> Ap
         except Refused as refused:
             path = environ.get("PATH_INFO") or "/"
             site.tell_refused(environ["REQUEST_METHOD"], path, refused.status, str(refused))
-            return _plain(refused.status, environ["REQUEST_METHOD"], start_response)
+            allowed = site.headers_for(environ.get("HTTP_ORIGIN"))
+            return _plain(refused.status, environ["REQUEST_METHOD"], start_response, allowed)
         answer = _Answer(request)
         try:
             run(site.serve, request, answer.respond)
@@ -106,7 +110,8 @@ def application(choose: Callable[[Environ], Site | None], run: Run = here) -> Ap
             if not isinstance(error, ClientDisconnected):
                 logger.exception("the handler of a WSGI request failed")
             run(answer.give_up)
-            return _plain(500, request.method, start_response)
+            allowed = site.headers_for(environ.get("HTTP_ORIGIN"))
+            return _plain(500, request.method, start_response, allowed)
         except BaseException:
             run(answer.give_up)
             raise
@@ -226,7 +231,13 @@ def _take_body(request: Request, environ: Environ, limits: Limits, streams: bool
     if text and _LENGTH.fullmatch(text) is None:
         raise Refused(400, "Content-Length is no number")
     length = int(text) if text else None
-    if length == 0 or (length is None and not _ends_itself(environ)):
+    if length is None and not environ.get("wsgi.input_terminated"):
+        if "HTTP_TRANSFER_ENCODING" in environ:
+            # To read on would wait for ever: only the server knows where the body ends.
+            reason = "a body without Content-Length, of which the server does not say that it ends"
+            raise Refused(411, reason)
+        return
+    if length == 0 or (length is None and not _may_have_body(environ)):
         return
     if length is not None and length > limits.body:
         raise Refused(413, f"body over {limits.body} bytes")
@@ -237,13 +248,10 @@ def _take_body(request: Request, environ: Environ, limits: Limits, streams: bool
         request.body = b"".join(_pieces(source.read, length, limits.body))
 
 
-def _ends_itself(environ: Environ) -> bool:
-    """Whether there may be a body without a length. With GET and HEAD only if it says so: some
-    servers mark every input as one that ends, and reading an empty one takes its time."""
-    if "HTTP_TRANSFER_ENCODING" in environ:
-        return True
-    may_have = environ["REQUEST_METHOD"] not in ("GET", "HEAD")
-    return may_have and bool(environ.get("wsgi.input_terminated"))
+def _may_have_body(environ: Environ) -> bool:
+    """Whether an input that ends by itself may hold something. With GET and HEAD only if the
+    request says so: some servers mark every input, and reading an empty one takes its time."""
+    return "HTTP_TRANSFER_ENCODING" in environ or environ["REQUEST_METHOD"] not in ("GET", "HEAD")
 
 
 def _reader(source: Any) -> Callable[[int], bytes]:
@@ -309,8 +317,13 @@ def _status(status: int) -> str:
     return f"{int(status)} {status_text(status) or 'Unknown'}"
 
 
-def _plain(status: int, method: str, start_response: Callable[..., Any]) -> Iterable[bytes]:
+def _plain(
+    status: int,
+    method: str,
+    start_response: Callable[..., Any],
+    headers: Iterable[tuple[str, str]] = (),
+) -> Iterable[bytes]:
     """An answer that says no more than its status."""
     text = status_text(status).encode("ascii")
-    start_response(_status(status), [_TEXT, ("Content-Length", str(len(text)))])
+    start_response(_status(status), [_TEXT, ("Content-Length", str(len(text))), *headers])
     return () if method == "HEAD" else (text,)

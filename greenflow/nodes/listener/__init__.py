@@ -9,7 +9,7 @@ response, is nodes/request.py's; HTTP itself is net/'s.
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -131,6 +131,10 @@ class Listener(Source[ListenerSpec]):
         """Whether a process starts before the body of its request is there."""
         return self.spec.stream
 
+    def headers_for(self, origin: str | None) -> Sequence[tuple[str, str]]:
+        """What lets a page of that origin read an answer that no workflow made."""
+        return () if self.cors is None else self.cors.headers_for(origin)
+
     def prepare(self) -> None:
         if not self.services.listens:
             return
@@ -177,6 +181,7 @@ class Listener(Source[ListenerSpec]):
             certificate=self.certificate,
             proxies=self.proxies if self.spec.proxy_protocol and self.proxies else (),
             tell_refused=self.tell_refused,
+            headers_for=self.headers_for,
         )
         _log.info("listening on %s", self.address, extra=describe(self))
 

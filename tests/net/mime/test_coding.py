@@ -43,6 +43,8 @@ RAW_BODY = RAW.compress(BODY) + RAW.flush()
         (gzip.compress(BODY), " GZIP "),
         (gzip.compress(BODY), "x-gzip"),
         (gzip.compress(BODY[:1000]) + gzip.compress(BODY[1000:]), "gzip"),
+        (gzip.compress(BODY) + b"\0", "gzip"),
+        (gzip.compress(BODY[:1000]) + gzip.compress(BODY[1000:]) + bytes(100_000), "gzip"),
         (zlib.compress(BODY), "deflate"),
         (RAW_BODY, "deflate"),
         (gzip.compress(zlib.compress(BODY)), "deflate, gzip"),
