@@ -263,9 +263,7 @@ class Connection(Receiver):
         if refused.method and self._server.tell_refused is not None:
             self._server.tell_refused(refused.method, refused.path, refused.status, str(refused))
         allowed = self._headers_for(origin_in(refused.head or self._buffer))
-        answer = refusal(
-            refused.status, self._server.date_line, allowed, bodiless=refused.bodiless
-        )
+        answer = refusal(refused.status, self._server.date_line, allowed, bodiless=refused.bodiless)
         try:
             self._send(answer)
         except ClientDisconnected as error:

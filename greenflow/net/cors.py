@@ -76,9 +76,7 @@ class Cors:
         response.headers = headers + self.headers_for(request.header("origin"), varies)
         respond(response)
 
-    def headers_for(
-        self, origin: str | None, varies: Sequence[str] = ()
-    ) -> list[tuple[str, str]]:
+    def headers_for(self, origin: str | None, varies: Sequence[str] = ()) -> list[tuple[str, str]]:
         """What an answer has for a page of that origin, which varies by these headers besides."""
         headers = self._common(origin)
         if self._expose:

@@ -191,13 +191,13 @@ def test_a_page_of_another_origin_may_read_what_is_refused() -> None:
         raise ValueError
 
     origin = {"HTTP_ORIGIN": "https://a.test"}
-    for status, given in (
+    for status, body in (
         ("413", {"CONTENT_LENGTH": "9"}),
         ("400", {"CONTENT_LENGTH": "5", "wsgi.input": BytesIO(b"abc")}),
         ("411", {"HTTP_TRANSFER_ENCODING": "chunked"}),
         ("500", {}),
     ):
-        told, headers, _ = ask(fail, Limits(body=8), **origin, **given)
+        told, headers, _ = ask(fail, Limits(body=8), **origin, **body)
         assert told.startswith(status)
         assert headers["Access-Control-Allow-Origin"] == "https://a.test"
 

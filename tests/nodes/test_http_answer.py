@@ -28,7 +28,7 @@ from tests.waiting import until
         ("application/problem+json", b"1", 1),
         ("application/json", b"\xef\xbb\xbf[1]", [1]),
         ("text/plain; charset=latin-1", b"\xe9", "\xe9"),
-        ("text/html", b"<p>", b"<p>"),
+        ("text/html", b"<p>", "<p>"),
         ("application/x-www-form-urlencoded", b"a=1&a=2", {"a": ["1", "2"]}),
         ("multipart/form-data; boundary=x",
          b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--x--\r\n',

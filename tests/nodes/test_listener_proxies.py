@@ -284,8 +284,7 @@ REFUSED = {
     "414": (414, f"GET /{'a' * 9000} HTTP/1.1\r\nHost: a\r\n{OURS}\r\n"),
     "415": (
         415,
-        f"POST / HTTP/1.1\r\nHost: a\r\n{OURS}"
-        "Content-Encoding: x\r\nContent-Length: 1\r\n\r\na",
+        f"POST / HTTP/1.1\r\nHost: a\r\n{OURS}Content-Encoding: x\r\nContent-Length: 1\r\n\r\na",
     ),
     "417": (417, f"GET / HTTP/1.1\r\nHost: a\r\n{OURS}Expect: x\r\n\r\n"),
     "421": (421, f"GET https://a/ HTTP/1.1\r\nHost: a\r\n{OURS}\r\n"),

@@ -1,8 +1,9 @@
 """Bodies and values: decoding, encoding, negotiation, compression (BEHAVIOUR 10).
 
 Lives here: the way from a body to a value and back. What it needs is beside it: `types`
-(Content-Type, charsets, Accept), `json`, `form` (URL-encoded and multipart), `coding` (gzip and its
-kin). Functions of bytes and values without state or I/O; nothing here knows a socket or a request.
+(Content-Type, charsets, Accept), `text`, `lines` (JSON in lines), `urlencoded` and `multipart`
+(forms), `coding` (gzip and its kin). Functions of bytes and values without state or I/O; nothing
+here knows a socket or a request.
 
 A body that makes no sense is InvalidArgument with the reason as its cause; a value that its format
 cannot hold is EncodeError.
@@ -15,8 +16,10 @@ from typing import Any
 
 from greenflow.errors import BodyTooLarge, EncodeError, InvalidArgument, UnsupportedCoding
 from greenflow.net.mime.coding import LEAST_BYTES, compress, decompress, negotiate
+from greenflow.net.mime.lines import LINE, RECORD, parse_lines, write_lines
 from greenflow.net.mime.multipart import encode_multipart, parse_multipart
-from greenflow.net.mime.types import MediaType, choose, codec_of, decode_text, media_type, utf8
+from greenflow.net.mime.text import MARK, read_text, write_text
+from greenflow.net.mime.types import MediaType, choose, decode_text, media_type, utf8
 from greenflow.net.mime.urlencoded import encode_form, parse_form
 from greenflow.payload.json import dumps, loads
 from greenflow.payload.large import LARGE_BYTES, loads_in_turns
@@ -47,21 +50,55 @@ MULTIPART = "multipart/form-data"
 _TEXT_OFFERS = (TEXT, JSON)
 _MAP_OFFERS = (JSON, FORM, MULTIPART)
 
+# Types that are JSON texts behind each other, with what stands between these.
+_SEPARATORS = {
+    "application/json-seq": RECORD,
+    **dict.fromkeys(
+        (
+            *("application/x-ndjson", "application/ndjson", "text/x-ndjson", "text/ndjson"),
+            *("application/jsonl", "application/x-jsonl", "text/jsonl"),
+            *("application/jsonlines", "application/x-jsonlines", "application/json-lines"),
+        ),
+        LINE,
+    ),
+}
+
 
 def decode(content_type: str | None, body: bytes) -> Any:
     """The value of a body (BEHAVIOUR 10.1). Raises InvalidArgument, with the reason as its
     cause."""
     kind = media_type(content_type or "")
     if kind.is_json:
-        text = body.removeprefix(BOM_UTF8)  # RFC 8259 8.1
-        return loads(text) if len(text) < LARGE_BYTES else loads_in_turns(text)
-    if kind.name == "text/plain":
-        return decode_text(body, kind.parameters.get("charset"))
+        return _decode_json(body, kind)
     if kind.name == FORM:
-        return parse_form(body)
+        return parse_form(body, kind.parameters.get("charset"))
     if kind.name.startswith("multipart/"):
-        return parse_multipart(body, kind.parameters.get("boundary"))
+        return parse_multipart(body, kind.parameters.get("boundary"), kind.name)
+    separator = _SEPARATORS.get(kind.name)
+    if separator is not None:
+        return parse_lines(body, separator)
+    if kind.is_text:
+        return read_text(body, kind)
     return body
+
+
+def _decode_json(body: bytes, kind: MediaType) -> Any:
+    """JSON is UTF-8, whatever charset is claimed (RFC 8259 8.1). Where it is not, the claim may be
+    true."""
+    text = body.removeprefix(BOM_UTF8)
+    try:
+        return loads(text) if len(text) < LARGE_BYTES else loads_in_turns(text)
+    except InvalidArgument:
+        charset = kind.parameters.get("charset", "utf-8").lower()
+        if charset in ("utf-8", "utf8", "us-ascii", "ascii"):
+            raise
+        try:
+            text = decode_text(body, charset).removeprefix(MARK).encode()
+        except (InvalidArgument, UnicodeError):
+            text = body
+        if text == body:
+            raise
+    return loads(text) if len(text) < LARGE_BYTES else loads_in_turns(text)
 
 
 def encode(
@@ -106,17 +143,16 @@ def _encode_as(value: Any, kind: MediaType) -> bytes:
     if isinstance(value, bytes):
         return value
     if isinstance(value, str):
-        charset = kind.parameters.get("charset")
-        try:
-            return value.encode(codec_of(charset) if charset else "utf-8")
-        except (InvalidArgument, UnicodeError) as error:
-            raise EncodeError(f"text cannot be written as {kind.name}; {charset=}") from error
+        return write_text(value, kind)
     if value is None:
         return b""
     if kind.name == FORM:
         return encode_form(value)
     if kind.name == "text/plain":
         return dumps(value)
+    separator = _SEPARATORS.get(kind.name)
+    if separator is not None:
+        return write_lines(value, separator)
     raise EncodeError(
         f"{type(value).__name__} cannot be written as {kind.name}: give a string or bytes"
     )

@@ -1,21 +1,21 @@
-"""multipart/form-data: forms with files (RFC 7578, RFC 2046 5.1).
+"""multipart: forms with files (RFC 7578), and what else is made of parts (RFC 2046 5.1).
 
-A body is `{values: {name: [text..]}, files: {name: [{data, filename, header, size}]}}` (BEHAVIOUR
+A form is `{values: {name: [text..]}, files: {name: [{data, filename, header, size}]}}` (BEHAVIOUR
 10.1), where a part with a file name is a file. Any other is a value: a text, or bytes if its
-Content-Type says that it is none. A body is read strictly and whole: one that is cut off is an
+Content-Type says that it is none. Other multiparts, such as `related` and `byteranges`, have
+`parts` too: those without a name. A body is read strictly and whole: one that is cut off is an
 error, and never half a form. Others run between its parts.
 
-Where a part begins and ends is the package multipart's to find; its limits and what a part is
-called are ours: browsers, and all who came before them, write names in more ways than it reads.
+Where a part begins and ends is the package multipart's to find; its limits are ours. What a part is
+called is disposition.py's, what its bytes mean transfer.py's and text.py's.
 """
 
 from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator
-from typing import Any
-from urllib.parse import unquote_to_bytes
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser
 
@@ -23,8 +23,14 @@ from greenflow.errors import EncodeError, InvalidArgument
 from greenflow.hub.breathing import unhurried
 from greenflow.net.grammar import BLANKS, TOKEN
 from greenflow.net.message import canonical_name
-from greenflow.net.mime.types import decode_text, media_type, utf8
+from greenflow.net.mime.disposition import ESCAPES, MAX_PARAMETERS, parse_disposition
+from greenflow.net.mime.text import read_text
+from greenflow.net.mime.transfer import decode_transfer
+from greenflow.net.mime.types import MediaType, codec_of, decode_text, media_type, utf8
 from greenflow.net.mime.urlencoded import fields_of
+from greenflow.payload.json import loads
+
+__all__ = ("MAX_PARAMETERS", "encode_multipart", "parse_multipart")
 
 # Parts of one body, and bytes of one part's header section. A form has tens of parts; each costs a
 # map or two however small it is.
@@ -34,9 +40,6 @@ MAX_HEADER_BYTES = 8 * 1024
 # Lines of one: a form has two, mail a dozen.
 MAX_HEADER_LINES = 100
 
-# Parameters of a Content-Disposition: forms have two or three.
-MAX_PARAMETERS = 100
-
 # Bytes of randomness in a boundary: enough that it stands in no body by accident.
 BOUNDARY_BYTES = 16
 
@@ -44,16 +47,19 @@ BOUNDARY_BYTES = 16
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]")
 _FIELD = re.compile(rf"({TOKEN}):([^\r\n\0]*)")
 
-# A disposition, and its parameters where no quote is escaped (see `_masked`).
-_DISPOSITION = re.compile(rf"{TOKEN}[ \t]*(?=;|\Z)")
-_PARAMETER = re.compile(rf';[ \t]*({TOKEN})=(?:"([^"]*+)"|({TOKEN}))[ \t]*')
-_ESCAPES = (("\\", "\\\\"), ('"', "%22"), ("\r", "%0D"), ("\n", "%0A"))
+# What is text though it is called neither so nor JSON.
+_TEXTS = frozenset(("", "application/x-www-form-urlencoded"))
 
-# RFC 8187 3.2.1: charset, language and the text, percent-encoded.
-_EXTENDED = re.compile(r"([^']+)'[^']*'((?:[A-Za-z0-9!#$&+.^_`|~-]|%[0-9A-Fa-f]{2})*+)")
+# Parts that say in which charset others are written that do not say so: of forms by the HTML
+# standard, of mail that a gateway posts (a map of names to charsets, in JSON).
+_CHARSET, _CHARSETS = b'name="_charset_"', b'name="charsets"'
 
-# What is text although its type is not text/*: the rest of BEHAVIOUR 10.1's, and XML.
-_TEXTS = frozenset(("", "application/x-www-form-urlencoded", "application/xml"))
+
+class FormPart(NamedTuple):
+    """A part as it came: the fields of its header section, byte for character, and its data."""
+
+    fields: list[tuple[str, str]]
+    data: bytes
 
 
 class _Parser(PushMultipartParser):  # type: ignore[misc]
@@ -67,30 +73,120 @@ class _Parser(PushMultipartParser):  # type: ignore[misc]
         return segment
 
 
-def parse_multipart(body: bytes, boundary: str | None) -> dict[str, Any]:
-    """The value of a body. Raises InvalidArgument."""
+def parse_multipart(
+    body: bytes, boundary: str | None, name: str = "multipart/form-data"
+) -> dict[str, Any]:
+    """The value of a body of that media type. Raises InvalidArgument."""
     if boundary is None or _BOUNDARY.fullmatch(boundary) is None:
         raise InvalidArgument("multipart without a valid boundary (RFC 2046 5.1.1)")
-    values: dict[str, list[str | bytes]] = {}
-    files: dict[str, list[dict[str, Any]]] = {}
-    parts = 0
-    for header, data in unhurried(_parts(_unpadded(body, boundary), boundary)):
-        parts += 1
-        if data.startswith(f"--{boundary}".encode()):
-            raise InvalidArgument("a boundary where the data of a part begins")
-        name, filename = _disposition(header)
-        if filename is None:
-            values.setdefault(name, []).append(_value(header, data))
-        else:
-            file = {"data": data, "filename": filename, "header": header, "size": len(data)}
-            files.setdefault(name, []).append(file)
-    if not parts and not body.lstrip(b"\r\n").startswith(f"--{boundary}--".encode()):
+    parts: Iterable[FormPart] = _parts(body, boundary)
+    charsets: tuple[str | None, dict[str, str]] = (None, {})
+    if _CHARSET in body or _CHARSETS in body:
+        parts = list(unhurried(parts))
+        charsets = _charsets(parts)
+    form = _Form(*charsets, is_form=name == "multipart/form-data")
+    for part in unhurried(parts):
+        form.add(part)
+    if not form.count and not body.lstrip(b"\r\n").startswith(f"--{boundary}--".encode()):
         raise InvalidArgument("multipart whose first boundary is its last one: no part is in it")
-    return {"values": values, "files": files}
+    return form.value
 
 
-def _parts(body: bytes, boundary: str) -> Iterator[tuple[dict[str, list[str]], bytes]]:
-    """Header and data of each part."""
+class _Form:
+    """Gathers the parts of a body by their names. In a form each has one."""
+
+    def __init__(self, charset: str | None, charsets: dict[str, str], *, is_form: bool) -> None:
+        self.value: dict[str, Any] = {"values": {}, "files": {}}
+        if not is_form:
+            self.value["parts"] = []
+        self._charset, self._charsets = charset, charsets
+        self.count = 0
+
+    def add(self, part: FormPart, outer: str | None = None) -> None:
+        """Add a part, which may be one of several in one part that had a name."""
+        self.count += 1
+        if self.count > MAX_PARTS:
+            raise InvalidArgument(f"more than {MAX_PARTS} parts")
+        header = _header(part.fields, self._charset)
+        name, filename = None, None
+        if "Content-Disposition" in header:
+            name, filename = parse_disposition(header["Content-Disposition"][0])
+        elif outer is None and "parts" not in self.value:
+            raise InvalidArgument("a part without a Content-Disposition (RFC 7578 4.2)")
+        name = outer if name is None else name
+        if name is None and "parts" not in self.value:
+            reason = "a part whose Content-Disposition has no name (RFC 7578 4.2)"
+            raise InvalidArgument(reason)
+        kind = media_type(header.get("Content-Type", [""])[0])
+        boundary = kind.parameters.get("boundary")
+        is_mixed = kind.name == "multipart/mixed" and filename is None and outer is None
+        if is_mixed and name is not None and boundary:
+            self._add_mixed(part.data, boundary, name)
+            return
+        encoding = header.get("Content-Transfer-Encoding")
+        data = part.data if encoding is None else decode_transfer(part.data, encoding[0])
+        if filename is not None:
+            file = {"data": data, "filename": filename, "header": header, "size": len(data)}
+            if name is None:
+                self.value["parts"].append(file)
+            else:
+                self.value["files"].setdefault(name, []).append(file)
+        elif name is None:
+            content = {"data": self._read(data, kind, None), "header": header, "size": len(data)}
+            self.value["parts"].append(content)
+        else:
+            self.value["values"].setdefault(name, []).append(self._read(data, kind, name))
+
+    def _add_mixed(self, data: bytes, boundary: str, name: str) -> None:
+        """Several files of one name, as RFC 2388 4.2 had them, which RFC 7578 4.3 asks to read."""
+        if _BOUNDARY.fullmatch(boundary) is None:
+            raise InvalidArgument("multipart/mixed without a valid boundary (RFC 2046 5.1.1)")
+        for part in unhurried(_parts(data, boundary)):
+            self.add(part, name)
+
+    def _read(self, data: bytes, kind: MediaType, name: str | None) -> str | bytes:
+        """What a part that is no file holds: text in its charset, or bytes if it is none."""
+        if not (kind.is_text or kind.is_json or kind.name in _TEXTS):
+            return data
+        charset = self._charset if name is None else self._charsets.get(name, self._charset)
+        if charset is not None and "charset" not in kind.parameters:
+            kind = MediaType(kind.name, {"charset": charset})
+        elif kind.name in _TEXTS or kind.is_json:
+            return decode_text(data, kind.parameters.get("charset"))
+        return read_text(data, kind)
+
+
+def _charsets(parts: list[FormPart]) -> tuple[str | None, dict[str, str]]:
+    """The charset of a form, and those of some of its values, as parts of it say."""
+    charset = None
+    charsets: dict[str, str] = {}
+    for fields, data in parts:
+        if len(data) > MAX_HEADER_BYTES:
+            continue
+        header = "".join(text for _, text in fields).encode("latin-1")
+        if _CHARSET in header and charset is None:
+            charset = _known(data.decode("latin-1").strip())
+        elif _CHARSETS in header and not charsets:
+            try:
+                told = loads(data)
+            except InvalidArgument:
+                continue
+            if isinstance(told, dict):
+                known = {name: _known(said) for name, said in told.items()}
+                charsets = {name: said for name, said in known.items() if said is not None}
+    return charset, charsets
+
+
+def _known(charset: object) -> str | None:
+    try:
+        return codec_of(charset) if isinstance(charset, str) else None
+    except InvalidArgument:
+        return None
+
+
+def _parts(body: bytes, boundary: str) -> Iterator[FormPart]:
+    """The parts of a body. Raises InvalidArgument."""
+    delimiter = f"--{boundary}".encode("ascii")
     parser = _Parser(
         boundary,
         strict=True,
@@ -99,17 +195,19 @@ def _parts(body: bytes, boundary: str) -> Iterator[tuple[dict[str, list[str]], b
         max_header_count=MAX_HEADER_LINES,
         header_charset="latin-1",  # any bytes; `_header` reads them as UTF-8
     )
-    header: dict[str, list[str]] = {}
+    fields: list[tuple[str, str]] = []
     data = b""
     count = 0
     try:
         with parser:
-            for event in parser.parse(body):
+            for event in parser.parse(_unpadded(body, boundary)):
                 if isinstance(event, MultipartSegment):
                     count += 1
-                    header, data = _header(event.headerlist), b""
+                    fields, data = event.headerlist, b""
                 elif event is None:
-                    yield header, data
+                    if data.startswith(delimiter):
+                        raise InvalidArgument("a boundary where the data of a part begins")
+                    yield FormPart(fields, data)
                 else:
                     data = event  # all of it: the body is fed whole
     except MultipartError as error:
@@ -129,8 +227,9 @@ def _unpadded(body: bytes, boundary: str) -> bytes:
     return body
 
 
-def _header(fields: list[tuple[str, str]]) -> dict[str, list[str]]:
-    """The header section of a part: names in canonical case, and the values of each."""
+def _header(fields: list[tuple[str, str]], charset: str | None) -> dict[str, list[str]]:
+    """The header section of a part: names in canonical case, and the values of each, in the charset
+    of the form."""
     header: dict[str, list[str]] = {}
     size = 0
     for name, value in fields:
@@ -140,69 +239,9 @@ def _header(fields: list[tuple[str, str]]) -> dict[str, list[str]]:
         size += len(match[0]) + len(" \r\n")
         if size > MAX_HEADER_BYTES:
             raise InvalidArgument(f"a part with more than {MAX_HEADER_BYTES} bytes of header")
-        text = value.encode("latin-1").decode("utf-8", "replace").strip(BLANKS)
+        text = value.encode("latin-1").decode(charset or "utf-8", "replace").strip(BLANKS)
         header.setdefault(canonical_name(name), []).append(text)
     return header
-
-
-def _value(header: dict[str, list[str]], data: bytes) -> str | bytes:
-    """What a part that is no file holds: text in its charset, or bytes if it is none."""
-    kind = media_type(header.get("Content-Type", [""])[0])
-    is_text = kind.name.startswith("text/") or kind.is_json or kind.name.endswith("+xml")
-    if is_text or kind.name in _TEXTS:
-        return decode_text(data, kind.parameters.get("charset"))
-    return data
-
-
-def _disposition(header: dict[str, list[str]]) -> tuple[str, str | None]:
-    """Name and file name of a part, which has to have a name (RFC 7578 4.2)."""
-    if "Content-Disposition" not in header:
-        raise InvalidArgument("a part without a Content-Disposition (RFC 7578 4.2)")
-    text = header["Content-Disposition"][0]
-    masked = _masked(text)
-    match = _DISPOSITION.match(masked)
-    parameters: dict[str, str] = {}
-    count = 0
-    while match is not None and match.end() < len(text):
-        match = _PARAMETER.match(masked, match.end())
-        count += 1
-        if count > MAX_PARAMETERS:
-            raise InvalidArgument(f"a Content-Disposition with over {MAX_PARAMETERS} parameters")
-        if match is not None:
-            quoted, (start, end) = match[2] is not None, match.span(3 if match[2] is None else 2)
-            value = text[start:end]
-            parameters.setdefault(match[1].lower(), _unquoted(value) if quoted else value)
-    if match is None:
-        raise InvalidArgument("a Content-Disposition against its grammar (RFC 7578)")
-    if "name" not in parameters:
-        raise InvalidArgument("a part whose Content-Disposition has no name (RFC 7578 4.2)")
-    filename = parameters.get("filename")
-    if "filename*" in parameters:  # which forms should not have (RFC 7578 4.2), and some do
-        filename = _extended(parameters["filename*"])
-    return parameters["name"], filename
-
-
-def _masked(text: str) -> str:
-    """The text with nothing in place of what is escaped: then each quote begins or ends something,
-    and none of 8 MiB of escapes is looked at by itself. A backslash is one unless it stands before
-    a quote or another, as browsers write."""
-    return text.replace("\\\\", "\0\0").replace('\\"', "\0\0")
-
-
-def _unquoted(text: str) -> str:
-    """What browsers write in quotes."""
-    for character, escape in _ESCAPES[1:]:
-        text = text.replace(escape, character)
-    # No line of a header holds a zero byte.
-    return text.replace("\\\\", "\0").replace('\\"', '"').replace("\0", "\\")
-
-
-def _extended(text: str) -> str:
-    """The meaning of a parameter whose name ends in `*` (RFC 8187)."""
-    match = _EXTENDED.fullmatch(text)
-    if match is None:
-        raise InvalidArgument("a filename* against its grammar (RFC 8187)")
-    return decode_text(unquote_to_bytes(match[2]), match[1])
 
 
 def encode_multipart(value: Any, boundary: str | None = None) -> tuple[str, bytes]:
@@ -254,6 +293,6 @@ def _part_of(disposition: str, header: dict[str, str], data: bytes) -> bytes:
 
 def _quoted(parameter: str, text: str) -> str:
     """A parameter of Content-Disposition, written as browsers do."""
-    for character, escape in _ESCAPES:
+    for character, escape in ESCAPES:
         text = text.replace(character, escape)
     return f'; {parameter}="{text}"'

@@ -29,6 +29,20 @@ REMEMBERED_LENGTH = 512
 MAX_PARAMETERS = 100
 MAX_RANGES = 100
 
+# XML by other names (RFC 7303).
+_XML = frozenset(
+    ("application/xml", "text/xml", "application/xml-dtd", "application/xml-external-parsed-entity")
+)
+
+# What is text though its name does not say so.
+_TEXTS = frozenset(
+    (
+        *("application/javascript", "application/x-javascript", "application/ecmascript"),
+        *("application/yaml", "application/x-yaml", "application/toml", "application/sql"),
+        "application/graphql",
+    )
+)
+
 # Bytes of a text that are decoded in one go: the slowest codec of Python takes 5 ms for them.
 DECODED_BYTES = 512 * 1024
 
@@ -78,6 +92,16 @@ class MediaType(NamedTuple):
     def is_json(self) -> bool:
         return self.name in ("application/json", "text/json") or self.name.endswith("+json")
 
+    @property
+    def is_xml(self) -> bool:
+        return self.name in _XML or self.name.endswith("+xml")
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is read as a string; JSON is, too, where it is not read as a value."""
+        name = self.name
+        return name.startswith("text/") or name in _TEXTS or self.is_xml or name.endswith("+yaml")
+
 
 @_remembered
 def media_type(text: str) -> MediaType:
@@ -105,7 +129,8 @@ def media_type(text: str) -> MediaType:
 
 
 def decode_text(body: bytes, charset: str | None) -> str:
-    """Text in its charset, by default UTF-8. Raises InvalidArgument."""
+    """Text in its charset, by default UTF-8; a byte order mark is kept. Lets others run where it is
+    long. Raises InvalidArgument."""
     codec = codec_of(charset) if charset else "utf-8"
     try:
         if len(body) <= DECODED_BYTES:

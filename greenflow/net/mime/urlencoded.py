@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 
 from greenflow.errors import EncodeError, InvalidArgument
 from greenflow.hub.breathing import Breath
-from greenflow.net.mime.types import utf8
+from greenflow.net.mime.types import codec_of, utf8
 from greenflow.payload.json import dumps
 
 # Fields of one form. People fill in tens; each costs a hundred bytes or more, however short it is.
@@ -28,12 +28,11 @@ _ESCAPES = re.compile(rb"(?:%[0-9A-Fa-f]{2})++")
 # What a byte is written as an escape for: all but unreserved characters (RFC 3986 2.3) and blanks.
 _RESERVED = re.compile(rb"[^A-Za-z0-9_.~ -]++")
 
-_Decoder = getincrementaldecoder("utf-8")
 
-
-def parse_form(form: str | bytes) -> dict[str, list[str]]:
-    """A form or a query string: name to list of texts, in the order sent. Bytes that are no UTF-8
-    become U+FFFD, as the URL standard has it. Raises InvalidArgument beyond MAX_FIELDS."""
+def parse_form(form: str | bytes, charset: str | None = None) -> dict[str, list[str]]:
+    """A form or a query string: name to list of texts, in the order sent. Bytes that are no UTF-8,
+    or not in the charset that is named, become U+FFFD, as the URL standard has it. Raises
+    InvalidArgument beyond MAX_FIELDS, and for a charset that is not known."""
     fields: dict[str, list[str]] = {}
     if isinstance(form, str):  # of a head, and so never long
         for name, value in _pairs(form):
@@ -42,11 +41,13 @@ def parse_form(form: str | bytes) -> dict[str, list[str]]:
     count = form.count(b"&") + 1
     if count > MAX_FIELDS:
         raise InvalidArgument(f"more than {MAX_FIELDS} fields: {count}")
+    codec = codec_of(charset) if charset else "utf-8"
     breath = Breath()
     for field in form.split(b"&"):
         if field:
-            written, _, text = field.partition(b"=")
-            fields.setdefault(_decoded(written, breath), []).append(_decoded(text, breath))
+            written, _, content = field.partition(b"=")
+            texts = fields.setdefault(_decoded(written, codec, breath), [])
+            texts.append(_decoded(content, codec, breath))
             breath.take()
     return fields
 
@@ -58,10 +59,10 @@ def _pairs(query: str) -> list[tuple[str, str]]:
         raise InvalidArgument() from ValueError(f"more than {MAX_FIELDS} fields: {error}")
 
 
-def _decoded(written: bytes, breath: Breath) -> str:
+def _decoded(written: bytes, codec: str, breath: Breath) -> str:
     if len(written) <= SLICE_BYTES:
-        return _unescaped(written).decode("utf-8", "replace")
-    decoder = _Decoder("replace")
+        return _unescaped(written).decode(codec, "replace")
+    decoder = getincrementaldecoder(codec)("replace")
     pieces = []
     start = 0
     while start < len(written):

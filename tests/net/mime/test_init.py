@@ -23,7 +23,7 @@ FORM = "application/x-www-form-urlencoded"
         ("TEXT/PLAIN", b"", ""),
         (FORM, b"a=1&a=2", {"a": ["1", "2"]}),
         ("multipart/form-data; boundary=X", b"--X--", {"values": {}, "files": {}}),
-        ("text/html", b"<p>", b"<p>"),
+        ("text/html", b"<p>", "<p>"),
         ("application/octet-stream", b"x", b"x"),
         ("nonsense", b"x", b"x"),
         ("", b"x", b"x"),
