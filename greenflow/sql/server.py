@@ -28,8 +28,9 @@ from greenflow.extras import install
 from greenflow.hub.blocking.lane import GreenletLane, Job, Lane, ThreadLane
 from greenflow.sql.faults import told
 from greenflow.sql.pool import ConnectionPool
+from greenflow.sql.session import Remains
 from greenflow.sql.source import ServerSource
-from greenflow.sql.statement import statement
+from greenflow.sql.statement import several, statement
 from greenflow.sql.transaction import Row, Transaction, fetched
 from greenflow.sql.values import binder, column
 
@@ -46,6 +47,14 @@ TRUSTED = 1.0
 _CONNECT_TIMEOUT = {"psycopg": "connect_timeout", "psycopg2": "connect_timeout"}
 _CONNECT_TIMEOUT |= {"pymysql": "connect_timeout", "pg8000": "timeout"}
 
+# PostgreSQL's DISCARD ALL, but for the statements that the driver has prepared, which stay, and for
+# plans, which nobody sees. The last of it finds statements that SQL has prepared.
+_RESET = (
+    "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; DISCARD SEQUENCES;"
+    " DISCARD TEMP; SELECT pg_advisory_unlock_all();"
+    " SELECT 1 FROM pg_prepared_statements WHERE from_sql"
+)
+
 _PLACEHOLDERS = {"qmark": "qmark", "format": "format", "pyformat": "format", "numeric": "numeric"}
 
 
@@ -60,7 +69,7 @@ class ServerDatabase:
         self, source: ServerSource, isolation: str | None, connections: int, timeout: float
     ) -> None:
         self.name, self.timeout = source.name, timeout
-        self._source, self._isolation = source, isolation
+        self._source, self._isolation, self.driver = source, isolation, source.driver
         self.lost_at = 0.0  # when a connection was last found lost
         engine = self.engine()
         self.dialect = engine.dialect.name
@@ -145,6 +154,7 @@ class ServerConnection:
         self._raw: Any = None
         self._used = 0.0
         self.is_spoiled = False  # a cancellation may come late, and hit another statement
+        self.remains = Remains.NOTHING  # of what its process has run
 
     def opened(self) -> Any:
         """The driver's connection, opened if need be, and tried if it was idle for long. Raises
@@ -169,8 +179,13 @@ class ServerConnection:
                 raise SqlUnavailable(f"{database.name} cannot be reached: {failed}") from None
         return self._raw
 
-    def query(self, runs: list[tuple[str, tuple[Any, ...] | None]], most: int) -> list[Row]:
-        """The rows of all runs. Raises SqlFailed, SqlUnavailable."""
+    def query(
+        self, runs: list[tuple[str, tuple[Any, ...] | None]], most: int, looks_back: bool = False
+    ) -> list[Row]:
+        """The rows of all runs. What looks back has a new session, for what it asks for is of the
+        process before. Raises SqlFailed, SqlUnavailable."""
+        if looks_back:
+            self._renew(Remains.STATE)
         raw = self.opened()
         rows: list[Row] = []
         cursor = raw.cursor()
@@ -181,6 +196,8 @@ class ServerConnection:
                 else:
                     cursor.execute(text, arguments)
                 fetched(cursor, rows, most, _columns)
+                while getattr(cursor, "nextset", _nothing)():  # a procedure may have several
+                    fetched(cursor, rows, most, _columns)
             return rows
         except SqlFailed:
             raise
@@ -228,6 +245,36 @@ class ServerConnection:
             with suppress(Exception):  # the statement goes on, and is waited for up to the grace
                 cancel()
 
+    def renew(self) -> None:
+        """Undo what the process leaves behind in the session, if it may have left something. A
+        connection that cannot is closed, which does it, too."""
+        remains, self.remains = self.remains, Remains.NOTHING
+        self._renew(remains)
+
+    def _renew(self, remains: Remains) -> None:
+        if self._raw is None or remains is Remains.NOTHING:
+            return
+        is_known = self._database.driver == "psycopg" and self._database.dialect == "postgresql"
+        if remains is Remains.ANYTHING or not is_known or not self._reset():
+            raw, self._raw = self._raw, None
+            with suppress(Exception):  # it may be lost
+                raw.close()
+
+    def _reset(self) -> bool:
+        """PostgreSQL: a new session on the same connection; whether it is one."""
+        driver = self._raw.dbapi_connection
+        try:
+            driver.autocommit = True
+            try:
+                cursor = driver.execute(_RESET)
+                while cursor.nextset():
+                    pass
+                return cursor.fetchone() is None
+            finally:
+                driver.autocommit = False
+        except Exception:
+            return False
+
     @property
     def is_open(self) -> bool:
         return self._raw is not None
@@ -269,17 +316,20 @@ class ServerTransaction(Transaction):
 
     def _run(self, sql: str, runs: list[Any], most: int) -> list[Row]:
         database = self._database
-        taken = statement(sql, database.dialect in ("mysql", "mariadb"))
         bound = []
-        for arguments in runs:
-            text, values = taken.bind(arguments, database.style)
-            bound.append((text, None if values is None else tuple(map(database.bind, values))))
+        taken = [statement(part, database.dialect) for part in several(sql, database.dialect, runs)]
+        for each in taken:
+            for arguments in runs:
+                text, values = each.bind(arguments, database.style)
+                bound.append((text, None if values is None else tuple(map(database.bind, values))))
         if self._is_lost:
             raise _lost()
-        connection = self._connection
+        connection, looks_back = self._connection, False
         if connection is None:
             connection = self._connection = database.pool.take(database.timeout)
-        job = Job(partial(connection.query, bound, most))
+            looks_back = taken[0].looks_back
+        connection.remains = max(connection.remains, *(each.remains for each in taken))
+        job = Job(partial(connection.query, bound, most, looks_back))
         connection.lane.post(job)
         try:
             rows: list[Row] = self._outcome(job)
@@ -311,7 +361,13 @@ class ServerTransaction(Transaction):
         return None if connection is None else self._last(connection, connection.roll_back)
 
     def _last(self, connection: ServerConnection, function: Callable[[], None]) -> Job[Any]:
-        job = Job(function, partial(self._database.pool.give, connection))
+        def ended() -> None:
+            try:
+                function()
+            finally:
+                connection.renew()
+
+        job = Job(ended, partial(self._database.pool.give, connection))
         connection.lane.post(job)
         return job
 
@@ -321,7 +377,7 @@ def _columns(row: Any) -> Any:
 
 
 def _nothing() -> None:
-    """Is run after all else in its lane."""
+    """Is run after all else in its lane; what a driver without further sets of rows has."""
 
 
 def _refuse(connection: ServerConnection) -> None:

@@ -34,8 +34,9 @@ from greenflow.hub.blocking.lane import Job, ThreadLane
 from greenflow.sql.faults import told
 from greenflow.sql.file import connect, identity, reason_of
 from greenflow.sql.pool import ConnectionPool
+from greenflow.sql.session import Remains
 from greenflow.sql.source import SqliteSource
-from greenflow.sql.statement import Statement, first_word, statement
+from greenflow.sql.statement import Statement, several, statement
 from greenflow.sql.transaction import Row, Transaction, fetched
 from greenflow.sql.values import binder
 
@@ -63,6 +64,7 @@ class SqliteConnection:
         self._source, self._timeout, self._reads_only = source, timeout, reads_only
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
+        self.remains = Remains.NOTHING  # of what its process has run
 
     @property
     def in_transaction(self) -> bool:
@@ -85,6 +87,24 @@ class SqliteConnection:
         if not self._source.path or self._connection is None or self.in_transaction:
             return True
         return identity(self._source.path) == self._file
+
+    def renew(self) -> None:
+        """Undo what the process leaves behind in the session, if it may have left something."""
+        remains, self.remains = self.remains, Remains.NOTHING
+        if remains is not Remains.NOTHING:
+            self.replace()
+
+    def replace(self) -> None:
+        """A new session: the next one to use the connection opens the file anew. A database in
+        memory is copied into a new connection."""
+        old = self._connection
+        if old is None or self._source.path:
+            self.close()
+            return
+        fresh = connect(self._source, self._timeout, self._reads_only)
+        old.backup(fresh)
+        self._connection = fresh
+        old.close()
 
     def query(self, runs: Runs, most: int) -> list[Row]:
         """The rows of all runs. Raises what sqlite3 raises, SqlFailed for more than `most`."""
@@ -163,7 +183,7 @@ class SqliteDatabase:
         does = "writing" if source.path else "using it"
         busy = f"{self.name}: another transaction has been {does}"
         self.writing = ConnectionPool(1, partial(make, reads_only=False), busy)
-        self.reading = self.writing
+        self.reading, self.has_file = self.writing, bool(source.path)
         if source.path:
             busy = f"{self.name}: all {connections} connections that read have been in use"
             self.reading = ConnectionPool(connections, partial(make, reads_only=True), busy)
@@ -196,26 +216,30 @@ class SqliteTransaction(Transaction):
         self._is_lost = False
 
     def _run(self, sql: str, runs: list[Any], most: int) -> list[Row]:
-        parts = [sql] if runs != [None] else _scripted(sql)
+        parts = [statement(part, "sqlite") for part in several(sql, "sqlite", runs)]
         rows: list[Row] = []
-        for part in parts:
-            taken = statement(part)
+        for taken in parts:
             bound = [_bound(taken, arguments) for arguments in runs]
-            rows = self._run_one(taken, bound, most)
+            rows += self._run_one(taken, bound, most - len(rows))
         return rows
 
     def _run_one(self, taken: Statement, runs: Runs, most: int) -> list[Row]:
-        database = self._database
+        database, looks_back = self._database, False
         if self._connection is None and taken.reads and not database.strict:
             reading = database.reading.take(database.timeout)
+            reading.remains = taken.remains
             give = partial(database.reading.give, reading)
+            replaces = taken.looks_back and not self._database.has_file
             try:
-                return self._on(reading, partial(_read, reading, runs, most), give)
+                return self._on(reading, partial(_read, reading, runs, most, replaces), give)
             except _Writes:
                 pass
         if self._connection is None:
             self._connection = database.writing.take(database.timeout)
-        return self._on(self._connection, partial(self._write, self._connection, runs, most))
+            looks_back = taken.looks_back
+        connection = self._connection
+        connection.remains = max(connection.remains, taken.remains)
+        return self._on(connection, partial(self._write, connection, runs, most, looks_back))
 
     def _on(
         self,
@@ -237,10 +261,14 @@ class SqliteTransaction(Transaction):
         finally:
             self._cancelled = None
 
-    def _write(self, connection: SqliteConnection, runs: Runs, most: int) -> list[Row]:
+    def _write(
+        self, connection: SqliteConnection, runs: Runs, most: int, looks_back: bool
+    ) -> list[Row]:
         """In the thread."""
         if self._is_lost:
             raise _lost()
+        if looks_back:
+            connection.replace()
         if not connection.in_transaction:
             connection.begin()
         try:
@@ -279,7 +307,13 @@ class SqliteTransaction(Transaction):
         return None if connection is None else self._last(connection, connection.roll_back)
 
     def _last(self, connection: SqliteConnection, function: Callable[[], None]) -> Job[Any]:
-        job = Job(function, partial(self._database.writing.give, connection))
+        def ended() -> None:
+            try:
+                function()
+            finally:
+                connection.renew()
+
+        job = Job(ended, partial(self._database.writing.give, connection))
         connection.lane.post(job)
         return job
 
@@ -288,9 +322,11 @@ class _Writes(Exception):
     """What was taken for reading writes."""
 
 
-def _read(connection: SqliteConnection, runs: Runs, most: int) -> list[Row]:
+def _read(connection: SqliteConnection, runs: Runs, most: int, replaces: bool) -> list[Row]:
     """In the thread, outside of a transaction."""
     try:
+        if replaces:
+            connection.replace()
         return connection.query(runs, most)
     except GreenflowError:
         raise
@@ -300,6 +336,8 @@ def _read(connection: SqliteConnection, runs: Runs, most: int) -> list[Row]:
         connection.broke(error)
         failed = told(error, _arguments(runs))
         raise failed from failed.__cause__
+    finally:
+        connection.renew()
 
 
 def _unchanged(row: Any) -> Any:
@@ -318,18 +356,3 @@ def _bound(taken: Statement, arguments: Any) -> tuple[str, tuple[Any, ...] | Non
 
 def _arguments(runs: Runs) -> tuple[Any, ...]:
     return tuple(value for _, values in runs for value in values or ())
-
-
-def _scripted(sql: str) -> list[str]:
-    """Several statements, separated by semicolons, one by one."""
-    if ";" not in sql.rstrip().rstrip(";"):
-        return [sql]
-    parts, begun = [], ""
-    for piece in sql.split(";"):
-        begun += piece
-        if sqlite3.complete_statement(f"{begun};"):
-            parts.append(begun)
-            begun = ""
-        else:
-            begun += ";"
-    return [part for part in (*parts, begun) if first_word(part)] or [sql]

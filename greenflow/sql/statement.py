@@ -1,11 +1,15 @@
 """A payload as statements: the SQL, its placeholders, and the arguments for each run.
 
-Lives here: `read`, which takes a payload apart, and Statement. How a value is bound is values.py's.
+Lives here: `read`, which takes a payload apart, `several`, and Statement. How a value is bound is
+values.py's, what a statement leaves behind is session.py's.
 
 Placeholders are `?` or `$1` for a list and `:name` for a map, whatever the driver wants; they are
-rewritten to its own. Those in strings, quoted names, comments and PostgreSQL's dollar quotes are
-none, nor are `::` of casts and, where `$1` stands in the same SQL, the operator `?` of PostgreSQL.
-Without arguments SQL passes as it is.
+rewritten to its own. Those in what the database takes for a text, a quoted name or a comment
+(dialect.py) are none, nor are `::` of casts and, where `$1` stands in the same SQL, the operator
+`?` of PostgreSQL. Without arguments SQL passes as it is.
+
+Several statements in one packet are run one after the other, and their rows are the answer, one
+after the other, too. Arguments are for one statement alone.
 
 No text of an error holds an argument, and nothing here has a repr that shows one.
 """
@@ -13,40 +17,25 @@ No text of an error holds an argument, and nothing here has a repr that shows on
 from __future__ import annotations
 
 import re
+import sqlite3
 from functools import lru_cache
 from typing import Any
 
 from greenflow.errors import InvalidArgument
-from greenflow.hub.breathing import Breath
+from greenflow.sql.dialect import Token, dialect_of
+from greenflow.sql.session import Remains, looks_back, pragmas_of_all, remains
 
 # SQL texts that are kept taken apart. Workflows have few, which they send again and again; one made
 # of its arguments is new each time, so large ones are not kept.
 KEPT = 1024
 KEPT_CHARACTERS = 10_000
 
-# Characters that are searched in one go, about: 3 ms.
-STRETCH = 64 * 1024
-
-_TOKEN = re.compile(
-    r"""
-      '(?:[^'\\]|''|\\.)*+(?:'|\Z)    # a string; a backslash escapes in some dialects only: below
-    | "(?:[^"]|"")*+(?:"|\Z)          # a quoted name
-    | `[^`]*+(?:`|\Z)                 # a quoted name of MySQL
-    | --[^\n]*+                       # comments
-    | /\*.*?(?:\*/|\Z)
-    | \$(?P<tag>(?:[^\W\d]\w*)?)\$.*?(?:\$(?P=tag)\$|\Z)   # a string of PostgreSQL
-    | ::                              # a cast
-    | (?P<mark>\?\d*)
-    | (?<![\w$])\$(?P<number>\d+)
-    | (?<![\w:]):(?P<name>[^\W\d]\w*)
-    | (?P<percent>%)
-    """,
-    re.VERBOSE | re.DOTALL,
-)
-_BLANK, _PERCENT = re.compile(r"\s"), re.compile("%")
-_ESCAPING = re.compile(r"(?<!\w)[eE]\Z")  # before the quote of a string of PostgreSQL
-_PLAIN_STRING = re.compile(r"'(?:[^']|'')*+(?:'|\Z)")
 _WORD = re.compile(r"(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?\*/|\()*+(\w*)", re.DOTALL)
+# Databases in which `"` is of a text.
+_QUOTING = frozenset(("mysql", "mariadb"))
+# Those whose statements are told apart here. A routine has semicolons of its own.
+_SPLIT = frozenset(("postgresql", "cockroachdb", "mysql", "mariadb"))
+_PROGRAM = re.compile(r"\s*CREATE\b(?=.*\bBEGIN\b)", re.IGNORECASE | re.DOTALL)
 _READING = frozenset(("SELECT", "VALUES", "WITH", "EXPLAIN"))
 _TRANSACTION = frozenset(("BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT"))
 _TO_SAVEPOINT = re.compile(r"\s*ROLLBACK\s+(?:TRANSACTION\s+|WORK\s+)?TO\b", re.IGNORECASE)
@@ -55,23 +44,32 @@ _TO_SAVEPOINT = re.compile(r"\s*ROLLBACK\s+(?:TRANSACTION\s+|WORK\s+)?TO\b", re.
 class Statement:
     """SQL that was taken apart: texts, and between them its placeholders."""
 
-    __slots__ = ("marks", "names", "positions", "reads", "sql")
+    __slots__ = ("looks_back", "names", "percents", "positions", "reads", "remains", "sql")
 
-    def __init__(self, sql: str, backslashes: bool) -> None:
-        word = first_word(sql)
+    def __init__(self, sql: str, dialect: str) -> None:
+        tokens = list(dialect_of(dialect).tokens(sql))
+        code = _code(sql, tokens, dialect)
+        word = first_word(code)
         if not word:
             raise InvalidArgument("the SQL is empty")
-        if word in _TRANSACTION and not _TO_SAVEPOINT.match(sql):
+        if word in _TRANSACTION and not _TO_SAVEPOINT.match(code):
             raise InvalidArgument(
                 f"{word} is not for workflows: a transaction begins and ends with its process; an "
                 "error, or an answer with a status from 400 on, rolls it back"
             )
         self.sql = sql
         self.reads = word in _READING  # as far as its first word tells
-        self.marks = list(_marks(sql, backslashes))
-        numbered = any(kind == "number" for kind, *_ in self.marks)
-        self.positions = [m for m in self.marks if m[0] == ("number" if numbered else "mark")]
-        self.names = [m for m in self.marks if m[0] == "name"]
+        numbered = any(token.kind == "number" for token in tokens)
+        kind = "number" if numbered else "mark"
+        self.positions = [token for token in tokens if token.kind == kind]
+        self.names = [token for token in tokens if token.kind == "name"]
+        self.percents = [at for at, character in enumerate(sql) if character == "%"]
+        self.remains: Remains = remains(code, word, dialect)
+        self.looks_back = looks_back(code, dialect)
+        if dialect == "sqlite" and (pragmas := pragmas_of_all(code)):
+            raise InvalidArgument(
+                f"PRAGMA {pragmas[0]} is not for workflows: it is of the whole OS process"
+            )
 
     def __repr__(self) -> str:
         return "<Statement>"  # SQL may be made of secrets
@@ -87,22 +85,22 @@ class Statement:
             used, values = self.positions, self._by_position(arguments)
         if not values:
             return self.sql, None
-        if style == "qmark" and all(mark[3] == "?" for mark in used):
+        if style == "qmark" and all(token.text == "?" for token in used):
             return self.sql, values
         return self._written(used, style), values
 
     def _by_name(self, arguments: dict[str, Any]) -> tuple[Any, ...]:
-        missing = [f":{name}" for *_, name in self.names if name not in arguments]
+        missing = [f":{token.text}" for token in self.names if token.text not in arguments]
         if missing:
             raise InvalidArgument(f"there is no argument for {', '.join(dict.fromkeys(missing))}")
         if not self.names and self.positions:
             raise InvalidArgument("a map of arguments is for placeholders such as :name")
-        return tuple(arguments[name] for *_, name in self.names)
+        return tuple(arguments[token.text] for token in self.names)
 
     def _by_position(self, arguments: list[Any]) -> tuple[Any, ...]:
         numbers: list[int] = []
-        for _, _, _, text in self.positions:
-            number = text.lstrip("?$")
+        for token in self.positions:
+            number = token.text.lstrip("?$")
             numbers.append(int(number) if number else max(numbers, default=0) + 1)
         if max(numbers, default=0) != len(arguments) or 0 in numbers:
             named = f", but {len(self.names)} by name" if self.names and not numbers else ""
@@ -112,66 +110,105 @@ class Statement:
             )
         return tuple(arguments[number - 1] for number in numbers)
 
-    def _written(self, used: list[tuple[str, int, int, str]], style: str) -> str:
-        percents = [m for m in self.marks if m[0] == "percent"] if style == "format" else []
+    def _written(self, used: list[Token], style: str) -> str:
+        changes = [(token.start, token.end, "") for token in used]
+        if style == "format":  # every percent sign is one of the driver's, also in texts
+            changes += [(at, at + 1, "%%") for at in self.percents]
         pieces, done, number = [], 0, 0
-        for kind, start, end, _ in sorted((*used, *percents), key=lambda mark: mark[1]):
+        for start, end, text in sorted(changes):
             pieces.append(self.sql[done:start])
-            if kind == "percent":
-                pieces.append("%%")
-            else:
+            if not text:
                 number += 1
-                pieces.append({"qmark": "?", "format": "%s"}.get(style) or f":{number}")
+                text = {"qmark": "?", "format": "%s"}.get(style) or f":{number}"
+            pieces.append(text)
             done = end
         return "".join((*pieces, self.sql[done:]))
 
 
-def _marks(sql: str, backslashes: bool) -> Any:
-    """Each placeholder as (kind, start, end, text), and each percent sign."""
-    at, breath = 0, Breath()
-    while at < len(sql):
-        breath.take()
-        # Nothing that begins a token has a blank in it, so none is cut in its beginning.
-        blank = _BLANK.search(sql, at + STRETCH)
-        until = len(sql) if blank is None else blank.start()
-        found = _TOKEN.search(sql, at, until)
-        if found is not None and found.end() == until:
-            found = _TOKEN.match(sql, found.start())  # it may go on
-        if found is None:
-            at = until
+def _code(sql: str, tokens: list[Token], dialect: str) -> str:
+    """The SQL without its texts and comments. A quoted name stays if it could be written without
+    quotes, and is `_` if not."""
+    pieces, done = [], 0
+    for token in tokens:
+        if token.kind not in ("line", "quoted"):
             continue
-        at = found.end()
-        kind, start = found.lastgroup, found.start()
-        if (
-            sql[start] == "'"
-            and not backslashes
-            and not _ESCAPING.search(sql[max(start - 2, 0) : start])
-        ):
-            plain = _PLAIN_STRING.match(sql, start)
-            assert plain is not None
-            at = plain.end()
-        if kind in ("mark", "number", "name", "percent"):
-            text = found[0] if kind != "name" else found["name"]
-            yield kind, start, at, text
-        else:
-            percents = _PERCENT.finditer(sql, start, at)
-            yield from (("percent", *percent.span(), "%") for percent in percents)
+        pieces.append(sql[done : token.start])
+        done = token.end
+        first, inside = sql[token.start], sql[token.start + 1 : token.end - 1]
+        is_text = token.kind == "line" or first in "'$eE" or (first == '"' and dialect in _QUOTING)
+        pieces.append(" " if token.kind == "line" else "''" if is_text else _plain(inside))
+    return "".join((*pieces, sql[done:]))
 
 
-def first_word(sql: str) -> str:
+def _plain(name: str) -> str:
+    return name if name.isidentifier() else "_"
+
+
+def first_word(code: str) -> str:
     """Its first word in capitals, behind comments and brackets; nothing if there is none."""
-    found = _WORD.match(sql)
+    found = _WORD.match(code)
     return found[1].upper() if found else ""
 
 
-def statement(sql: str, backslashes: bool = False) -> Statement:
-    """The SQL taken apart. `backslashes`: they escape in strings, as in MySQL. Raises
-    InvalidArgument for what is no statement of a workflow."""
+def statement(sql: str, dialect: str = "") -> Statement:
+    """The SQL taken apart as the database of that name reads it. Raises InvalidArgument for what
+    is no statement of a workflow."""
     make = _kept if len(sql) <= KEPT_CHARACTERS else Statement
-    return make(sql, backslashes)
+    return make(sql, dialect)
 
 
 _kept = lru_cache(KEPT)(Statement)
+
+
+def several(sql: str, dialect: str, runs: list[Any]) -> list[str]:
+    """The statements of SQL, one by one. Raises InvalidArgument for several with arguments."""
+    if ";" not in sql.rstrip().rstrip(";"):
+        return [sql]
+    split = _kept_apart if len(sql) <= KEPT_CHARACTERS else _apart
+    parts = split(sql, dialect)
+    if len(parts) > 1 and runs != [None]:
+        raise InvalidArgument(
+            f"the SQL is {len(parts)} statements; arguments are for one: send a packet for each"
+        )
+    return parts or [sql]
+
+
+def _apart(sql: str, dialect: str) -> list[str]:
+    split = _scripted if dialect == "sqlite" else _parts
+    return [part for part in split(sql, dialect) if first_word(_bare(part, dialect))]
+
+
+_kept_apart = lru_cache(KEPT)(_apart)
+
+
+def _bare(sql: str, dialect: str) -> str:
+    return _code(sql, list(dialect_of(dialect).tokens(sql)), dialect)
+
+
+def _parts(sql: str, dialect: str) -> list[str]:
+    if dialect not in _SPLIT:
+        return [sql]
+    parts, done = [], 0
+    for token in dialect_of(dialect).tokens(sql):
+        if token.kind == "end":
+            if _PROGRAM.match(_bare(sql[done : token.start], dialect)):
+                break  # its semicolons are its own
+            parts.append(sql[done : token.start])
+            done = token.end
+    return [*parts, sql[done:]]
+
+
+def _scripted(sql: str, dialect: str) -> list[str]:
+    """By SQLite itself, which knows the bodies of triggers."""
+    parts, begun = [], ""
+    for piece in sql.split(";"):
+        begun += piece
+        if sqlite3.complete_statement(f"{begun};"):
+            parts.append(begun)
+            begun = ""
+        else:
+            begun += ";"
+    return [*parts, begun]
 
 
 def read(payload: Any) -> tuple[str, list[Any]]:

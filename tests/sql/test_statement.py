@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenflow.errors import InvalidArgument
-from greenflow.sql.statement import KEPT_CHARACTERS, _marks, first_word, read, statement
+from greenflow.sql.dialect import dialect_of
+from greenflow.sql.statement import KEPT_CHARACTERS, first_word, read, statement
 
 BOUND: list[tuple[str, Any, str, tuple[Any, ...]]] = [
     ("SELECT ?, ?", [1, 2], "SELECT %s, %s", (1, 2)),
@@ -46,7 +47,7 @@ def test_other_styles() -> None:
     assert statement("SELECT $2, $1").bind([1, 2], "qmark") == ("SELECT ?, ?", (2, 1))
     assert statement("SELECT :a, '%'").bind({"a": 1}, "numeric") == ("SELECT :1, '%'", (1,))
     assert statement("SELECT '%'").bind(None, "format") == ("SELECT '%'", None)
-    mysql = statement("SELECT 'it\\'s ?', ?", backslashes=True)
+    mysql = statement("SELECT 'it\\'s ?', ?", dialect="mysql")
     assert mysql.bind([1], "format") == ("SELECT 'it\\'s ?', %s", (1,))
 
 
@@ -79,12 +80,15 @@ PARTS = (
 )
 
 
-@given(st.lists(st.sampled_from(PARTS), max_size=14).map("".join), st.booleans())
-def test_where_a_stretch_ends_makes_no_difference(text: str, backslashes: bool) -> None:
-    whole = list(_marks(text, backslashes))
+@given(
+    st.lists(st.sampled_from(PARTS), max_size=14).map("".join),
+    st.sampled_from(("sqlite", "postgresql", "mysql", "mssql", "oracle")),
+)
+def test_where_a_stretch_ends_makes_no_difference(text: str, name: str) -> None:
+    whole = list(dialect_of(name).tokens(text))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("greenflow.sql.statement.STRETCH", 2)
-        assert list(_marks(text, backslashes)) == whole
+        patch.setattr("greenflow.sql.dialect.STRETCH", 2)
+        assert list(dialect_of(name).tokens(text)) == whole
 
 
 def test_a_long_text_is_taken_apart_in_linear_time_and_not_kept() -> None:
