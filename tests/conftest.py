@@ -111,5 +111,6 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """MongoDB stores that close soon: they wait for the calls of their feeds, and the driver's
     threads look every half second whether they should end."""
     monkeypatch.setattr("greenflow.store.mongo.feed.AWAIT_MS", 20)
+    monkeypatch.setattr("greenflow.store.mongo.poll.INTERVAL", 0.02)
     monkeypatch.setattr("pymongo.common.MIN_HEARTBEAT_INTERVAL", 0.02)
     monkeypatch.setattr("pymongo.network_layer._POLL_TIMEOUT", 0.02)

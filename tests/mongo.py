@@ -2,8 +2,9 @@
 
 Lives here: starting and finding servers. SecantusDB speaks MongoDB's wire protocol and is as near
 to one as a package of Python gets, so what passes is tested against SecantusDB; with
-GREENFLOW_TEST_MONGO_URI the same tests run against a real replica set. Where neither is there they
-are skipped, but in CI (the variable CI is set) that is a failure.
+GREENFLOW_TEST_MONGO_URI the same tests run against a real server: those for replica sets if it is
+one, those for single servers if it is one of those. Where neither is there they are skipped, but in
+CI (the variable CI is set) that is a failure. Servers that lack something are mongo_front.py's.
 """
 
 from __future__ import annotations
@@ -16,9 +17,15 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
+from contextlib import closing
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pymongo import MongoClient
+
+from tests.mongo_front import SERVERS, Front
 
 URI = "GREENFLOW_TEST_MONGO_URI"
 SECONDS = 60.0  # until a server that does not start has failed
@@ -81,15 +88,20 @@ class MongoServer:
 
 
 _servers: dict[bool, MongoServer] = {}
+_fronts: dict[str, Front] = {}
 
 
 def prepare(tests: Iterable[str]) -> None:
     """Start the servers that these tests use, before the first one: they outlive it."""
-    wanted = {"standalone" in test for test in tests if "mongo" in test}
+    tests = [test for test in tests if "mongo" in test]
+    wanted = {"standalone" in test or "ferretdb" in test for test in tests}
     if is_installed():
         for standalone in wanted:
-            if standalone or URI not in os.environ:
+            if _real(standalone) is None:
                 _server(standalone)
+        for like in SERVERS:
+            if any(like in test for test in tests):
+                lacking(like)
 
 
 def _server(standalone: bool) -> MongoServer:
@@ -100,14 +112,37 @@ def _server(standalone: bool) -> MongoServer:
 
 def url(*, standalone: bool = False) -> str:
     """A new, empty database of a server that the whole test run shares."""
-    real = os.environ.get(URI)
-    if real and not standalone:
+    real = _real(standalone)
+    if real is not None:
         scheme, _, rest = real.partition("://")
         location, _, options = rest.partition("?")
         hosts = location.partition("/")[0]
         return f"{scheme}://{hosts}/test_{secrets.token_hex(8)}?{options}"
     require()
     return _server(standalone).url()
+
+
+@cache
+def _is_standalone(uri: str) -> bool:
+    with closing(MongoClient[dict[str, Any]](uri)) as client:
+        hello = client.admin.command("hello")
+    return "setName" not in hello and hello.get("msg") != "isdbgrid"
+
+
+def _real(standalone: bool) -> str | None:
+    """The URL of a real server of that sort."""
+    uri = os.environ.get(URI)
+    return uri if uri and _is_standalone(uri) == standalone else None
+
+
+def lacking(like: str) -> str:
+    """A new, empty database of a server that has not everything: `documentdb`, `cosmos` or
+    `ferretdb`. The last one says that it is a single server, the others that they are sets."""
+    require()
+    if like not in _fronts:
+        _fronts[like] = Front(like, _server(like == "ferretdb").port)
+    database = f"test_{secrets.token_hex(8)}"
+    return f"mongodb://127.0.0.1:{_fronts[like].port}/{database}?directConnection=true"
 
 
 def is_installed() -> bool:
@@ -125,5 +160,7 @@ def require() -> None:
 
 def close() -> None:
     """End the servers of the test run."""
+    while _fronts:
+        _fronts.popitem()[1].close()
     while _servers:
         _servers.popitem()[1].close()

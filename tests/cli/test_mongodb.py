@@ -87,4 +87,4 @@ def test_waiting_ends_at_a_signal(start: Start, nobody: str) -> None:
 def test_nobody_waits_for_a_url_that_cannot_work(greenflow: Command) -> None:
     result = greenflow("run", "--wait", "--database", "mongodb://h/d?feed=oplog")
     assert result.code == 4
-    assert "allowed are stream and tail" in result.err
+    assert "allowed are stream, tail, poll" in result.err

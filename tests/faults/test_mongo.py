@@ -35,6 +35,41 @@ MODES = pytest.mark.parametrize(
 )
 
 
+@pytest.fixture(params=["mongodb", "mongodb-standalone", "mongodb-documentdb", "mongodb-ferretdb"])
+def url(request: pytest.FixtureRequest, hurried: None) -> str:
+    if request.param.endswith("db") and "-" in request.param:
+        return mongo.lacking(request.param.partition("-")[2])
+    return mongo.url(standalone="standalone" in request.param)
+
+
+@pytest.mark.parametrize("what", ["collection", "database"])
+def test_a_dropped_database_drops_nothing_in_silence(
+    url: str, what: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody drops it under a running engine, and then one spec is applied."""
+    monkeypatch.setattr("greenflow.table.loader.COMPARE", 0.1)
+    monkeypatch.setattr("greenflow.table.loader.REMIND", 0.1)
+    with open_store(url) as store, closing(MongoClient[dict[str, Any]](url)) as client:
+        store.specs.apply([text(f"n{at}", f"text {at}") for at in range(20)])
+        database = client.get_default_database()
+        kept = list(database.specs.find({}))
+        with Runtime(url) as runtime:
+            if what == "database":
+                client.drop_database(database.name)
+            else:
+                database.specs.drop()
+                database.greenflow_notes.drop()
+            with open_store(url) as other:
+                other.specs.apply([text("one", "one")])
+            until(lambda: not runtime.connected)
+            until(lambda: "was dropped or replaced" in caplog.text)
+            assert [runtime.call(f"n{at}") for at in (0, 19)] == ["text 0", "text 19"]
+            assert "one" not in runtime.table.names
+            database.specs.insert_many(kept)  # from a backup
+            until(lambda: runtime.connected and "one" in runtime.table.names)
+            assert runtime.call("n19") == "text 19"
+
+
 @MODES
 def test_a_server_that_was_killed_and_came_back(
     server: mongo.MongoServer, caplog: pytest.LogCaptureFixture

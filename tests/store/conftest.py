@@ -19,6 +19,7 @@ PLACES: dict[str, Callable[[Path], str]] = {
     "sqlite": lambda folder: f"sqlite:///{folder}/store.db",
     "mongodb": lambda folder: mongo.url(),
     "mongodb-standalone": lambda folder: mongo.url(standalone=True),
+    "mongodb-documentdb": lambda folder: mongo.lacking("documentdb"),
 }
 
 

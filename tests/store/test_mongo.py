@@ -13,14 +13,14 @@ import pytest
 from bson import ObjectId
 from pymongo import MongoClient
 
-from greenflow.errors import InvalidArgument, StoreMisconfigured, StoreUnavailable
+from greenflow.errors import DuplicateSpec, InvalidArgument, StoreMisconfigured, StoreUnavailable
 from greenflow.store import Feed, open_store
-from greenflow.store.mongo import MongoCollection, feed, steps
+from greenflow.store.mongo import MongoCollection, journal, steps
+from greenflow.store.mongo.journal import JOURNAL
 from tests import mongo
-from tests.store.conftest import PLACES
 from tests.store.tools import DEADLINE, documents, follow, ids, next_batch, run, spec
 
-MODES = [place for place in PLACES if place.startswith("mongodb")]
+MODES = ["mongodb", "mongodb-standalone"]
 
 
 @pytest.fixture(params=MODES)
@@ -70,7 +70,7 @@ def same(document: dict[str, Any]) -> dict[str, Any]:
         ("mongodb://h:port/d", "Port"),
         ("mongodb://h/d?maxPoolSizes=3", "Unknown option"),
         ("mongodb://h/d?maxPoolSize=many", "must be an integer"),
-        ("mongodb://h/d?feed=oplog", "allowed are stream and tail"),
+        ("mongodb://h/d?feed=oplog", "allowed are stream, tail, poll"),
         ("mongodb://h/d?w=0", "nobody knows"),
         ("mongodb://h/d?tls=true&tlsCAFile=/none.pem", "/none.pem"),
     ],
@@ -234,6 +234,7 @@ def test_what_is_no_document_of_ours_is_left_out_and_told(
     with open_store(url) as store, database(url) as other:
         store.specs.insert([spec("a")])
         other.specs.insert_many([{"_id": "odd", "kind": "nop"}, {"_id": "worse", "namespace": 3}])
+        other.specs.insert_one({"_id": "", "namespace": "default"})
         assert ids(store.specs.find(None)) == ["a"]
     assert "odd is left out" in caplog.text
     assert "worse is left out" in caplog.text
@@ -456,25 +457,59 @@ def test_a_feed_that_the_server_ends_goes_on_or_says_so(url: str, code: int) -> 
         changes.close()
 
 
-def test_a_dropped_collection_ends_the_feed(url: str) -> None:
+@pytest.mark.parametrize("what", ["collection", "database"])
+def test_what_was_dropped_is_not_followed(url: str, what: str) -> None:
+    """Nobody has asked for specs to be gone: the store is away, and says why."""
     with open_store(url) as store, database(url) as other, store.specs.feed(None) as changes:
-        store.specs.insert([spec("a")])
-        assert follow(changes, ["a"]) == {"a"}
-        other.specs.drop()
-        other.journal.drop()
+        (kept, _) = store.specs.insert([spec("a"), spec("z")])
+        assert follow(changes, ["a"]) >= {"a"}
+        before = list(other.specs.find({}))
+        if what == "database":
+            other.client.drop_database(other.name)
+        else:
+            other.specs.drop()
+            other[JOURNAL].drop()
         assert loss(changes)
-        with store.specs.feed(None) as again:
-            store.specs.insert([spec("b")])
+        with open_store(url) as another, another.specs.feed(None) as again:
+            another.specs.insert([spec("b")])
             assert follow(again, ["b"]) == {"b"}
-        assert ids(store.specs.find(None)) == ["b"]
+            assert ids(another.specs.find(None)) == ["b"]
+        for attempt in (
+            lambda: store.specs.feed(None),
+            lambda: store.specs.find(None),
+            lambda: store.specs.find({"id": "a"}),
+            lambda: store.specs.revisions("default"),
+            lambda: store.specs.apply([spec("c")]),
+            lambda: store.specs.delete(None),
+        ):
+            with pytest.raises(StoreUnavailable, match="specs was dropped or replaced"):
+                attempt()
+        assert [each["_id"] for each in other.specs.find({})] == ["b"]
+        other.specs.insert_many(before)  # from a backup
+        assert ids(store.specs.find(None)) == ["a", "b", "z"]
+        with store.specs.feed(None) as again:
+            store.specs.apply([spec("a", x=1)])
+            assert follow(again, ["a"]) == {"a"}
+        assert store.specs.revisions(None)["a"] > kept.revision
+
+
+def test_a_collection_in_which_nothing_was_is_taken_as_it_is(url: str) -> None:
+    with open_store(url) as store, database(url) as other:
+        store.specs.insert([spec("a")])
+        store.specs.delete(None)
+        other.specs.drop()
+        store.specs.insert([spec("b", "n")])
+        with pytest.raises(DuplicateSpec):
+            store.specs.insert([spec("c", "n")])
+        assert other.specs.index_information()["names"]["unique"]
 
 
 def test_a_journal_that_was_dropped_is_made_again(standalone: str) -> None:
     with open_store(standalone) as store, database(standalone) as other:
         with store.specs.feed(None) as changes:
-            other.journal.drop()
+            other[JOURNAL].drop()
             store.specs.insert([spec("a")])  # makes it again, and not as it should be
-            assert not other.journal.options().get("capped")
+            assert not other[JOURNAL].options().get("capped")
             assert loss(changes)
         with store.specs.feed(None) as again:
             store.specs.insert([spec("b")])
@@ -484,7 +519,7 @@ def test_a_journal_that_was_dropped_is_made_again(standalone: str) -> None:
 def test_a_journal_that_rolls_over_loses_nothing_unsaid(
     standalone: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed, "JOURNAL_BYTES", 4096)
+    monkeypatch.setattr(journal, "JOURNAL_BYTES", 4096)
     with open_store(standalone) as store, store.specs.feed(None) as changes:
         seen: set[str] = set()
         wanted = {f"{at:04}" for at in range(300)}

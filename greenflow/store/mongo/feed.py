@@ -1,39 +1,36 @@
 """What changed in a MongoDB collection, followed by a change stream or by the tail of a journal.
 
-Lives here: both readers. A reader waits in a call of the driver, a short while each time, and tells
-its feed; when it is lost for whatever reason, it says so and ends. Who follows opens another feed
-and compares everything, so no position has to be kept.
+Lives here: both readers, and what they have in common with poll.py's. A reader waits in a call of
+the driver, a short while each time, and tells its feed; when it is lost for whatever reason, it
+says so and ends. Who follows opens another feed and compares everything, so no position has to be
+kept.
 
 A change stream sees changes by any program. On a server that has none (a single one) each write of
-ours puts an entry into a capped collection, the journal, and readers follow its end; changes by
-other programs are noticed there when everything is compared, at the latest.
+ours puts an entry into a capped collection, the journal (journal.py), and readers follow its end;
+changes by other programs are noticed there when everything is compared, at the latest.
 """
 
 from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from gevent import get_hub
 from pymongo import CursorType
-from pymongo.collection import Collection
-from pymongo.errors import CollectionInvalid, PyMongoError
+from pymongo.errors import PyMongoError
 
 from greenflow.errors import StoreUnavailable
 from greenflow.store.feed import Mailbox
+from greenflow.store.mongo.documents import id_text
 from greenflow.store.mongo.driver import Driver
+from greenflow.store.mongo.journal import JOURNAL, make_journal
+from greenflow.store.mongo.refusal import refusable
 
 # Milliseconds that a reader waits in one call: how long closing may take. The server answers at
 # once when something happened.
 AWAIT_MS = 200
-
-# Bytes of the journal. About 10,000 entries of 100 bytes: a reader that is further behind compares
-# everything, which is as quick.
-JOURNAL_BYTES = 1 << 20
-
-JOURNAL = "journal"
 
 # Events of a change stream after which it is of no use.
 _ENDS = frozenset(("drop", "dropDatabase", "invalidate", "rename"))
@@ -43,6 +40,8 @@ _log = logging.getLogger("greenflow.store")
 
 class FeedReader:
     """Follows a collection for one feed, in a call of the driver that lasts as long as the feed."""
+
+    told = ""  # in messages
 
     def __init__(self, driver: Driver, collection: str, namespace: str | None) -> None:
         self._driver, self._collection = driver, driver.database[collection]
@@ -101,16 +100,23 @@ class FeedReader:
 class ChangeStream(FeedReader):
     """A change stream."""
 
+    told = "a change stream"
+
     def _open(self) -> Callable[[], Iterable[str] | None]:
-        deletes: dict[str, Any] = {"operationType": {"$in": ["delete", *_ENDS]}}
         pipeline: list[dict[str, Any]] = []
-        if self.feed.namespace is not None:
-            here = {"fullDocument.namespace": self.feed.namespace}
-            # A delete does not tell the namespace of what is gone.
-            pipeline.append({"$match": {"$or": [here, deletes]}})
-        self._stream = self._collection.watch(
-            pipeline, full_document="updateLookup", max_await_time_ms=AWAIT_MS
-        )
+        namespace = self.feed.namespace
+        if namespace is not None:
+            # A delete does not tell the namespace of what is gone, nor an update where it was.
+            elsewhere = {"operationType": "insert", "fullDocument.namespace": {"$ne": namespace}}
+            pipeline.append({"$match": {"$nor": [elsewhere]}})
+        with refusable(self._driver):
+            self._stream = self._collection.watch(
+                pipeline, full_document="updateLookup", max_await_time_ms=AWAIT_MS
+            )
+        self._here: set[str] = set()
+        if namespace is not None:
+            present = self._collection.find({"namespace": namespace}, {"_id": 1})
+            self._here.update(id_text(each["_id"]) for each in present)
         return self._next
 
     def _next(self) -> Iterable[str] | None:
@@ -119,7 +125,21 @@ class ChangeStream(FeedReader):
             return () if self._stream.alive else None
         if event["operationType"] in _ENDS:
             return None
-        return (str(event["documentKey"]["_id"]),)
+        return self._concerned(id_text(event["documentKey"]["_id"]), event)
+
+    def _concerned(self, id: str, event: Mapping[str, Any]) -> Iterable[str]:
+        """The id, if the document is in the namespace or was: a tool may move it."""
+        namespace = self.feed.namespace
+        if namespace is None or event["operationType"] == "delete":
+            self._here.discard(id)
+            return (id,)
+        document = event.get("fullDocument")  # None: it is gone by now
+        if document is not None and document.get("namespace") == namespace:
+            self._here.add(id)
+            return (id,)
+        was_here = id in self._here
+        self._here.discard(id)
+        return (id,) if was_here else ()
 
     def _close(self) -> None:
         try:
@@ -131,9 +151,11 @@ class ChangeStream(FeedReader):
 class Tail(FeedReader):
     """The end of the journal."""
 
+    told = "the tail of a journal"
+
     def _open(self) -> Callable[[], Iterable[str] | None]:
-        journal = self._driver.database[JOURNAL]
         make_journal(self._driver)
+        journal = self._driver.database[JOURNAL]
         wanted: dict[str, Any] = {"collection": self._collection.name}
         if self.feed.namespace is not None:
             wanted["namespace"] = self.feed.namespace
@@ -144,9 +166,10 @@ class Tail(FeedReader):
         self._cursor = journal.find(
             {"$or": [wanted, {"mark": mark}]}, cursor_type=CursorType.TAILABLE_AWAIT
         ).max_await_time_ms(AWAIT_MS)
-        for entry in self._cursor:
-            if entry.get("mark") == mark:
-                return self._next
+        with refusable(self._driver):
+            for entry in self._cursor:
+                if entry.get("mark") == mark:
+                    return self._next
         raise StoreUnavailable(f"{self._driver.name}: the journal cannot be followed")
 
     def _next(self) -> Iterable[str] | None:
@@ -163,23 +186,3 @@ class Tail(FeedReader):
             self._cursor.close()
         except PyMongoError:
             return  # the server is away, and the cursor with it
-
-
-def make_journal(driver: Driver) -> None:
-    """In the driver: see that there is a journal, and that it can be followed."""
-    try:
-        driver.database.create_collection(JOURNAL, capped=True, size=JOURNAL_BYTES)
-    except CollectionInvalid:
-        if driver.database[JOURNAL].options().get("capped"):
-            return
-        # Somebody dropped it, and then a write made it again as a collection like any other.
-        driver.database.drop_collection(JOURNAL)
-        make_journal(driver)
-
-
-def note(journal: Collection[dict[str, Any]], collection: str, ids: dict[str, list[str]]) -> None:
-    """In the driver: put changed ids into the journal, by namespace."""
-    if ids:
-        journal.insert_many(
-            [{"collection": collection, "namespace": key, "ids": each} for key, each in ids.items()]
-        )

@@ -15,10 +15,10 @@ from itertools import groupby, islice
 from typing import Any, TypeVar
 
 from pymongo import DeleteOne, InsertOne, ReplaceOne
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, WriteConcernError
 
 from greenflow.store.document import Row, decode, encode
-from greenflow.store.mongo.documents import keys, next_number, number, stored
+from greenflow.store.mongo.documents import next_number, number, stored
 
 T = TypeVar("T")
 
@@ -33,16 +33,36 @@ class Overtaken(Exception):
 
 
 class WriteStep:
-    """One document of a batch: as it was (None: not there), as it is to be (None: gone)."""
+    """One document of a batch: as it was (None: not there), as it is to be (None: gone).
+
+    `form` is what is stored; `key` is its `_id`, which tools may have made of any type; `has_key`
+    is of the server's, see documents.py.
+    """
 
     def __init__(
-        self, before: Row | None, after: Row | None, form: dict[str, Any] | None = None
+        self,
+        before: Row | None,
+        after: Row | None,
+        form: dict[str, Any] | None = None,
+        key: Any = None,
+        has_key: bool = False,
     ) -> None:
-        self.before, self.after, self._form = before, after, form
+        self.before, self.after, self._form, self._has_key = before, after, form, has_key
+        self.key = self.row.id if key is None else key
 
     def behind(self, before: Row) -> WriteStep:
         """The same, of a document that an earlier step changes."""
-        return WriteStep(before, self.after, self._form)
+        return WriteStep(before, self.after, self._form, self.key, self._has_key)
+
+    def nameless(self) -> tuple[Row, WriteStep]:
+        """The document as it was without its name, and the step that takes it away."""
+        row = self.before
+        assert row is not None
+        document = {key: value for key, value in decode(row.text).items() if key != "name"}
+        bare = row._replace(name=None, text=encode(document, "$"))
+        form, revision = stored(bare, next_number(number(row.revision)), self._has_key)
+        bare = bare._replace(revision=revision)
+        return bare, WriteStep(row, bare, form, self.key, self._has_key)
 
     @property
     def row(self) -> Row:
@@ -51,43 +71,48 @@ class WriteStep:
         return row
 
     @property
+    def is_delete(self) -> bool:
+        return self.after is None
+
+    @property
     def operation(self) -> InsertOne[dict[str, Any]] | ReplaceOne[dict[str, Any]] | None:
         """What does it as one of several in a command, and fails if the document is not as it was
         read: where a replacement finds nothing, MongoDB inserts it, and the id is taken."""
-        if self._form is None or len(keys([self.row.id])) > 1:
+        if self._form is None:
             return None
         if self.before is None:
-            return InsertOne({"_id": self.row.id, **self._form})
-        return ReplaceOne({"_id": self.row.id, **_as_read(self.before)}, self._form, upsert=True)
+            return InsertOne({"_id": self.key, **self._form})
+        return ReplaceOne({"_id": self.key, **_as_read(self.before)}, self._form, upsert=True)
 
     def in_transaction(self) -> Operation:
         """What does it where no other writer can come between."""
         if self._form is None:
-            return DeleteOne({"_id": {"$in": keys([self.row.id])}})
+            return DeleteOne({"_id": self.key})
         if self.before is None:
-            return InsertOne({"_id": self.row.id, **self._form})
-        return ReplaceOne({"_id": {"$in": keys([self.row.id])}}, self._form)
+            return InsertOne({"_id": self.key, **self._form})
+        return ReplaceOne({"_id": self.key}, self._form)
 
     def write(self, collection: Any) -> None:
         """Do it, if the document is as it was. Raises Overtaken if not."""
-        _write(collection, self.before, self._form, self.row.id)
+        _write(collection, self.before, self._form, self.key)
 
     def undo(self, collection: Any) -> None:
         """Put the document back as it was, unless somebody else changed it meanwhile."""
         form = None
         if self.before is not None:
-            form, _ = stored(self.before, number(self.row.revision) + 1)
-        with suppress(Overtaken):  # or the step was never carried out
-            _write(collection, self.after, form, self.row.id)
+            form, _ = stored(self.before, number(self.row.revision) + 1, self._has_key)
+        # Or the step was never carried out; or it is undone, and no majority has said so yet.
+        with suppress(Overtaken, WriteConcernError):
+            _write(collection, self.after, form, self.key)
 
 
-def _write(collection: Any, before: Row | None, form: dict[str, Any] | None, id: str) -> None:
+def _write(collection: Any, before: Row | None, form: dict[str, Any] | None, key: Any) -> None:
     try:
         if before is None:
             if form is not None:
-                collection.insert_one({"_id": id, **form})
+                collection.insert_one({"_id": key, **form})
             return
-        as_read = {"_id": {"$in": keys([id])}, **_as_read(before)}
+        as_read = {"_id": key, **_as_read(before)}
         if form is None:
             found = collection.delete_one(as_read).deleted_count
         else:
@@ -125,8 +150,7 @@ def ordered(steps: list[WriteStep]) -> list[WriteStep]:
             (free if holder is None or holder is step else blocked).append(step)
         if not free:
             for at, step in enumerate(blocked):
-                assert step.before is not None
-                nameless, first = _nameless(step.before)
+                nameless, first = step.nameless()
                 order.append(first)
                 blocked[at] = step.behind(nameless)
         order += free
@@ -136,15 +160,6 @@ def ordered(steps: list[WriteStep]) -> list[WriteStep]:
 
 def _name(row: Row | None) -> tuple[str, str | None] | None:
     return None if row is None or row.name is None else (row.namespace, row.name)
-
-
-def _nameless(row: Row) -> tuple[Row, WriteStep]:
-    """A row without its name, and the step that takes it away."""
-    document = {key: value for key, value in decode(row.text).items() if key != "name"}
-    bare = row._replace(name=None, text=encode(document, "$"))
-    form, revision = stored(bare, next_number(number(row.revision)))
-    bare = bare._replace(revision=revision)
-    return bare, WriteStep(row, bare, form)
 
 
 def parts(items: Iterable[T], size: int) -> Iterator[list[T]]:
