@@ -26,6 +26,7 @@ COMMANDS = {
     "doctor": "doctor",
     "eval": "eval",
     "get": "get",
+    "graph": "graph",
     "kinds": "kinds",
     "migrate": "migrate",
     "run": "run",

@@ -1,0 +1,58 @@
+"""What is drawn: vertices, edges between them, and groups around them.
+
+Lives here: Drawing and its parts, without coordinates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+
+class Vertex(NamedTuple):
+    """One box. `title` is its first line, `detail` the second; `note` says what is wrong with it,
+    and `group` is the key of the group that it is in."""
+
+    key: str
+    title: str
+    detail: str = ""
+    note: str = ""
+    group: str = ""
+
+
+class Edge(NamedTuple):
+    """An arrow from one vertex to another, by their keys."""
+
+    source: str
+    target: str
+    label: str = ""
+
+
+class Group(NamedTuple):
+    """A frame around vertices, and around other groups, whose key is `parent`."""
+
+    key: str
+    title: str
+    parent: str = ""
+    note: str = ""
+
+
+class Drawing(NamedTuple):
+    """All that is drawn. Every key that is named is there."""
+
+    vertices: tuple[Vertex, ...]
+    edges: tuple[Edge, ...]
+    groups: tuple[Group, ...] = ()
+
+    def inside(self, key: str) -> Iterator[Group]:
+        """The groups directly inside of one, or of none (an empty key)."""
+        return (group for group in self.groups if group.parent == key)
+
+    def vertices_of(self, key: str) -> Iterator[Vertex]:
+        """The vertices directly inside of a group, or of none."""
+        return (vertex for vertex in self.vertices if vertex.group == key)
+
+
+def one_line(text: str) -> str:
+    """The text on one line: what cannot be printed is a space."""
+    return "".join(character if character.isprintable() else " " for character in text)
