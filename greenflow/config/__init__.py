@@ -165,6 +165,21 @@ class ValuesSettings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = []
 
 
+class LintSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """How bad each rule of `greenflow lint` is, if not as bad as it says itself."""
+
+    error: Annotated[
+        list[str], Meta(extra=_TEXTS, description="rules of lint that are errors")
+    ] = []
+    warning: Annotated[
+        list[str], Meta(extra=_TEXTS, description="rules of lint that are warnings")
+    ] = []
+    info: Annotated[list[str], Meta(extra=_TEXTS, description="rules of lint that are hints")] = []
+    off: Annotated[
+        list[str], Meta(extra=_TEXTS, description="rules of lint that are not looked at")
+    ] = []
+
+
 class LogSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """What goes to standard error."""
 
@@ -220,6 +235,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="what languages of other packages are told: a table for each"),
     ] = {}
     log: LogSettings = LogSettings()
+    lint: LintSettings = LintSettings()
     values: ValuesSettings = ValuesSettings()
     environment: Annotated[
         dict[str, str], Meta(description="values for {{ .KEY }} of specs that name no value")

@@ -78,6 +78,16 @@ def advice(
     return [line for found in lines for line in found]
 
 
+def advice_on(documents: list[Document], scheme: Scheme) -> Iterator[tuple[Document, str]]:
+    """Lines of advice about documents that are all there are, each with the one it is about."""
+    around = Around(documents, scheme)
+    for document in documents:
+        kind = _kind(scheme, document)
+        if hasattr(kind, "advise"):
+            for line in kind.advise(document, around):
+                yield document, line
+
+
 def _links(document: Document) -> list[tuple[str, list[Document]]]:
     links = document.get("links") or {}
     return [(name, to if isinstance(to, list) else [to]) for name, to in links.items() if to]

@@ -112,6 +112,31 @@ def check(
 
     Raises Faulty with all faults of all documents.
     """
+    entries, faulty = examined(
+        documents,
+        validator,
+        namespace,
+        named=named,
+        derived=derived,
+        breathe=breathe,
+        stored=stored,
+    )
+    if faulty:
+        raise Faulty(aside(lambda: [document.told(fault) for document, fault in faulty]))
+    return entries
+
+
+def examined(
+    documents: Iterable[Document],
+    validator: Validator,
+    namespace: str,
+    *,
+    named: bool,
+    derived: bool = False,
+    breathe: Callable[[], None] = lambda: None,
+    stored: Lookup | None = None,
+) -> tuple[list[Entry], list[tuple[Document, SpecFault]]]:
+    """As `check`: the entries of what is sound, and every fault with its document."""
     faulty: list[tuple[Document, SpecFault]] = []
     entries: list[Entry] = []
     taken: dict[tuple[str, ...], Document] = {}
@@ -131,9 +156,7 @@ def check(
             faults += _repeated(document, data, taken)
             entries.append(Entry(document, data))
         faulty += ((document, fault) for fault in faults)
-    if faulty:
-        raise Faulty(aside(lambda: [document.told(fault) for document, fault in faulty]))
-    return entries if named and not derived else list(_identified(entries))
+    return entries if named and not derived else list(_identified(entries)), faulty
 
 
 def _explained(data: dict[str, Any], faults: Iterable[SpecFault]) -> Iterator[SpecFault]:

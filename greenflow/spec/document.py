@@ -81,6 +81,11 @@ class Document:
         self._part, self._steps = part, steps
         self._written, self._number = written, number
 
+    @property
+    def text(self) -> str:
+        """The whole text that it is in."""
+        return self._written.text
+
     def position(self, path: str = "$") -> tuple[int, int]:
         """Line and column, from 1, of what `path` leads to: of its key in a map, else of itself.
 
