@@ -37,6 +37,7 @@ from tests.soak import traffic
 HERE = Path(__file__).parent
 
 CLIENTS, REQUESTS = 4, 300  # of each round, and of each client in it
+EDITS_BEFORE = 2000  # what is remembered of specs, and the cache of the store, are full then
 CODES = 100  # different ones that specs get in turn
 BETWEEN_EDITS, BETWEEN_KILLS = 0.3, 1.5  # seconds
 
@@ -250,7 +251,12 @@ def soak(engine: Engine, port: int, edits: Edits, minutes: float) -> dict[str, A
     while not _answers(port):
         assert time.monotonic() < listening, engine.last.decode()
         time.sleep(0.1)
-    number = 0
+    for _ in range(EDITS_BEFORE):
+        edits()
+    while _version(port) != edits.number:
+        assert time.monotonic() < begin + 2 * QUIET, engine.last.decode()
+        time.sleep(0.1)
+    begin, number = time.monotonic(), 0
     while time.monotonic() < begin + minutes * 60 and not errors:
         number += 1
         if number % 2:
@@ -274,6 +280,11 @@ def soak(engine: Engine, port: int, edits: Edits, minutes: float) -> dict[str, A
         "descriptors": least(warm[-third:], "descriptors") - least(warm[:third], "descriptors"),
         "children": least(warm[-third:], "children") - least(warm[:third], "children"),
     }
+
+
+def _version(port: int) -> int:
+    with closing(traffic.Client(port, random.Random(0), lambda: 0)) as user:
+        return int(user.ask("/version").body)
 
 
 def _answers(port: int) -> bool:

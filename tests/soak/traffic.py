@@ -71,7 +71,8 @@ class Client:
     def close(self) -> None:
         self._connection.close()
 
-    def _ask(self, path: str, body: Any = None) -> Answer:
+    def ask(self, path: str, body: Any = None) -> Answer:
+        """What comes back for a request, with that as JSON if there is something."""
         if body is None:
             self._connection.request("GET", path)
         else:
@@ -81,17 +82,17 @@ class Client:
         return Answer(response.status, response.read())
 
     def _expect(self, path: str, value: Any, body: Any = None, status: int = 200) -> None:
-        answer = self._ask(path, body)
+        answer = self.ask(path, body)
         if answer.status != status or answer.value() != value:
             raise Wrong(f"{path}: {answer.status} {answer.body[:300]!r}")
 
     def _expect_text(self, path: str, text: bytes) -> None:
-        answer = self._ask(path)
+        answer = self.ask(path)
         if answer != (200, text):
             raise Wrong(f"{path}: {answer.status} {answer.body[:300]!r}")
 
     def _expect_failure(self, path: str, begin: str | tuple[str, ...], body: Any = None) -> None:
-        answer = self._ask(path, body)
+        answer = self.ask(path, body)
         if answer.status != 500 or not answer.value()["error"].startswith(begin):
             raise Wrong(f"{path}: {answer.status} {answer.body[:300]!r}")
 
@@ -137,7 +138,7 @@ class Client:
     def _worker(self, path: str, factor: int) -> None:
         """A call of an OS process that may be killed in it."""
         number = self._chance.randrange(1000)
-        answer = self._ask(path, number)
+        answer = self.ask(path, number)
         if answer.status == 500:
             if not answer.value()["error"].startswith(KILLED):
                 raise Wrong(f"{path}: {answer.body[:300]!r}")
@@ -158,12 +159,12 @@ class Client:
         self._expect_text("/proxy", b"pong")
 
     def event(self) -> None:
-        answer = self._ask("/event", {"number": 1})
+        answer = self.ask("/event", {"number": 1})
         if answer != (200, b"pong"):
             raise Wrong(f"/event: {answer.status} {answer.body[:300]!r}")
 
     def version(self) -> None:
-        answer = self._ask("/version")
+        answer = self.ask("/version")
         latest = self._version()
         if answer.status != 200 or not latest - 1000 < int(answer.body) <= latest:
             raise Wrong(f"/version: {answer.status} {answer.body[:300]!r}, after {latest}")
@@ -181,7 +182,7 @@ class Client:
         self._expect("/loop", [2, 3, 4, 5, 6])
 
     def absent(self) -> None:
-        if self._ask("/absent").status != 404:
+        if self.ask("/absent").status != 404:
             raise Wrong("/absent is there")
 
     def chat(self) -> None:
