@@ -1,6 +1,7 @@
-"""An ES module becomes a function that returns its default export (BEHAVIOUR 15.5).
+"""A module becomes a function that returns its default export (BEHAVIOUR 15.5).
 
-Lives here: what is an export, and what a snippet may not contain. The rewriting keeps every line,
+Lives here: what is an export of an ES module, and what a snippet may not contain. A module without
+any export may be one of CommonJS (commonjs.py). The rewriting keeps every line,
 and in a line every column up to the end of an exported expression, so what V8 says of positions is
 true of the author's code, one line further down.
 """
@@ -11,29 +12,10 @@ from tree_sitter import Node
 
 from greenflow.errors import CompileFailed
 from greenflow.lang import remembered
+from greenflow.lang.javascript import commonjs
 from greenflow.lang.javascript.beside import parsing_beside
+from greenflow.lang.javascript.exported import ADVICE, check_callable
 from greenflow.lang.javascript.syntax import Code, is_in_function, token, walk
-
-_ADVICE = "write `export default function (args) { ... }`"
-
-# Expressions that are never functions.
-_VALUES = frozenset(
-    (
-        "array",
-        "class",
-        "class_declaration",
-        "abstract_class_declaration",
-        "false",
-        "null",
-        "number",
-        "object",
-        "regex",
-        "string",
-        "template_string",
-        "true",
-        "undefined",
-    )
-)
 
 
 @remembered
@@ -48,15 +30,19 @@ def function(code: str) -> str:
     parsed = Code(code)
     name = next(it for i in range(100) if (it := f"$$d{i:02}") not in code)
     result: str | None = None
+    has_exports = False
     for node in walk(parsed.root):
         _refuse(parsed, node)
         if node.type != "export_statement":
             continue
+        has_exports = True
         found = _export(parsed, node, name)
         if found is not None:
             if result is not None:
                 raise parsed.fault(node, "a second default export")
             result = found
+    if result is None and not has_exports and commonjs.is_one(parsed):
+        return commonjs.function(parsed, name)
     if result is None:
         _raise_missing(parsed)
     # The author's first line is the second here; wire.py counts with that.
@@ -108,7 +94,7 @@ def _export(code: Code, node: Node, name: str) -> str | None:
         return _named_default(code, clause)
     value = node.child_by_field_name("value") or declared
     assert value is not None
-    _check_callable(code, value)
+    check_callable(code, value)
     own = value.child_by_field_name("name")
     if declared is not None and own is not None:
         code.erase(exported)
@@ -126,50 +112,8 @@ def _named_default(code: Code, clause: Node) -> str | None:
         alias = item.child_by_field_name("alias")
         local = item.child_by_field_name("name")
         if alias is not None and local is not None and code.text(alias).strip("'\"") == "default":
-            _check_callable(code, local)
+            check_callable(code, local)
             return code.text(local)
-    return None
-
-
-def _check_callable(code: Code, value: Node) -> None:
-    """Raise if what is exported can be seen not to be a function."""
-    meant: Node | None = value
-    if value.type == "identifier":
-        meant = _declared(code, code.text(value))
-        if meant is None:
-            raise code.fault(value, f"{code.text(value)} is not defined; {_ADVICE}")
-    while meant is not None and meant.type == "parenthesized_expression" and meant.named_children:
-        meant = meant.named_children[0]
-    if meant is not None and meant.type in _VALUES:
-        raise code.fault(value, f"the default export cannot be called; {_ADVICE}")
-
-
-def _declared(code: Code, name: str) -> Node | None:
-    """What a name at the top level stands for, as far as it can be seen: a value that never
-    changes, or whatever names it."""
-    for statement in code.root.named_children:
-        if statement.type == "export_statement":
-            statement = statement.child_by_field_name("declaration") or statement
-        own = statement.child_by_field_name("name")
-        if own is not None and code.text(own) == name:
-            return statement
-        is_constant = code.text(statement).startswith("const")
-        for declarator in statement.named_children:
-            if declarator.type != "variable_declarator":
-                continue
-            own, value = declarator.child_by_field_name("name"), None
-            if own is not None and own.type == "identifier" and code.text(own) == name:
-                value = declarator.child_by_field_name("value")
-                return value if is_constant and value is not None else declarator
-            if own is not None and any(
-                code.text(part) == name for part in walk(own) if "identifier" in part.type
-            ):
-                return declarator
-    for node in walk(code.root):  # a `var` in a block, and the like
-        if node.type in ("variable_declarator", "function_declaration") and (
-            (own := node.child_by_field_name("name")) is not None and code.text(own) == name
-        ):
-            return node
     return None
 
 
@@ -178,5 +122,5 @@ def _raise_missing(code: Code) -> None:
         if node.type == "member_expression" and (
             code.text(node).startswith(("module.exports", "exports."))
         ):
-            raise code.fault(node, f"`{code.text(node)}` is not of an ES module; {_ADVICE}")
-    raise CompileFailed(f"there is no default export; {_ADVICE}", 1, 1)
+            raise code.fault(node, f"`{code.text(node)}` is not of an ES module; {ADVICE}")
+    raise CompileFailed(f"there is no default export; {ADVICE}", 1, 1)
