@@ -43,6 +43,9 @@ WORKFLOW = """
     - {{method: POST, path: /sql, port: "out[12]"}}
     - {{method: POST, path: /event, port: "out[13]"}}
     - {{method: POST, path: /throw, port: "out[14]"}}
+    - {{method: POST, path: /csv, port: "out[0]", parse: csv}}
+    - {{method: POST, path: /xml, port: "out[0]", parse: xml}}
+    - {{method: POST, path: /yaml, port: "out[0]", parse: yaml}}
   links:
     "out[0]": {{name: pong}}
     "out[1]": {{name: form}}
@@ -173,6 +176,7 @@ def bodies() -> dict[str, tuple[str, str, bytes]]:
         "text: utf-8": ("text/plain", filled("€".encode())),
     }
     told = {name: ("/ping", kind, body) for name, (kind, body) in found.items()}
+    told |= tables_and_documents()
     told["form back: NUL"] = "/form", FORM, filled(b"\0", b"a=")
     told["form back: a NUL"] = "/form", FORM, filled(b"a\0", b"a=")
     for name in ("small ints", "records", "one text"):
@@ -188,6 +192,45 @@ def bodies() -> dict[str, tuple[str, str, bytes]]:
     for path in ("/sql", "/throw"):
         told[f"{path[1:]}: one text"] = path, TEXT, filled(b"a=b ")
     return told
+
+
+def tables_and_documents() -> dict[str, tuple[str, str, bytes]]:
+    """What a route reads: some is refused, after as much work as it can make."""
+    plain = "application/octet-stream"
+    return {
+        "ndjson: records": ("/ping", "application/x-ndjson", filled(b'{"id":123,"name":"a"}\n')),
+        "ndjson: numbers": ("/ping", "application/x-ndjson", filled(b"1.5\n")),
+        "multipart: base64": (
+            *("/ping", MULTIPART),
+            filled(b"QUJD", b'--b\r\nContent-Disposition: form-data; name="a"\r\n' + BASE64, END),
+        ),
+        "csv: orders": ("/csv", plain, filled(b'12345;some name;12,50;"a; b"\r\n', HEADER)),
+        "csv: short rows": ("/csv", plain, filled(b"a\n")),
+        "csv: empty cells": ("/csv", plain, filled(b"," * 16_000 + b"\n")),
+        "csv: long lines": ("/csv", plain, filled(b"a," * 8_000 + b"\n")),
+        "csv: one line": ("/csv", plain, filled(b"a")),
+        "csv: quoted line breaks": ("/csv", plain, filled(b'"\n\n\n\n\n\n\n\n"\n')),
+        "xml: orders": (
+            *("/xml", "text/xml"),
+            filled(b'<order id="1"><name>some name</name><price>12.50</price></order>', b"<a>"),
+        ),
+        "xml: empty elements": ("/xml", plain, filled(b"<a/>", b"<a>")),
+        "xml: one text": ("/xml", plain, filled(b"a", b"<a>", b"</a>")),
+        "xml: entities": ("/xml", plain, filled(b"&lt;", b"<a>", b"</a>")),
+        "xml: long attributes": (
+            "/xml",
+            plain,
+            filled(b'<a b="' + b"x" * 1_000_000 + b'"/>', b"<a>"),
+        ),
+        "xml: attributes": ("/xml", plain, filled(b'<a b="1"/>', b"<a>")),
+        "xml: blanks in a tag": ("/xml", plain, filled(b" ", b"<a ")),
+        "yaml: a list": ("/yaml", plain, b"- some text\n" * 20_000),
+    }
+
+
+HEADER = b"id;name;price;note\r\n"
+END = b"\r\n--b--\r\n"
+BASE64 = b"Content-Transfer-Encoding: base64\r\n\r\n"
 
 
 def measure(folder: Path) -> dict[str, Any]:

@@ -25,6 +25,9 @@ from greenflow.payload.stream import Stream, Verbatim
 # Content-Types remembered with the headers of answers that have no others.
 ALONE = 256
 
+# More bytes than a body has that was within a limit when it was decompressed before.
+DECOMPRESSED_BEFORE = 1 << 40
+
 # Headers of an answer that are not the workflow's to set, in lower case (BEHAVIOUR 8.5): those
 # that frame a message or concern one hop (RFC 9110 7.6.1), and those of requests only.
 _IGNORED = HOP_BY_HOP | FRAMING | REQUEST_ONLY | {"proxy-authenticate"}
@@ -75,6 +78,17 @@ def to_payload(request: Request, most: int) -> dict[str, Any]:
 def raw_body(request: Request) -> bytes:
     """The bytes of a body as they came, before anything was decoded."""
     return request.body if isinstance(request.body, bytes) else b""
+
+
+def sent_body(request: Request) -> tuple[bytes | Stream, str | None]:
+    """The bytes of a body without their codings, or its stream; and the charset that is told of it.
+    Only of a request whose body was decoded before, within its limit."""
+    body = request.body
+    kind = mime.media_type(request.header("content-type") or "")
+    coding = request.header("content-encoding")
+    if isinstance(body, bytes) and coding is not None:
+        body = mime.decompress(body, coding, DECOMPRESSED_BEFORE)
+    return body, kind.parameters.get("charset")
 
 
 def believe(proxies: Proxies, request: Request, payload: dict[str, Any]) -> None:

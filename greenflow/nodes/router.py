@@ -11,6 +11,7 @@ names stays below the route.
 
 from __future__ import annotations
 
+import logging
 from bisect import insort
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, NamedTuple
@@ -20,13 +21,17 @@ import msgspec
 from msgspec import Meta
 
 from greenflow.engine.declaring import node
-from greenflow.engine.node import Context, Node
+from greenflow.engine.node import Context, Node, describe
 from greenflow.engine.result import new_send
 from greenflow.engine.services import Compiler, Services
-from greenflow.errors import InvalidArgument, SpecFault
+from greenflow.errors import InvalidArgument, SpecFault, noted
 from greenflow.hub.breathing import unhurried
+from greenflow.log.secret import conceal
 from greenflow.net.methods import fault_of
-from greenflow.nodes.request import Received, raw_body
+from greenflow.net.mime.formats import FormatName
+from greenflow.nodes.formats import Parsing, parsed
+from greenflow.nodes.formats import faults as faults_of_format
+from greenflow.nodes.request import Received, raw_body, sent_body
 from greenflow.nodes.unlinked import unlinked
 from greenflow.spec.fields import Spec
 from greenflow.spec.ports import OUT_PORT, canonical, parse
@@ -34,7 +39,9 @@ from greenflow.spec.ports import OUT_PORT, canonical, parse
 #: Segments of a route's path: where two routes match a request, all texts so far are kept for both.
 MOST_SEGMENTS = 256
 
-STATUS_TEXT = {404: "Not Found", 405: "Method Not Allowed"}
+STATUS_TEXT = {400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed"}
+
+_log = logging.getLogger("greenflow.nodes.router")
 
 
 class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,6 +58,18 @@ class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     raw: Annotated[
         bool, Meta(description="give the bytes of the body, as they came, as `raw` beside `body`")
     ] = False
+    parse: Annotated[
+        FormatName | Parsing | None,
+        Meta(
+            description="read the body as this format, whatever its Content-Type says: csv, ndjson,"
+            " xml, yaml, json, or a map with what else is to be said of it"
+        ),
+    ] = None
+
+    @property
+    def parsing(self) -> Parsing | None:
+        """How the body is read, if the route says so."""
+        return Parsing(self.parse) if isinstance(self.parse, str) else self.parse
 
 
 class RouterSpec(Spec):
@@ -58,12 +77,13 @@ class RouterSpec(Spec):
 
 
 class Leaf(NamedTuple):
-    """Where a route ends: its port, the names of its parameters in order, and whether it wants the
-    body as it came."""
+    """Where a route ends: its port, the names of its parameters in order, whether it wants the body
+    as it came, and what it reads the body as."""
 
     port: str
     names: tuple[str, ...]
     raw: bool
+    parsing: Parsing | None
 
 
 class Branch:
@@ -150,7 +170,7 @@ class Routes:
         method = route.method.upper()
         if method in routes:
             return False
-        routes[method] = Leaf(route.port, tuple(names), route.raw)
+        routes[method] = Leaf(route.port, tuple(names), route.raw, route.parsing)
         self.methods.add(method)
         return True
 
@@ -223,6 +243,9 @@ class Router(Node[RouterSpec]):
             if texts_of(route.path) != list(map(unquote, segments(route.path))):
                 reason = "no request has such a path: dot segments are taken out of it"
                 faults.append(SpecFault(f"$.routes[{i}].path", reason))
+            if route.parsing is not None:
+                options = route.parsing.options()
+                faults += faults_of_format(route.parsing.format, options, f"$.routes[{i}].parse")
             if route.path.count("/") > MOST_SEGMENTS:
                 reason = f"a path has at most {MOST_SEGMENTS} segments"
                 faults.append(SpecFault(f"$.routes[{i}].path", reason))
@@ -245,7 +268,7 @@ class Router(Node[RouterSpec]):
             self.output(port)
 
     def open(self) -> None:
-        if any(route.raw for route in self.spec.routes):
+        if any(route.raw or route.parse for route in self.spec.routes):
             self.services.keeps_requests = True
 
     def handle(self, ctx: Context, payload: Any) -> Any:
@@ -265,7 +288,36 @@ class Router(Node[RouterSpec]):
             received: Received | None = ctx.process.data.get(Received)
             if received is not None:
                 added["raw"] = raw_body(received.request)
+        if leaf.parsing is not None and payload.get("body") is not None:
+            try:
+                added["body"] = self._parsed(ctx, payload, leaf.parsing)
+            except InvalidArgument as error:
+                if self.error.leads(ctx.process.generation):
+                    raise
+                tell_unread(self, payload, error)
+                return ctx.to("error", {"status": 400, "body": STATUS_TEXT[400]})
         return new_send((self.out_ports[leaf.port], payload | added))
+
+    def _parsed(self, ctx: Context, payload: dict[str, Any], parsing: Parsing) -> Any:
+        """The body as a value of the format that the route says. Raises InvalidArgument."""
+        options = parsing.options()
+        body = payload["body"]
+        received: Received | None = ctx.process.data.get(Received)
+        if received is not None and body is received.payload.get("body"):
+            # The bytes that came: what the listener made of them was by their Content-Type.
+            body, charset = sent_body(received.request)
+            if options.charset is None:
+                options = options._replace(charset=charset)
+        return parsed(parsing.format, body, options)
+
+
+def tell_unread(node: Node[Any], request: dict[str, Any], error: InvalidArgument) -> None:
+    """One line for a request whose body is not what its route says, as a listener has it: what is
+    wrong, and nothing of what is in it."""
+    method, path = str(request.get("method")), str(request.get("path"))
+    extra = {**describe(node), "method": method, "path": path, "status": 400}
+    reason = noted(error.__cause__ or error)
+    _log.info("%s", conceal(f"{method} {path} is refused with 400: {reason}"), extra=extra)
 
 
 def unrouted(method: str, methods: set[str]) -> dict[str, Any]:

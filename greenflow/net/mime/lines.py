@@ -13,40 +13,44 @@ from typing import Any
 
 from greenflow.errors import EncodeError, InvalidArgument
 from greenflow.hub.breathing import Breath, unhurried
+from greenflow.payload.batches import encoded, is_large
 from greenflow.payload.json import dumps, loads
-from greenflow.payload.large import LARGE_BYTES, MAX_CONTAINERS, loads_in_turns
+from greenflow.payload.large import LARGE_BYTES, MAX_CONTAINERS, MAX_ITEMS, loads_in_turns
 
 #: What ends a text of ndjson, and what begins one of a sequence (RFC 7464 2.2).
 LINE, RECORD = b"\n", b"\x1e"
 
-# Values of one body. Each takes 8 bytes or more, however short its text is.
-MAX_VALUES = 2_000_000
-
 # Bytes that are split in one go.
 PIECE_BYTES = 256 * 1024
 
-# All but the brackets that begin a list or a map.
-_OTHERS = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[^\[{"]++', re.DOTALL)
+# All but what begins a list or a map, and what stands between items.
+_OTHERS = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[^\[{,"]++', re.DOTALL)
 
 
 def parse_lines(body: bytes, separator: bytes = LINE) -> list[Any]:
     """The values of the texts, less empty ones. Raises InvalidArgument, with the line."""
     values: list[Any] = []
     # As many or fewer: brackets in strings count here.
-    may_be_many = body.count(b"[") + body.count(b"{") > MAX_CONTAINERS
-    containers = 0
+    may_be_many = (
+        body.count(b"[") + body.count(b"{") > MAX_CONTAINERS
+        or body.count(b",") + body.count(separator) > MAX_ITEMS
+    )
+    containers = items = 0
     for number, line in enumerate(unhurried(_texts(body.removeprefix(BOM_UTF8), separator)), 1):
         text = line.strip(b" \t\r\n")
         if not text:
             continue
-        is_large = len(text) >= LARGE_BYTES
-        if may_be_many and not is_large:  # else it has that limit of its own
-            containers += len(_OTHERS.sub(b"", text))
-        if len(values) == MAX_VALUES or containers > MAX_CONTAINERS:
-            most = f"{MAX_VALUES:,} values or {MAX_CONTAINERS:,} lists and maps"
+        is_long = len(text) >= LARGE_BYTES
+        if may_be_many and not is_long:  # else it has these limits of its own
+            signs = _OTHERS.sub(b"", text)
+            commas = signs.count(b",")
+            containers += len(signs) - commas
+            items += commas
+        if len(values) + items >= MAX_ITEMS or containers > MAX_CONTAINERS:
+            most = f"{MAX_ITEMS:,} items or {MAX_CONTAINERS:,} lists and maps"
             raise InvalidArgument(f"no JSON: more than {most}")
         try:
-            values.append(loads_in_turns(text) if is_large else loads(text))
+            values.append(loads_in_turns(text) if is_long else loads(text))
         except InvalidArgument as error:
             place = f"line {number}" if separator == LINE else f"text {number - 1}"
             raise InvalidArgument() from ValueError(f"{place}: {error.__cause__ or error}")
@@ -72,6 +76,20 @@ def write_lines(values: Any, separator: bytes = LINE) -> bytes:
     begin = b"" if separator == LINE else separator
     texts = []
     for value in values:
-        texts.append(begin + dumps(value))
+        texts.append(begin + write_json(value))
         breath.take()
     return b"".join(texts)
+
+
+def write_json(value: Any) -> bytes:
+    """The JSON text of a value, as `dumps` has it. Lets others run. Raises EncodeError."""
+    if not is_large(value):
+        return dumps(value)
+    try:
+        return encoded(value, _part).encode() + b"\n"
+    except (UnicodeError, RecursionError) as error:
+        raise EncodeError(f"no JSON: {error}") from error
+
+
+def _part(value: Any) -> str:
+    return dumps(value)[:-1].decode()

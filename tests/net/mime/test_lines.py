@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from greenflow.errors import EncodeError, InvalidArgument
 from greenflow.hub import breathing
 from greenflow.net.mime import decode, encode, lines
+from greenflow.payload.json import dumps
 
 NDJSON = "application/x-ndjson"
 VALUES = st.recursive(
@@ -73,10 +74,11 @@ def test_a_large_line_is_a_value_too() -> None:
 
 def test_values_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "MAX_CONTAINERS", 10)
-    monkeypatch.setattr(lines, "MAX_VALUES", 20)
+    monkeypatch.setattr(lines, "MAX_ITEMS", 20)
     assert len(decode(NDJSON, b"[]\n" * 10)) == 10
     assert decode(NDJSON, b'"[[[{{{\\"["\n' * 5 + b"[{}]") == ['[[[{{{"['] * 5 + [[{}]]
-    for body in (b"[]\n" * 11, b'{"a":[]}\n' * 6, b"1\n" * 21, b"\n1" * 21):
+    assert decode(NDJSON, b"[1,2,3]\n" * 6) == [[1, 2, 3]] * 6
+    for body in (b"[]\n" * 11, b'{"a":[]}\n' * 6, b"1\n" * 21, b"\n1" * 21, b"[1,2,3]\n" * 7):
         with pytest.raises(InvalidArgument) as error:
             decode(NDJSON, body)
         assert "more than" in str(error.value.__cause__)
@@ -107,3 +109,12 @@ def test_what_was_written_is_read_back(values: list[Any], piece: int) -> None:
 def test_what_is_no_list_of_values(value: Any) -> None:
     with pytest.raises(EncodeError):
         encode(value, NDJSON)
+
+
+@pytest.mark.parametrize("size", [1, 100, 600, 5_000])
+def test_a_large_value_is_written_as_a_small_one_is(size: int) -> None:
+    value = {"rows": [{"n": i, "t": 'ä"\n', "l": [None, [], {}]} for i in range(size)], "x": b"y"}
+    assert lines.write_json(value) == dumps(value)
+    for bad in (float("nan"), 2**65, object()):
+        with pytest.raises(EncodeError):
+            lines.write_json({**value, "bad": bad})

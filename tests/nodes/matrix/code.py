@@ -8,7 +8,7 @@ from typing import Any
 
 from gevent.event import Event
 
-from tests.nodes.matrix import ANY, Case, Exit, Row, Sent, call
+from tests.nodes.matrix import ANY, Case, Exit, Missing, Row, Sent, call
 
 entered, leave = Event(), Event()
 
@@ -90,6 +90,22 @@ ROWS = {
         exits=Exit({"path": "/long"}, began=entering),
         ask=body,
         using=apart,
+    ),
+    "parse": Row(
+        flow="- {kind: parse, name: n, format: json}",
+        happy=Sent('{"a": 1}', {"a": 1}),
+        error=Sent("{", error="invalid argument"),
+        null=Sent(None, error="invalid argument"),
+        wrong=Sent({"a": 1}, error="invalid argument"),
+        exits=Missing("it answers at once and holds nothing"),
+    ),
+    "format": Row(
+        flow="- {kind: format, name: n, format: csv}",
+        happy=Sent([{"a": 1}], "a\r\n1\r\n"),
+        error=Sent([1], error="row 1 is no map"),
+        null=Sent(None, error="CSV is a list of rows"),
+        wrong=Sent("text", error="CSV is a list of rows"),
+        exits=Missing("it answers at once and holds nothing"),
     ),
     "syscall": Row(
         flow="- {kind: syscall, name: n, opcode: nodes.read}",
