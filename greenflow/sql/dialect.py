@@ -14,6 +14,8 @@ session.py's, and its placeholders are statement.py's.
     | `/*! code */`         |        |            | yes   |            |
 
 A dialect that is not known has all of what means nothing else in any other.
+
+SQL that is long is looked through in stretches, and others run between them.
 """
 
 from __future__ import annotations
@@ -23,9 +25,6 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from greenflow.hub.breathing import Breath
-
-# Characters that are searched in one go, about: 3 ms.
-STRETCH = 64 * 1024
 
 _STRING = r"'(?:[^']|'')*+(?:'|\Z)"
 _ESCAPED = r"'(?:[^'\\]|''|\\.)*+(?:'|\Z)"
@@ -47,6 +46,9 @@ _CODE = r"""
     | (?<![\w:]):(?P<name>[^\W\d]\w*)
     | (?P<percent>%)
 """
+# Characters that are searched in one go, about: 3 ms.
+STRETCH = 64 * 1024
+
 _BLANK = re.compile(r"\s")
 _MARGIN = re.compile(r"/\*|\*/")
 
@@ -73,7 +75,7 @@ class Dialect:
         self._nests, self._runs_comments = nests, runs_comments
 
     def tokens(self, sql: str) -> Iterator[Token]:
-        """What there is in the SQL, in order. Lets others run where it is long."""
+        """What there is in the SQL, in order."""
         at, breath = 0, Breath()
         while at < len(sql):
             breath.take()

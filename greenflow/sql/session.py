@@ -51,13 +51,19 @@ _LASTING = re.compile(
     r"\b(?:PREPARE|EXECUTE|DEALLOCATE|LOAD|DO|CALL|SETSEED|DBLINK\w*)\b", re.IGNORECASE
 )
 
+# A setting of one's own: to reset it leaves an empty text where nothing was.
+_OWN_SETTING = re.compile(r"\A\s*SET\s+(?:SESSION\s+)?\w+\s*\.|\bset_config\b", re.IGNORECASE)
+_LOCAL_SETTING = re.compile(r"\bset_config\s*\([^()]*,\s*true\s*\)", re.IGNORECASE)
 _CONFLICT = re.compile(r"\bDO\s+(?:NOTHING|UPDATE)\b", re.IGNORECASE)
 
 # MySQL: a variable of the user's is assigned or read. `@@` is one of the server's.
 _VARIABLE = re.compile(r"(?<!@)@(?!@)")
 
-# SQLite: what reads, also with an argument. All others with one may set something.
-_PRAGMA = re.compile(r"\bPRAGMA\b\s*(?:\w+\s*\.\s*)?(?P<name>\w*)\s*(?P<sets>[=(])?", re.IGNORECASE)
+# SQLite: a pragma without an argument reads, and some do that with one, too. All others may set
+# something, also those whose name is in quotes, as if it were a text.
+_PRAGMA = re.compile(
+    r"\bPRAGMA\b(?:\s*(?:\w+\s*\.\s*)?(?P<name>\w+)\s*(?P<takes>\(|;|\Z))?", re.IGNORECASE
+)
 _READING_PRAGMAS = frozenset(
     (
         *("table_info", "table_xinfo", "table_list", "index_list", "index_info", "index_xinfo"),
@@ -66,9 +72,11 @@ _READING_PRAGMAS = frozenset(
     )
 )
 
-#: Pragmas of SQLite that set something for the whole OS process, other databases included.
-PRAGMAS_OF_ALL = frozenset(
-    ("soft_heap_limit", "hard_heap_limit", "temp_store_directory", "data_store_directory")
+# Those that set something for the whole OS process, other databases included.
+_PRAGMAS_OF_ALL = re.compile(
+    r"\bPRAGMA\b.{0,200}?\b(soft_heap_limit|hard_heap_limit|temp_store_directory|data_store_directory)"
+    r"\b['\"`\]]?\s*[=(]",
+    re.IGNORECASE | re.DOTALL,
 )
 
 _CALL = re.compile(r"(?<![\w.@])(\w+(?:\s*\.\s*\w+)*)\s*\(")
@@ -117,7 +125,7 @@ _BACKWARD = {
     "sqlite": r"last_insert_rowid|changes|total_changes",
     "postgresql": r"lastval|currval",
     "mysql": r"last_insert_id|insert_id|identity|row_count|found_rows|warnings|errors"
-    r"|warning_count|error_count",
+    r"|warning_count|error_count|diagnostics|lastval|previous\s+value",
     "mssql": r"identity|scope_identity|rowcount",
 }
 _LOOKING_BACK = {
@@ -151,7 +159,8 @@ def remains(code: str, word: str, dialect: str) -> Remains:
 def _of_sqlite(code: str, word: str) -> Remains:
     """Its functions leave nothing, and cannot be more than those it has."""
     sets = any(
-        found["sets"] and found["name"].lower() not in _READING_PRAGMAS
+        not found["name"]
+        or (found["takes"] == "(" and found["name"].lower() not in _READING_PRAGMAS)
         for found in _PRAGMA.finditer(code)
     )
     harmless = word in _HARMLESS or word in _ALSO_HARMLESS["sqlite"] or word == "PRAGMA"
@@ -161,10 +170,11 @@ def _of_sqlite(code: str, word: str) -> Remains:
 
 
 def _of_postgres(code: str, word: str) -> Remains:
-    if _LASTING.search(_CONFLICT.sub(" ", code)):
-        return Remains.ANYTHING
     if _LOCAL.match(code):
         return Remains.NOTHING
+    code = _LOCAL_SETTING.sub(" ", code)
+    if _LASTING.search(_CONFLICT.sub(" ", code)) or _OWN_SETTING.search(code):
+        return Remains.ANYTHING
     harmless = word in _HARMLESS or word in _ALSO_HARMLESS["postgresql"]
     if not harmless or _TEMPORARY.search(code) or _calls(code):
         return Remains.STATE
@@ -181,10 +191,10 @@ def looks_back(code: str, dialect: str) -> bool:
     return pattern is not None and pattern.search(code) is not None
 
 
-def pragmas_of_all(code: str) -> list[str]:
-    """The pragmas that set something for the whole OS process."""
-    found = (each["name"].lower() for each in _PRAGMA.finditer(code) if each["sets"])
-    return [name for name in found if name in PRAGMAS_OF_ALL]
+def pragma_of_all(sql: str) -> str:
+    """The pragma in SQL of SQLite that sets something for the whole OS process, if there is one."""
+    found = _PRAGMAS_OF_ALL.search(sql)
+    return "" if found is None else found[1].lower()
 
 
 def _calls(code: str) -> bool:

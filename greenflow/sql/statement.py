@@ -18,12 +18,14 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
 from greenflow.errors import InvalidArgument
-from greenflow.sql.dialect import Token, dialect_of
-from greenflow.sql.session import Remains, looks_back, pragmas_of_all, remains
+from greenflow.hub.breathing import unhurried
+from greenflow.sql.dialect import STRETCH, Token, dialect_of
+from greenflow.sql.session import Remains, looks_back, pragma_of_all, remains
 
 # SQL texts that are kept taken apart. Workflows have few, which they send again and again; one made
 # of its arguments is new each time, so large ones are not kept.
@@ -31,6 +33,10 @@ KEPT = 1024
 KEPT_CHARACTERS = 10_000
 
 _WORD = re.compile(r"(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?\*/|\()*+(\w*)", re.DOTALL)
+_PERCENT = re.compile("%")
+_PRAGMAS = frozenset(("PRAGMA", "EXPLAIN"))
+# Characters of a call, a pragma or a setting up to where it is known to be one, at most.
+OVERLAP = 1000
 # Databases in which `"` is of a text.
 _QUOTING = frozenset(("mysql", "mariadb"))
 # Those whose statements are told apart here. A routine has semicolons of its own.
@@ -44,7 +50,7 @@ _TO_SAVEPOINT = re.compile(r"\s*ROLLBACK\s+(?:TRANSACTION\s+|WORK\s+)?TO\b", re.
 class Statement:
     """SQL that was taken apart: texts, and between them its placeholders."""
 
-    __slots__ = ("looks_back", "names", "percents", "positions", "reads", "remains", "sql")
+    __slots__ = ("looks_back", "names", "positions", "reads", "remains", "sql")
 
     def __init__(self, sql: str, dialect: str) -> None:
         tokens = list(dialect_of(dialect).tokens(sql))
@@ -63,12 +69,13 @@ class Statement:
         kind = "number" if numbered else "mark"
         self.positions = [token for token in tokens if token.kind == kind]
         self.names = [token for token in tokens if token.kind == "name"]
-        self.percents = [at for at, character in enumerate(sql) if character == "%"]
-        self.remains: Remains = remains(code, word, dialect)
-        self.looks_back = looks_back(code, dialect)
-        if dialect == "sqlite" and (pragmas := pragmas_of_all(code)):
+        self.remains, self.looks_back = Remains.NOTHING, False
+        for stretch in _stretches(code):
+            self.remains = max(self.remains, remains(stretch, word, dialect))
+            self.looks_back = self.looks_back or looks_back(stretch, dialect)
+        if dialect == "sqlite" and word in _PRAGMAS and (pragma := pragma_of_all(sql)):
             raise InvalidArgument(
-                f"PRAGMA {pragmas[0]} is not for workflows: it is of the whole OS process"
+                f"PRAGMA {pragma} is not for workflows: it is of the whole OS process"
             )
 
     def __repr__(self) -> str:
@@ -113,7 +120,7 @@ class Statement:
     def _written(self, used: list[Token], style: str) -> str:
         changes = [(token.start, token.end, "") for token in used]
         if style == "format":  # every percent sign is one of the driver's, also in texts
-            changes += [(at, at + 1, "%%") for at in self.percents]
+            changes += [(*found.span(), "%%") for found in unhurried(_PERCENT.finditer(self.sql))]
         pieces, done, number = [], 0, 0
         for start, end, text in sorted(changes):
             pieces.append(self.sql[done:start])
@@ -129,7 +136,7 @@ def _code(sql: str, tokens: list[Token], dialect: str) -> str:
     """The SQL without its texts and comments. A quoted name stays if it could be written without
     quotes, and is `_` if not."""
     pieces, done = [], 0
-    for token in tokens:
+    for token in unhurried(tokens):
         if token.kind not in ("line", "quoted"):
             continue
         pieces.append(sql[done : token.start])
@@ -138,6 +145,12 @@ def _code(sql: str, tokens: list[Token], dialect: str) -> str:
         is_text = token.kind == "line" or first in "'$eE" or (first == '"' and dialect in _QUOTING)
         pieces.append(" " if token.kind == "line" else "''" if is_text else _plain(inside))
     return "".join((*pieces, sql[done:]))
+
+
+def _stretches(code: str) -> Iterator[str]:
+    """The code in pieces that overlap, so that what stands in it stands in one of them."""
+    for at in unhurried(range(0, len(code), STRETCH)):
+        yield code[at : at + STRETCH + OVERLAP]
 
 
 def _plain(name: str) -> str:

@@ -31,6 +31,9 @@ SQLITE = [
     way("INSERT INTO t (v) VALUES (9)", "PRAGMA query_only=1"),
     way("INSERT INTO t (v) VALUES (9)", "PRAGMA query_only(1)"),
     way("INSERT INTO t (v) VALUES (9)", "EXPLAIN PRAGMA query_only=1"),
+    way("INSERT INTO t (v) VALUES (9)", "PRAGMA 'query_only'=1"),
+    way("INSERT INTO t (v) VALUES (9)", "PRAGMA [query_only](1)"),
+    way("INSERT INTO t (v) VALUES (9)", "SELECT 1; PRAGMA query_only=1"),
     way("WITH x AS (SELECT 1) SELECT * FROM pragma_query_only", "PRAGMA main.query_only = ON"),
     way("SELECT * FROM seen", "CREATE TEMP TABLE seen (v)"),
     way("SELECT * FROM seen", "CREATE TEMPORARY VIEW seen AS SELECT 1"),
@@ -90,7 +93,7 @@ POSTGRES = [
     way("SELECT name FROM pg_prepared_statements WHERE from_sql", "SELECT prepared()"),
     way("FETCH seen", "DECLARE seen CURSOR WITH HOLD FOR SELECT 1"),
     way("SELECT lastval() > 0 AS l", "INSERT INTO t (v) VALUES (1)"),
-    way("SELECT nullif(current_setting('my.tenant', true), '') AS t", "SET my.tenant TO 'anna'"),
+    way("SELECT current_setting('my.tenant', true) AS t", "SET my.tenant TO 'anna'"),
     way("SELECT random()::text AS r", "SELECT setseed(0.5)"),
     way("SHOW bytea_output", "RESET ALL; SET bytea_output TO 'escape'"),
 ]
@@ -120,6 +123,12 @@ MYSQL = [
     way("SELECT LAST_INSERT_ID()", "INSERT INTO t (v) VALUES (1)"),
     way("SELECT LAST_INSERT_ID()", "SELECT LAST_INSERT_ID(41)"),
     way("SHOW WARNINGS", "SELECT 1 / 0 AS w"),
+    way("SELECT PREVIOUS VALUE FOR s AS p", "SELECT NEXT VALUE FOR s AS n"),
+    way("SELECT @a", "GET DIAGNOSTICS @a = NUMBER"),
+    way("SELECT ROW_COUNT()", "UPDATE t SET v = v + 1"),
+    way("SELECT IS_USED_LOCK('seen')", "DO GET_LOCK('seen', 1)"),
+    way("SELECT * FROM seen", "CREATE /*!32302 TEMPORARY */ TABLE seen (v int)"),
+    way("SELECT @@autocommit", "SET autocommit = 0"),
     way("SELECT @@tx_read_only", "SET SESSION TRANSACTION READ ONLY"),
 ]
 
@@ -148,6 +157,7 @@ def mariadb() -> Iterator[MariadbServer]:
         for text in (
             "CREATE TABLE t (id int AUTO_INCREMENT PRIMARY KEY, v int)",
             "CREATE TABLE u (v int)",
+            "CREATE SEQUENCE s",
             "CREATE PROCEDURE leave_it() BEGIN SET @seen = 1; SET @also = 2; END",
             "CREATE FUNCTION leave_by() RETURNS int BEGIN SET @seen = 1; RETURN 1; END",
         ):
@@ -244,7 +254,8 @@ def test_a_connection_is_kept_where_nothing_was_left(
     ]
     local = ["SET LOCAL search_path TO pg_catalog", "SELECT pg_advisory_xact_lock(1)"]
     upsert = "INSERT INTO t (id, v) VALUES (1, 2) ON CONFLICT (id) DO UPDATE SET v = 3"
-    reset = "SELECT set_config('a.b', 'c', false)"  # undone on the same connection
+    local.append("SELECT set_config('a.b', $$c$$, true)")
+    reset = "SET search_path TO pg_catalog"  # undone on the same connection
     for server, driver, pid, texts in (
         (postgres, "postgres", "pg_backend_pid()", [*harmless, *local, upsert, reset]),
         (mariadb, "mysql", "connection_id()", harmless),
@@ -265,7 +276,8 @@ def test_prepared_statements_of_the_driver_outlive_a_new_session(postgres: Postg
 
 def test_pragmas_of_the_whole_os_process_are_refused() -> None:
     with running(":memory:", "sqlite") as started:
-        assert "soft_heap_limit is not for workflows" in told(started, "PRAGMA soft_heap_limit=9")
+        for text in ("soft_heap_limit=9", "'soft_heap_limit' = 9", "main.[soft_heap_limit](9)"):
+            assert "soft_heap_limit is not for workflows" in told(started, f"PRAGMA {text}")
         assert started.call("db", "PRAGMA soft_heap_limit") == [{"soft_heap_limit": 0}]
 
 
