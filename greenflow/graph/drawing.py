@@ -20,7 +20,7 @@ class Vertex(NamedTuple):
     group: str = ""
 
 
-class Edge(NamedTuple):
+class Arrow(NamedTuple):
     """An arrow from one vertex to another, by their keys."""
 
     source: str
@@ -41,7 +41,7 @@ class Drawing(NamedTuple):
     """All that is drawn. Every key that is named is there."""
 
     vertices: tuple[Vertex, ...]
-    edges: tuple[Edge, ...]
+    edges: tuple[Arrow, ...]
     groups: tuple[Group, ...] = ()
 
     def inside(self, key: str) -> Iterator[Group]:

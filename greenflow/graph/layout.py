@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from statistics import median
 from typing import NamedTuple
 
-from greenflow.graph.drawing import Drawing, Edge, Vertex
+from greenflow.graph.drawing import Drawing, Arrow, Vertex
 
 # Pixels. A character of the font that is written is about so wide (of 12 pixels, sans-serif).
 CHARACTER = 7.0
@@ -157,7 +157,7 @@ class _StandIn(NamedTuple):
 _Place = str | _StandIn
 
 
-def _chain(edge: Edge, number: int, layers: dict[str, int]) -> list[_Place]:
+def _chain(edge: Arrow, number: int, layers: dict[str, int]) -> list[_Place]:
     """The vertices and stand-ins that an edge goes by, in its direction."""
     here, there = layers[edge.source], layers[edge.target]
     step = 1 if there >= here else -1
@@ -297,7 +297,7 @@ def _frames(drawing: Drawing, boxes: dict[str, Box]) -> dict[str, Box]:
 
 
 def _points(
-    edge: Edge,
+    edge: Arrow,
     chain: list[_Place],
     boxes: dict[str, Box],
     stand_ins: dict[_StandIn, tuple[float, float]],

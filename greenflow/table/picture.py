@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
-from greenflow.graph.drawing import Drawing, Edge, Group, Vertex
+from greenflow.graph.drawing import Drawing, Arrow, Group, Vertex
 from greenflow.spec.ports import canonical
 
 Document = Mapping[str, Any]
@@ -32,7 +32,7 @@ def pictured(documents: Iterable[Document], reasons: Mapping[str, str]) -> Drawi
 class _Picture:
     def __init__(self, documents: list[Document], reasons: Mapping[str, str]) -> None:
         self.vertices: list[Vertex] = []
-        self.edges: list[Edge] = []
+        self.edges: list[Arrow] = []
         self.groups: list[Group] = []
         self._missing: dict[str, str] = {}  # the keys of vertices for what is not there, by label
         self._of_key: dict[str, Document] = {}
@@ -86,7 +86,7 @@ class _Picture:
         )
         for begin in self._ends(source, port, "outbounds", -1):
             for end in self._ends(target, entry, "inbounds", 0):
-                self.edges.append(Edge(begin, end, label))
+                self.edges.append(Arrow(begin, end, label))
 
     def _ends(self, key: str, port: str, side: str, chained: int) -> Iterator[str]:
         """The vertices that a port of a spec is: itself, or those inside."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from greenflow.graph.drawing import Edge, Group
+from greenflow.graph.drawing import Arrow, Group
 from greenflow.table.picture import pictured
 from tests.cli.conftest import Command
 
@@ -54,13 +54,13 @@ def test_the_way_of_a_packet_is_drawn_through_blocks() -> None:
     ]
     drawing = pictured(documents, {"f": "it is bad"})
     assert set(drawing.edges) == {
-        Edge("l", "b/0"),
-        Edge("b/0", "b/1/0"),
-        Edge("b/1/0", "b/1/1"),
-        Edge("b/1/1", "f/1"),
-        Edge("b/1/1", "l", "error → io"),
-        Edge("f/1", "f/0"),
-        Edge("f/0", "?l", "out[1]"),
+        Arrow("l", "b/0"),
+        Arrow("b/0", "b/1/0"),
+        Arrow("b/1/0", "b/1/1"),
+        Arrow("b/1/1", "f/1"),
+        Arrow("b/1/1", "l", "error → io"),
+        Arrow("f/1", "f/0"),
+        Arrow("f/0", "?l", "out[1]"),
     }
     assert drawing.groups == (
         Group("b", "chain (block)"),

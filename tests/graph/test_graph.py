@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greenflow.graph import dot, mermaid, svg
-from greenflow.graph.drawing import Drawing, Edge, Group, Vertex
+from greenflow.graph.drawing import Drawing, Arrow, Group, Vertex
 from greenflow.graph.layout import LONGEST, Box, laid_out, shortened
 
 untimed = settings(deadline=None)
@@ -35,7 +35,7 @@ def drawings(draw: st.DrawFn, text: st.SearchStrategy[str] = NAMES) -> Drawing:
     if not vertices:
         return Drawing((), (), tuple(groups))
     ends = st.sampled_from([vertex.key for vertex in vertices])
-    edges = draw(st.lists(st.builds(Edge, ends, ends, text), max_size=25))
+    edges = draw(st.lists(st.builds(Arrow, ends, ends, text), max_size=25))
     return Drawing(tuple(vertices), tuple(edges), tuple(groups))
 
 
@@ -91,7 +91,7 @@ def test_an_edge_goes_from_its_source_to_its_target(drawing: Drawing) -> None:
 def test_without_cycles_every_edge_goes_to_the_right(count: int, randomness: object) -> None:
     vertices = tuple(Vertex(str(number), "x") for number in range(count))
     pairs = [(a, b) for a, b in combinations(range(count), 2) if randomness.random() < 0.2]  # type: ignore[attr-defined]
-    drawing = Drawing(vertices, tuple(Edge(str(a), str(b)) for a, b in pairs))
+    drawing = Drawing(vertices, tuple(Arrow(str(a), str(b)) for a, b in pairs))
     layout = laid_out(drawing)
     for a, b in pairs:
         assert layout.vertices[str(a)].x < layout.vertices[str(b)].x
@@ -99,7 +99,7 @@ def test_without_cycles_every_edge_goes_to_the_right(count: int, randomness: obj
 
 def test_a_chain_is_a_line() -> None:
     vertices = tuple(Vertex(str(number), "node") for number in range(9))
-    edges = tuple(Edge(str(number), str(number + 1)) for number in range(8))
+    edges = tuple(Arrow(str(number), str(number + 1)) for number in range(8))
     boxes = laid_out(Drawing(vertices[::-1], edges)).vertices
     assert len({box.y for box in boxes.values()}) == 1
     assert [boxes[str(n)].x for n in range(9)] == sorted(box.x for box in boxes.values())
@@ -108,7 +108,7 @@ def test_a_chain_is_a_line() -> None:
 def test_edges_that_need_not_cross_do_not() -> None:
     pairs = [("a", "z"), ("b", "y"), ("c", "x")]
     vertices = tuple(Vertex(key, key) for key in "abcxyz")
-    boxes = laid_out(Drawing(vertices, tuple(Edge(*pair) for pair in pairs))).vertices
+    boxes = laid_out(Drawing(vertices, tuple(Arrow(*pair) for pair in pairs))).vertices
     heights = [(boxes[a].y, boxes[b].y) for a, b in pairs]
     assert all((a < c) == (b < d) for (a, b), (c, d) in combinations(heights, 2))
 
@@ -116,7 +116,7 @@ def test_edges_that_need_not_cross_do_not() -> None:
 def test_a_long_cycle_is_no_recursion() -> None:
     count = 20_000
     vertices = tuple(Vertex(str(number), "x") for number in range(count))
-    edges = tuple(Edge(str(number), str((number + 1) % count)) for number in range(count))
+    edges = tuple(Arrow(str(number), str((number + 1) % count)) for number in range(count))
     layout = laid_out(Drawing(vertices, edges))
     assert len(layout.vertices) == count
 
