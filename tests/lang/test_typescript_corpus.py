@@ -20,7 +20,7 @@ import pytest
 
 from greenflow.errors import CompileFailed
 from greenflow.lang import typescript
-from greenflow.lang.script import without_html_comments, without_types
+from greenflow.lang.script import scanner, without_html_comments, without_types
 from greenflow.lang.script.scanner import Scanner
 from greenflow.lang.typescript import erase
 from tests.lang.scripts import shared_workers
@@ -203,6 +203,25 @@ def test_the_tokens_read_grow_with_the_text(kind: str, monkeypatch: pytest.Monke
     limit = 6 if kind in ("comments", "statements", "casts", "comparisons in calls") else 200
     assert counts[-1] < limit, counts
     assert counts[-1] < 2.5 * counts[-2], counts
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["f(1);", "type T = {a: 1}\n", "class A { a = 1; b() {} }\n", "enum E { A }\n"],
+)
+def test_others_run_while_a_text_is_read(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses = 0
+
+    def pause() -> None:
+        nonlocal pauses
+        pauses += 1
+
+    monkeypatch.setattr(scanner, "pause", pause)
+    without_types(part * 1000)
+    assert pauses >= 1000 // 16
+    pauses = 0
+    without_types("const r = [" + "1," * 1000 + "]")
+    assert pauses >= 1000 // 16
 
 
 @pytest.mark.parametrize(

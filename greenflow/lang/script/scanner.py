@@ -12,10 +12,13 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from greenflow.errors import CompileFailed
+from greenflow.hub.breathing import pause
 from greenflow.lang import MAX_CODE, MAX_DEPTH
 from greenflow.lang.script.edits import Edits, with_common_line_ends
 
 WORD, PRIVATE, NUMBER, STRING, TEMPLATE, REGEX, PUNCTUATION, END = range(8)
+
+_A_STEP = 16  # levels of syntax: 0.2 ms, at the end of which others may run
 
 LINE_END = re.compile(r"[\n\r\u2028\u2029]")
 
@@ -97,6 +100,7 @@ class Scanner:
         self.lead = -1  # the first token of an operand that no line end may precede
         self.tail = (-1, -1)  # what was erased last
         self.depth = 0
+        self._levels = 0  # that there have been
         self._spaces: list[tuple[int, int]] = []
         self._has_rare_ends = any(end in text for end in ("\u2028", "\u2029")) or (
             "\r" in text.replace("\r\n", "")
@@ -280,7 +284,10 @@ class Scanner:
         return self.fault(self.start, f"syntax error at {line[:40].strip()!r}{more}")
 
     def deeper(self) -> None:
-        """A level of syntax more; `depth` is taken back by the caller."""
+        """A level of syntax more; `depth` is taken back by the caller. Now and then others run."""
         self.depth += 1
+        self._levels += 1
+        if not self._levels % _A_STEP:
+            pause()
         if self.depth > MAX_DEPTH:
             raise self.fault(self.start, f"nested deeper than {MAX_DEPTH}")
