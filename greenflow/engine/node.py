@@ -225,6 +225,7 @@ class Node(Foresight[S], Referring[S], Generic[S]):
         shown, process_id = self.shown(error), packet.process.id
         if arose_here(shown, packet.payload, process_id):
             blame(shown, self, packet.payload, process_id)
+        packet.process.meet(error)
         return Fault(shown, (self,))
 
     def fail(self, packet: Packet, fault: Fault) -> None:

@@ -113,6 +113,9 @@ class Carrier(Protocol):
     def deliver(self, port: InPort, packet: Packet) -> None:
         """Queue the packet at the port."""
 
+    def meet(self, error: BaseException) -> None:
+        """A handler failed so."""
+
     def fan_out(
         self, targets: list[tuple[InPort | None, Any]], packet: Packet, origin: Any
     ) -> None:

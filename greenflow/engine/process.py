@@ -33,6 +33,7 @@ from greenlet import greenlet
 
 from greenflow.engine.budget import Budget, Spending
 from greenflow.engine.data import Data, Resources, Settled, release_one
+from greenflow.engine.frames import empty
 from greenflow.engine.generation import Generation
 from greenflow.engine.packet import Fault, Packet, Reply, echo
 from greenflow.engine.port import InPort, OutPort
@@ -46,6 +47,7 @@ T = TypeVar("T")
 RUNNING, EXITING, EXITED = "running", "exiting", "exited"
 
 STEPS_A_TURN = 256  # packets a greenlet handles before it lets others run (BEHAVIOUR 4.2)
+MET = 16  # errors whose frames a process keeps whole: one may live for days, and fail all the time
 MAX_HOPS = 10_000  # writes a packet may descend from; more is a runaway cycle (BEHAVIOUR 3.10)
 GRACE = 30.0  # seconds that exit waits for calls that must not be interrupted (BEHAVIOUR 4.11, 6.5)
 
@@ -124,6 +126,7 @@ class Process:
         "_context",
         "_data",
         "_leaving",
+        "_met",
         "_number",
         "_owed",
         "_registry",
@@ -173,6 +176,7 @@ class Process:
         self._childless: Event | None = None
         self._data: Data | None = None
         self._resources: Resources | None = None
+        self._met: deque[BaseException] | None = None  # errors whose frames are to be cleared
         self._owed: list[Exception] | None = None  # errors that a node keeps for later
         self._number = 0
         self._context = copy_context()
@@ -514,6 +518,15 @@ class Process:
             self._owed = []
         self._owed.append(error)
 
+    def meet(self, error: BaseException) -> None:
+        """A handler of this process failed so: what the frames of the error hold is let go when the
+        process is over, or has met some more."""
+        if self._met is None:
+            self._met = deque()
+        elif len(self._met) >= MET:
+            empty(self._met.popleft())
+        self._met.append(error)
+
     def clear(self, *errors: Exception) -> None:
         """These errors that were owed have been told."""
         if self._owed:
@@ -670,6 +683,8 @@ class Process:
                     extra={"process_id": self.id},
                 )
         self.state = EXITED
+        while self._met:
+            empty(self._met.popleft())
         generation = self.generation
         if generation is not None:
             self.generation = None

@@ -260,6 +260,8 @@ class Listener(Source[ListenerSpec]):
                 raise
             raise ClientDisconnected("the process exited") from None
         finally:
+            answer = None  # this frame is one of those that an error refers to
+            del payload
             if not later:
                 run.end(process)
 
