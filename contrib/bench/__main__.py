@@ -36,6 +36,7 @@ NAMES = (
     "leaks",
     "attacks",
     "stretches",
+    "stretches_flows",
     "mongo",
 )
 

@@ -13,7 +13,6 @@ it is there used first, so that none is imported in vain.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import os
 from collections.abc import Callable, Mapping
@@ -23,6 +22,7 @@ from weakref import WeakKeyDictionary
 from greenflow.errors import CompileFailed, SpecFault
 from greenflow.extras import reason
 from greenflow.plugins import offered
+from greenflow.spec.known import closest
 from greenflow.spec.syntax import Part, SyntaxFault
 
 if TYPE_CHECKING:
@@ -151,8 +151,8 @@ def _load(name: str) -> Language:
         return Language(
             named.compile, getattr(named, "hold", None), getattr(named, "release", None)
         )
-    close = difflib.get_close_matches(name, languages(), 1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
+    close = closest(name, languages())
+    hint = f"did you mean {close!r}? " if close else ""
     raise CompileFailed(f"unknown language {name!r}; {hint}installed are {', '.join(languages())}")
 
 

@@ -30,7 +30,16 @@ from greenflow.engine.source import Source
 from greenflow.errors import SpecFault
 from greenflow.hub.breathing import unhurried
 from greenflow.spec.fields import Spec, TimeLimit
-from greenflow.spec.ports import ERROR, Ports, canonical, has_output, has_port
+from greenflow.spec.ports import (
+    ERROR,
+    Ports,
+    by_port,
+    canonical,
+    each_once,
+    has_output,
+    has_port,
+    misspelt,
+)
 
 
 class Inner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -78,6 +87,7 @@ class Composed(Node[StepSpec]):
         self.inner: list[Node[Any]] = [
             services.compiler.compile(inner, services) for inner in spec.specs
         ]
+        self.bounds = [by_port(bounds) for bounds in _bounds(spec)]
         self.by_name = {inner.spec.name: inner for inner in self.inner if inner.spec.name}
         self.local: dict[OutPort, tuple[InPort, ...]] = {}
         self.caught: set[str] = set()  # out ports whose values are caught at the edge
@@ -112,8 +122,8 @@ class Composed(Node[StepSpec]):
         specs, faults = spec.specs, []
         inbounds, outbounds = _bounds(spec)
         chained = not inbounds and not outbounds
-        of_each = [compiler.ports(inner) for inner in unhurried(specs)]  # blocks ask further in
-        named: dict[str, Ports] = {}
+        of_each = [each_once(compiler.ports(inner)) for inner in unhurried(specs)]
+        named: dict[str, tuple[frozenset[str], ...]] = {}
         for i, inner in unhurried(enumerate(specs)):
             if inner.name is not None and inner.name in named:
                 faults.append(SpecFault(f"$.specs[{i}].name", f"{inner.name!r} is there already"))
@@ -143,10 +153,8 @@ class Composed(Node[StepSpec]):
                         faults.append(SpecFault(where, reason))
         for field, bounds, side in (("inbounds", inbounds, 0), ("outbounds", outbounds, 1)):
             for port, inners in unhurried(bounds.items()):
-                try:
-                    canonical(port)
-                except ValueError as error:
-                    faults.append(SpecFault(f"$.{field}.{port}", str(error)))
+                if (wrong := misspelt(port)) is not None:
+                    faults.append(SpecFault(f"$.{field}.{port}", wrong))
                 for bound in inners:
                     target = named.get(bound.name)
                     where = f"$.{field}.{port}"
@@ -154,6 +162,9 @@ class Composed(Node[StepSpec]):
                         faults.append(SpecFault(where, f"no sub-node is called {bound.name!r}"))
                         continue
                     ports = target[side]
+                    if (wrong := misspelt(bound.port)) is not None:
+                        faults.append(SpecFault(where, wrong))
+                        continue
                     known = has_output(ports, canonical(bound.port)) if side else False
                     if not known and not has_port(ports, canonical(bound.port)):
                         what = "out" if side else "in"
@@ -194,10 +205,7 @@ class Composed(Node[StepSpec]):
 
     def _bound(self, side: int, name: str) -> list[tuple[Node[Any], str]]:
         """What `inbounds` or `outbounds` say of a port."""
-        for port, inners in _bounds(self.spec)[side].items():
-            if canonical(port) == name:
-                return [(self.by_name[inner.name], inner.port) for inner in inners]
-        return []
+        return [(self.by_name[inner.name], inner.port) for inner in self.bounds[side].get(name, ())]
 
     def has_input(self, name: str) -> bool:
         return any(node.has_input(port) for node, port in self._within(canonical(name)))

@@ -12,7 +12,6 @@ of a use from another, so a template that says the same in other words reloads n
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, NoReturn
@@ -28,6 +27,7 @@ from greenflow.errors import SpecFault, SpecInvalid
 from greenflow.nodes.block import BlockSpec, Composed, Inner
 from greenflow.spec.decoding import Reading, decode, no_specs, reader
 from greenflow.spec.fields import RawSpec, Spec
+from greenflow.spec.known import closest, listed
 from greenflow.spec.reference import Referred
 from greenflow.spec.template import PENDING, Deferred, Scope
 from greenflow.values.values import Bindings
@@ -35,6 +35,9 @@ from greenflow.values.values import Bindings
 # Templates in one another, at most: more than anybody can follow, and far from what Python's stack
 # has room for.
 DEEPEST = 16
+
+#: Arguments of a use for which the parameter is looked for that was meant.
+MOST_ADVISED = 20
 
 # Specs that templates put into one spec at most. They are read without a pause, 0.1 ms each.
 MOST_SPECS = 2_000
@@ -263,10 +266,7 @@ def _arguments(template: TemplateSpec, found: Referred, resolving: Resolving) ->
         path = f"{resolving.path}.with.{name}"
         parameter = template.parameters.get(name)
         if parameter is None:
-            close = difflib.get_close_matches(name, template.parameters, 1)
-            hint = f"did you mean {close[0]!r}? " if close else ""
-            known = ", ".join(sorted(template.parameters)) or "none"
-            fault(path, f"no such parameter; {hint}there are {known}", "$.parameters")
+            fault(path, _no_parameter(name, template, len(faults)), "$.parameters")
             continue
         value = resolving.rendered(written)
         if value is PENDING:
@@ -283,6 +283,16 @@ def _arguments(template: TemplateSpec, found: Referred, resolving: Resolving) ->
     if faults:
         raise SpecInvalid(faults)
     return arguments
+
+
+def _no_parameter(name: str, template: TemplateSpec, faults: int) -> str:
+    """What is wrong with an argument for no parameter, beside so many other faults: who has many
+    has not mistyped them."""
+    if faults >= MOST_ADVISED:
+        return "no such parameter"
+    close = closest(name, template.parameters)
+    hint = f"did you mean {close!r}? " if close else ""
+    return f"no such parameter; {hint}there are {listed(sorted(template.parameters)) or 'none'}"
 
 
 def _body(

@@ -6,7 +6,6 @@ other packages; a kind is imported when a spec first names it. What a kind does 
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import sys
 import typing
@@ -37,6 +36,7 @@ from greenflow.spec.fields import (
     rename,
     structs,
 )
+from greenflow.spec.known import closest, listed
 from greenflow.spec.path import value_at
 from greenflow.spec.ports import canonical, has_output
 from greenflow.spec.reference import Beside
@@ -74,8 +74,8 @@ class Scheme:
         package fails to import."""
         known = self._known.get(kind)
         if known is None:
-            close = difflib.get_close_matches(kind, self._known, 1)
-            hint = f"did you mean {close[0]!r}? " if close else ""
+            close = closest(kind, self._known)
+            hint = f"did you mean {close!r}? " if close else ""
             raise LookupError(f"unknown kind {kind!r}; {hint}known are {', '.join(self.kinds())}")
         if isinstance(known, EntryPoint):
             try:
@@ -183,6 +183,7 @@ class Scheme:
         except SpecInvalid as error:
             return list(error.faults)
         seen: dict[str, str] = {}
+        declared = frozenset(outputs)
         for name in spec.links:
             pause()
             path = f"$.links.{name}"
@@ -194,8 +195,8 @@ class Scheme:
             if port in seen:
                 faults.append(SpecFault(path, f"the same port as {seen[port]!r}"))
             seen[port] = name
-            if not has_output(outputs, port):
-                allowed = ", ".join((*outputs, "error"))
+            if not has_output(declared, port):
+                allowed = listed((*outputs, "error"))
                 reason = f"kind {spec.kind!r} has no out port {name!r}; it has {allowed}"
                 faults.append(SpecFault(path, reason))
         return faults

@@ -16,7 +16,6 @@ nothing more can be said of the spec: `decode` raises Deferred.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import json
 import math
@@ -46,6 +45,7 @@ from greenflow.spec.fields import (
     unmarked,
     words_or_map,
 )
+from greenflow.spec.known import closest
 from greenflow.spec.template import Deferred, Scope, Unbound
 
 D = TypeVar("D")
@@ -373,8 +373,8 @@ def _language(written: Any, scope: Scope) -> str | None:
 
 
 def _unknown(key: object, known: dict[str, Any]) -> str:
-    close = difflib.get_close_matches(str(key), known, 1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
+    close = closest(str(key), known)
+    hint = f"did you mean {close!r}? " if close else ""
     return f"unknown field; {hint}allowed are {', '.join(sorted(known))}"
 
 

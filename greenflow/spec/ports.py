@@ -7,9 +7,13 @@ is engine/port.py's.
 from __future__ import annotations
 
 import re
+from collections.abc import Container, Mapping
+from typing import TypeVar
 
 Ports = tuple[tuple[str, ...], tuple[str, ...]]
 """The in and the out ports that a node declares."""
+
+T = TypeVar("T")
 
 ERROR = "error"  # the out port that every kind has (BEHAVIOUR 2.5)
 LIFECYCLE = ("init", "active", "deactive", "deinit")  # out ports of every kind (BEHAVIOUR 2.8)
@@ -41,11 +45,30 @@ def canonical(name: str) -> str:
     return f"{word}[{index}]" if index else word
 
 
-def has_port(declared: tuple[str, ...], name: str) -> bool:
+def misspelt(name: str) -> str | None:
+    """Why it is no port name; None if it is one."""
+    try:
+        canonical(name)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def by_port(bounds: Mapping[str, T]) -> dict[str, T]:
+    """What is said of each port, by its one spelling; of two for one port the first counts."""
+    return {canonical(port): said for port, said in reversed(list(bounds.items()))}
+
+
+def each_once(ports: Ports) -> tuple[frozenset[str], frozenset[str]]:
+    """The same, to be asked for many names."""
+    return frozenset(ports[0]), frozenset(ports[1])
+
+
+def has_port(declared: Container[str], name: str) -> bool:
     """Whether ports declared like this include one of that canonical name."""
     return name in declared or (f"{parse(name)[0]}[i]" in declared)
 
 
-def has_output(declared: tuple[str, ...], name: str) -> bool:
+def has_output(declared: Container[str], name: str) -> bool:
     """Whether a kind that declares these out ports has one of that canonical name."""
     return name == ERROR or name in LIFECYCLE or has_port(declared, name)

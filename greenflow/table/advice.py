@@ -7,12 +7,12 @@ advice.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Collection, Mapping
 
 from greenflow.errors import SpecFault
 from greenflow.spec.fields import Link
+from greenflow.spec.known import closest, listed
 
 # How a missing value is called in values/values.py's message.
 _NO_VALUE = re.compile(r"no value '(.*)' in namespace")
@@ -20,8 +20,8 @@ _NO_VALUE = re.compile(r"no value '(.*)' in namespace")
 
 def meant(word: str, known: Collection[str]) -> str:
     """`; did you mean 'this'?`, or nothing if none of the known words is like it."""
-    close = difflib.get_close_matches(word, known, 1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    close = closest(word, known)
+    return f"; did you mean {close!r}?" if close else ""
 
 
 def _other_node(link: Link, known: Mapping[str, str]) -> str:
@@ -50,7 +50,7 @@ def advise(
     elif reason.startswith("no node"):
         advice = _other_node(link, known)
     elif "has no in port" in reason:
-        advice = meant(link.port, inputs) or f"; it has {', '.join(inputs) or 'no in ports'}"
+        advice = meant(link.port, inputs) or f"; it has {listed(inputs) or 'no in ports'}"
     else:
         return fault
     return fault._replace(reason=reason + advice)

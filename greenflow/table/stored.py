@@ -9,6 +9,7 @@ is away, a runtime says in its log.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from greenflow.config import Settings
@@ -26,6 +27,10 @@ from greenflow.table.activity import lack, work_out
 from greenflow.table.advice import advise
 from greenflow.values.seal import Keys
 from greenflow.values.values import Values
+
+#: Links for which the node is looked for that was meant: that asks all nodes, and who has that many
+#: wrong has not mistyped them.
+MOST_ADVISED = 50
 
 
 class Judgement(NamedTuple):
@@ -105,6 +110,7 @@ class _Stored:
         self.names = {
             document["name"]: id for id, document in self.documents.items() if document.get("name")
         }
+        self._advised = 0
         self._specs: dict[str, Spec | None] = {}
         self._faults: dict[str, list[SpecFault]] = {}
         self._deferred: set[str] = set()  # their ports depend on what they are rendered with
@@ -237,9 +243,12 @@ class _Stored:
                 why, _ = lack(self, [(port, link)], lambda target: not reasons[target])
                 if why == reason:
                     place, why = f"$.links.{port}[{i}]", why.partition(": ")[2]
-                    return [advise(SpecFault(place, why), self._named(), link, self.inputs(link))]
+                    self._advised += 1
+                    known = self._named if self._advised <= MOST_ADVISED else {}
+                    return [advise(SpecFault(place, why), known, link, self.inputs(link))]
         return [SpecFault("$", reason)]
 
+    @cached_property
     def _named(self) -> dict[str, str]:
         """The ids by name, or by themselves where there is no name."""
         return {document.get("name") or id: id for id, document in self.documents.items()}

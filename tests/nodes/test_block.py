@@ -13,7 +13,7 @@ from greenflow.errors import InvalidArgument, SpecInvalid
 from greenflow.scheme.registry import DEEPEST, Scheme
 from greenflow.spec.document import read
 from greenflow.spec.fields import Spec
-from greenflow.spec.ports import Ports
+from greenflow.spec.ports import Ports, by_port
 from tests.flows import flow
 
 CHAIN = """
@@ -248,3 +248,18 @@ def test_deeper_blocks_are_refused_at_their_place() -> None:
     with pytest.raises(SpecInvalid, match=f"nested deeper than {DEEPEST}") as told:
         Scheme.installed().validate(nested(DEEPEST + 1, "step"), "default")
     assert [fault.path for fault in told.value.faults] == ["$" + ".specs[0]" * DEEPEST]
+
+
+def test_a_misspelt_port_of_a_sub_node_is_told_at_its_place() -> None:
+    spec = {
+        "kind": "block",
+        "inbounds": {"in": [{"name": "a", "port": "in["}]},
+        "specs": [{"kind": "nop", "name": "a"}],
+    }
+    with pytest.raises(SpecInvalid, match="'in\\[' is no port name") as told:
+        Scheme.installed().validate(spec, "default")
+    assert [fault.path for fault in told.value.faults] == ["$.inbounds.in"]
+
+
+def test_of_two_names_for_one_port_the_first_counts() -> None:
+    assert by_port({"out": 1, "out[0]": 2, "out[1]": 3}) == {"out": 1, "out[1]": 3}

@@ -30,8 +30,9 @@ _MAX_PATTERN = 2_000
 #: Bytes that RE2 may use for a pattern: programs of 20,000 instructions, which take 10 ms to make.
 _MAX_MEMORY = 1 << 20
 
-#: Steps that compiling takes: of each pattern, of each of its characters.
-_PATTERN_STEPS, _CHARACTER_STEPS = 100, 40
+#: Steps that compiling takes: of each pattern, of each of its characters, of each instruction of
+#: its program. One whose program would be too large was made up to there, in 20 ms.
+_PATTERN_STEPS, _CHARACTER_STEPS, _INSTRUCTION_STEPS, _TOO_LARGE_STEPS = 100, 40, 4, 100_000
 
 #: Steps that a reference to a group takes in a replacement.
 _REFERENCE_STEPS = 5
@@ -62,12 +63,15 @@ def compiled(frame: Frame, pattern: str) -> Any:
     _limited(pattern)
     try:
         kept = _compiled(pattern)
-    except CelError:  # it is not kept
-        charge(frame, _PATTERN_STEPS + _CHARACTER_STEPS * len(pattern))
+    except CelError as error:  # it is not kept
+        is_large = "too large" in error.reason
+        charge(frame, _TOO_LARGE_STEPS if is_large else _CHARACTER_STEPS * len(pattern))
         raise
     if kept.is_new:
         kept.is_new = False
-        charge(frame, _PATTERN_STEPS + _CHARACTER_STEPS * len(pattern))
+        instructions = int(kept.expression.programsize)
+        steps = _CHARACTER_STEPS * len(pattern) + _INSTRUCTION_STEPS * instructions
+        charge(frame, _PATTERN_STEPS + steps)
     return kept.expression
 
 

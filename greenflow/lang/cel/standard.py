@@ -36,7 +36,8 @@ from greenflow.lang.cel.values import (
 _DECIMAL = re.compile(r"[+-]?[0-9]{1,40}")
 # Each digit can be read in one way only: what has many and is no double ends at once.
 _FLOAT = re.compile(
-    r"[+-]?(?:[0-9]+(?:\.[0-9]*)?(?:e[+-]?[0-9]+)?|\.[0-9]+(?:e[+-]?[0-9]+)?|inf|infinity|nan)",
+    r"[+-]?+(?:[0-9]++(?:\.[0-9]*+)?+(?:e[+-]?+[0-9]++)?+|\.[0-9]++(?:e[+-]?+[0-9]++)?+"
+    r"|inf(?:inity)?+|nan)",
     re.IGNORECASE,
 )
 _TRUE = frozenset(("1", "t", "T", "true", "TRUE", "True"))

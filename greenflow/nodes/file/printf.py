@@ -9,12 +9,14 @@ space, width and precision, also as `*`. Where Go writes its complaint into the 
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from greenflow.errors import InvalidArgument
+from greenflow.hub.breathing import pause, unhurried
 
 #: The widest field, and the most digits. Go's limit is a million; a format may come from outside,
 #: and each of its verbs would make a text of so many characters.
@@ -23,13 +25,15 @@ MAX_WIDTH = 10_000
 #: Numbers of so many digits and more are written with an exponent (`1e+06`), by `%v` and `%g`.
 EXPONENT_FROM = 6
 
+_MOST_DIGITS = 12  # of a width that are read: so many are too many
+
 _VERB = re.compile(r"%([-+# 0]*)(\*|\d+)?(?:\.(\*|\d*))?(.?)", re.DOTALL)
 
 
 def printf(format: str, arguments: list[Any]) -> str:
     """The text. Raises InvalidArgument for a verb that is none, or not one for its argument, and
     for too many or too few arguments."""
-    left = list(arguments)
+    left = deque(arguments)
 
     def take(verb: str) -> Any:
         if not left:
@@ -37,15 +41,18 @@ def printf(format: str, arguments: list[Any]) -> str:
                 f"the format wants more than the {len(arguments)} arguments given: nothing is left "
                 f"for {verb}"
             )
-        return left.pop(0)
+        return left.popleft()
 
     def number(text: str | None, verb: str) -> int | None:
-        found: Any = take(verb) if text == "*" else int(text or 0) if text is not None else None
+        found: Any = None
+        if text is not None:  # Python reads no integers of thousands of digits
+            found = take(verb) if text == "*" else int(text[:_MOST_DIGITS] or 0)
         if found is not None and (type(found) is not int or abs(found) > MAX_WIDTH):
             raise InvalidArgument(f"{verb}: a width is an integer up to {MAX_WIDTH:,}")
         return found
 
     def write(found: re.Match[str]) -> str:
+        pause()
         flags, letter, verb = set(found[1]), found[4], found[0]
         if letter == "%":
             return "%"
@@ -96,9 +103,11 @@ def _value(value: Any, flags: set[str], precision: int | None) -> str:
     if isinstance(value, bytes):
         return f"[{' '.join(map(str, value))}]"
     if isinstance(value, list):
-        return f"[{' '.join(_value(item, flags, precision) for item in value)}]"
+        return f"[{' '.join(_value(item, flags, precision) for item in unhurried(value))}]"
     if isinstance(value, dict):
-        items = (f"{key}:{_value(value[key], flags, precision)}" for key in sorted(value))
+        items = (
+            f"{key}:{_value(value[key], flags, precision)}" for key in unhurried(sorted(value))
+        )
         return f"map[{' '.join(items)}]"
     if isinstance(value, datetime):
         return value.isoformat()
@@ -123,6 +132,9 @@ _ESCAPES = {
 }
 
 
+_QUOTED_AT_ONCE = 4096  # characters, in a millisecond
+
+
 def _quoted(value: Any, flags: set[str], precision: int | None) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         inner = _character(value, flags, precision)
@@ -131,7 +143,12 @@ def _quoted(value: Any, flags: set[str], precision: int | None) -> str:
     text = _string(value, flags, precision)
     if "#" in flags and "`" not in text and all(c == "\t" or c.isprintable() for c in text):
         return f"`{text}`"
-    return '"' + "".join(_escaped(c, "+" in flags) for c in text) + '"'
+    is_ascii = "+" in flags
+    parts = (
+        "".join([_escaped(c, is_ascii) for c in text[start : start + _QUOTED_AT_ONCE]])
+        for start in unhurried(range(0, len(text), _QUOTED_AT_ONCE))
+    )
+    return f'"{"".join(parts)}"'
 
 
 def _escaped(character: str, is_ascii: bool) -> str:

@@ -103,3 +103,21 @@ def test_it_writes_a_text_or_is_an_error(format: str, arguments: list[Any]) -> N
 def test_the_shortest_form_of_a_number_is_that_number(number: float) -> None:
     for verb in ("%v", "%g"):
         assert float(printf(verb, [number])) == number
+
+
+def test_many_arguments_are_written() -> None:
+    numbers = list(range(100_000))
+    assert printf("%d" * len(numbers), numbers) == "".join(map(str, numbers))
+
+
+def test_a_width_of_thousands_of_digits_is_too_many() -> None:
+    for format in (f"%{'9' * 10_000}d", f"%.{'9' * 10_000}f"):
+        with pytest.raises(InvalidArgument) as told:
+            printf(format, [1])
+        assert "a width is an integer up to" in ": ".join(messages(told.value))
+
+
+def test_quotes_are_put_around_long_texts() -> None:
+    text = 'ä"\n' * 5_000
+    assert printf("%q", [text]) == '"' + 'ä\\"\\n' * 5_000 + '"'
+    assert printf("%+q", ["ä" * 9_000]) == '"' + "\\u00e4" * 9_000 + '"'
