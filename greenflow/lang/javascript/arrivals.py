@@ -15,7 +15,7 @@ import math
 import re
 from typing import Any
 
-from greenflow.hub.breathing import Breath
+from greenflow.hub.breathing import Breath, unhurried
 from greenflow.payload.value import MAX_INT, MIN_INT
 
 #: Integers up to this one are doubles, each of its own.
@@ -26,23 +26,19 @@ _LONG = 16  # digits that an integer beyond MAX_EXACT has at least
 # A run of as many digits has two at adjacent places of each eighth character. It may as well be in
 # a string, which does no harm.
 _EIGHTH = _LONG // 2
-_DIGITS = re.compile("[0-9][0-9]"), re.compile(f"[0-9]{{{_LONG}}}")
-_BYTES = re.compile(rb"[0-9][0-9]"), re.compile(b"[0-9]{%d}" % _LONG)
+_DIGITS: Any = re.compile("[0-9][0-9]"), re.compile(f"[0-9]{{{_LONG}}}")
+_BYTES: Any = re.compile(rb"[0-9][0-9]"), re.compile(b"[0-9]{%d}" % _LONG)
 
 _STRETCH = 1 << 17  # characters that are looked through in one go: 2 ms at most
 
 
-def may_be_long(text: str | bytes, breath: Breath) -> bool:
+def may_be_long(text: str | bytes) -> bool:
     """Whether a JSON text may have integers beyond MAX_EXACT."""
-    for start in range(0, len(text), _STRETCH):
-        piece = text[start : start + _STRETCH + _LONG] if len(text) > _STRETCH else text
-        if isinstance(piece, str):
-            if _DIGITS[0].search(piece[::_EIGHTH]) and _DIGITS[1].search(piece):
-                return True
-        elif _BYTES[0].search(piece[::_EIGHTH]) and _BYTES[1].search(piece):
-            return True
-        breath.take()
-    return False
+    if len(text) <= _STRETCH:
+        some, every = _DIGITS if isinstance(text, str) else _BYTES
+        return bool(some.search(text[::_EIGHTH]) and every.search(text))
+    starts = range(0, len(text), _STRETCH - _LONG)
+    return any(may_be_long(text[start : start + _STRETCH]) for start in unhurried(starts))
 
 
 class Arrivals:
@@ -52,13 +48,17 @@ class Arrivals:
 
     def __init__(self) -> None:
         self.errors: list[Exception] = []
-        self.integers: dict[float, int] = {}
+        self.integers: dict[float, int] | None = None  # as most calls have none
         self._doubles: dict[int, int] = {}
 
     def inside(self, payload: Any, breath: Breath) -> Any:
         """The payload with the integers that stand for its large ones; itself if it has none."""
-        large, taken = set[int](), set[float](self.integers)
+        integers = self.integers or {}
+        large, taken = set[int](), set[float](integers)
         _collect(payload, large, taken, breath)
+        if not large:
+            return payload
+        self.integers = integers
         last = {1: 0.0, -1: 0.0}
         for integer in sorted(large - self._doubles.keys(), key=abs):
             sign = 1 if integer > 0 else -1
@@ -66,9 +66,9 @@ class Arrivals:
             while sign * double in taken:
                 double = math.nextafter(double, math.inf)
             last[sign] = double
-            self.integers[sign * double] = integer
+            integers[sign * double] = integer
             self._doubles[integer] = sign * int(double)
-        return _replaced(payload, self._doubles, breath) if large else payload
+        return _replaced(payload, self._doubles, breath)
 
 
 def _collect(value: Any, large: set[int], taken: set[float], breath: Breath) -> None:

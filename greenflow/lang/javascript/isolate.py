@@ -189,6 +189,8 @@ class Isolate:
 
     def _go_on(self) -> None:
         """Run what is next: a new call and one that began, by turns."""
+        if not self.waiting and not self._due:
+            return
         while self.current is None and not self.is_broken:
             may_begin = self._may_begin()
             if self._due and (self._is_turn_of_due or not may_begin):

@@ -26,7 +26,7 @@
   const { parse, stringify } = JSON;
   const { apply } = Reflect;
   const { isArray } = Array;
-  const { keys, defineProperty, create, getPrototypeOf } = Object;
+  const { keys, defineProperty, create, setPrototypeOf } = Object;
   const bind = (method) => (self, ...args) => apply(method, self, args);
   const then = bind(Promise.prototype.then);
   const resolve = ((P) => (value) => apply(P.resolve, P, [value]))(Promise);
@@ -57,19 +57,20 @@
     const waiting = new Table(); // calls that wait for a timer or for another call, by number
     let settled; // the first of the calls that were settled while another ran, a list by `next`
 
-    const begin = () => ({
-      __proto__: null,
-      number: ++count,
-      came: undefined, // errors that came in with this call, to their numbers
-      logged: [],
-      room: MAX_LOG,
-      cut: 0, // lines that were not logged, or not whole
-      timers: undefined, // the first one (web/timers.js)
-      kept: undefined, // what files of the web's APIs keep for the call
-      outcome: undefined, // the line of a promise that was settled
-      next: undefined,
-      isOver: false,
-    });
+    // What is of a call. Its prototype has none, so nothing that is set here meets a snippet's setter.
+    function Call() {
+      this.number = ++count;
+      this.came = undefined; // errors that came in with this call, to their numbers
+      this.logged = [];
+      this.room = MAX_LOG;
+      this.cut = 0; // lines that were not logged, or not whole
+      this.timers = undefined; // the first one (web/timers.js)
+      this.kept = undefined; // what files of the web's APIs keep for the call
+      this.outcome = undefined; // the line of a promise that was settled
+      this.next = undefined;
+      this.isOver = false;
+    }
+    setPrototypeOf(Call.prototype, null);
 
     const hidden = (target, name, value) =>
       defineProperty(target, name, { __proto__: null, value, writable: true, configurable: true });
@@ -345,7 +346,7 @@
       if (this === "") return answer();
       const kind = this[0];
       if (kind !== "v" && kind !== "t") return command(text(this));
-      const call = begin();
+      const call = new Call();
       now = call;
       try {
         const value = read(this, call);

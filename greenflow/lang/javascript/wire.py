@@ -90,9 +90,8 @@ def encode(payload: Any, tag: str, arrivals: Arrivals, *, inputs: bool = True) -
     may_be_deep = text.count("[") + text.count("{") > MAX_DEPTH
     if may_be_deep and (depth(payload, MAX_DEPTH) if many else _depth(payload)) > MAX_DEPTH:
         raise InvalidArgument(f"nested deeper than {MAX_DEPTH} lists and maps")
-    breath = Breath()
-    if may_be_long(text, breath):
-        held = arrivals.inside(payload, breath)
+    if may_be_long(text):
+        held = arrivals.inside(payload, Breath())
         if held is not payload:
             del errors[before:]
             text = encoded(held, encoder) if many else encoder(held)
@@ -184,8 +183,8 @@ def decode(text: bytes, tag: str, arrivals: Arrivals) -> WorkerAnswer:
     try:
         value = loads_in_turns(rest) if len(rest) >= LARGE_BYTES else _decode(rest)
         breath = Breath()
-        if may_be_long(rest, breath):
-            value = _numbers(value, arrivals.integers, breath)
+        if may_be_long(rest):
+            value = _numbers(value, arrivals.integers or {}, breath)
         if kind == b"t":
             value = _revive(value, tag, errors, breath)
     except (msgspec.DecodeError, InvalidArgument) as error:

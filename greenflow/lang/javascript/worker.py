@@ -72,7 +72,6 @@ class WorkerProcess:
         self.engine = os.getppid()
         self.running = 0  # calls that have no answer yet
         self.looks = self.probes = monotonic() + TICK  # when the next ones are due
-        self.calls: dict[bytes, Isolate] = {}  # where those are that have no answer yet
         self.timers: list[tuple[float, int, Isolate, RunningCall]] = []  # a heap, by their times
         self.order = itertools.count()  # of timers that are due at the same time
         self.sleeps_until = 0.0  # what the loop sleeps to; `alarm` wakes it earlier
@@ -87,10 +86,10 @@ class WorkerProcess:
         self.wire.sendall(b"R %b\n" % self.sandbox.encode())
         lines = WireLines()
         while True:
-            which = [descriptor for descriptor, _ in ready.poll(self.sleep())]
-            if self.alarm in which:
-                os.eventfd_read(self.alarm)
-            if self.wire.fileno() in which:
+            for descriptor, _ in ready.poll(self.sleep()):
+                if descriptor == self.alarm:
+                    os.eventfd_read(self.alarm)
+                    continue
                 data = self.wire.recv(_READ)
                 if not data:
                     os._exit(0)
@@ -101,13 +100,14 @@ class WorkerProcess:
 
     def sleep(self) -> int:
         """Milliseconds that the loop may sleep, rounded up: no timer is early."""
-        with self.lock:
-            now = monotonic()
-            until = now + (TICK if self.running else IDLE_TICK)
-            if self.timers:
-                until = max(now, min(until, self.timers[0][0]))
-            self.sleeps_until = until
-        return math.ceil((until - now) * 1000)
+        tick = TICK if self.running else IDLE_TICK
+        now = monotonic()
+        # Said before the timers are looked at, so one that is set meanwhile sounds the alarm: an
+        # isolate has the lock while it writes, and the loop should not wait for that.
+        self.sleeps_until = now + tick
+        if self.timers:
+            tick = min(tick, max(0.0, self.timers[0][0] - now))
+        return math.ceil(tick * 1000)
 
     def keep(self) -> None:
         """Do what is due."""
@@ -188,20 +188,18 @@ class WorkerProcess:
 
     def add(self, isolate: Isolate, call: RunningCall) -> None:
         with self.lock:
-            self.calls[call.number] = isolate
             isolate.add(call)
 
     def abandon(self, number: bytes) -> None:
         """Nobody waits for a call any more. One that runs goes on to its next wait, or to its
         limit: to stop it would cost all that share its isolate a new one. Under the lock."""
-        isolate = self.calls.get(number)
-        if isolate is None:
-            return
-        for call in [*isolate.begun(), *isolate.waiting]:
-            if call.number == number:
-                isolate.abandon(call)
-                if call is not isolate.current:
-                    self.answer(call, given_up())
+        for isolate in self.isolates.values():
+            for call in [*isolate.begun(), *isolate.waiting]:
+                if call.number == number:
+                    isolate.abandon(call)
+                    if call is not isolate.current:
+                        self.answer(call, given_up())
+                    return
 
     def forget(self) -> None:
         """Close the isolates that are too many and do nothing."""
@@ -258,7 +256,6 @@ class WorkerProcess:
         """Write what a call came to. Under the lock."""
         if call.number:
             self.running -= 1
-            del self.calls[call.number]
             if len(text) > MAX_RESULT:
                 text = over_size(text)
             self.wire.sendall(b"A %b %b\n" % (call.number, text))
