@@ -1,4 +1,4 @@
-"""JavaScript snippets: small calls, one after another and 16 under way; bombs beside a ping.
+"""JavaScript snippets: small calls one after another, under way and waiting; bombs beside a ping.
 
 Each bomb is run 20 times over HTTP, while another client asks for a ping that is plain text and for
 one that is JavaScript every 5 ms; what is reported is when each bomb was answered, how long the
@@ -26,6 +26,12 @@ TIMES = 20  # each bomb
 
 PAYLOAD = {"method": "GET", "path": "/v1/nodes", "query": {"limit": ["10"]}}
 SMALL = "export default function (args) { return { body: args.path, status: 200 }; }"
+
+WAITING = 100  # calls at once that wait for WAIT seconds
+WAIT = 1.0
+SLEEPER = (
+    "export default (args) => new Promise((done) => setTimeout(done, args, args))"  # milliseconds
+)
 
 BOMBS = {
     "endless_loop": "export default () => { for (;;); }",
@@ -62,6 +68,17 @@ def under_way() -> float:
         gevent.joinall([gevent.spawn(some) for _ in range(UNDER_WAY)], raise_error=True)
         best = max(best, CALLS / (perf_counter() - begin))
     return best
+
+
+def waiting(programs: list[javascript.JavaScript]) -> float:
+    """Seconds until calls that wait at once are answered, by one program or by one for each."""
+    begin = perf_counter()
+    calls = [
+        gevent.spawn(programs[i % len(programs)], WAIT * 1e3, timeout=10 * WAIT)
+        for i in range(WAITING)
+    ]
+    gevent.joinall(calls, raise_error=True)
+    return perf_counter() - begin
 
 
 def workflow() -> str:
@@ -174,6 +191,10 @@ def measure(folder: Path) -> dict[str, Any]:
         "compile_ms": compiled * 1e3,
         "one_after_another_us": one_after_another() * 1e6,
         "16_under_way_per_second": under_way(),
+        "100_waiting_1_s_of_one_program_s": waiting([javascript.compile(SLEEPER)]),
+        "100_waiting_1_s_of_100_programs_s": waiting(
+            [javascript.compile(f"{SLEEPER} // {number}") for number in range(WAITING)]
+        ),
     }
     javascript.close()
     return {**results, "bombs": bombs(folder)}
