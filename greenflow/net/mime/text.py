@@ -27,6 +27,9 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 
+# What most texts do not begin with is looked at no further.
+_FIRST_OF_MARKS = frozenset(mark[:1] for mark, _ in _MARKS)
+
 # Characters in which the declaration of XML ends, which has three short attributes.
 _DECLARATION_LENGTH = 200
 
@@ -39,7 +42,9 @@ _DECLARATION = re.compile(
 def read_text(body: bytes, kind: MediaType) -> str | bytes:
     """The text of a body of that type; its bytes where nobody says what charset it is in, and it is
     not UTF-8. Raises InvalidArgument for what is not in the charset that it claims."""
-    charset = kind.parameters.get("charset") or marked(body)
+    charset = kind.parameters.get("charset") or None
+    if charset is None and body[:1] in _FIRST_OF_MARKS:
+        charset = marked(body)
     if charset is None and kind.is_xml:
         charset = _declared(body[:_DECLARATION_LENGTH].decode("latin-1"))
     try:

@@ -26,6 +26,7 @@ def test_texts_are_strings(kind: str) -> None:
     assert decode(kind, "ä€".encode()) == "ä€"
     assert decode(f"{kind}; charset=iso-8859-1", b"\xe4") == "ä"
     assert decode(f'{kind}; charset="windows-1252"', b"\x80") == "€"
+    assert decode(f'{kind}; charset=""', "\ufeffä".encode()) == "ä"
     assert decode(kind, b"") == ""
 
 
