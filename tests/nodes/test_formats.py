@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import logging
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from greenflow.errors import EncodeError, InvalidArgument, SpecInvalid
 from greenflow.hub import breathing
@@ -114,6 +117,16 @@ def test_what_makes_no_sense_is_told(kind: str, fields: dict[str, Any], path: st
     with pytest.raises(SpecInvalid) as error, flow(json.dumps([spec])):
         pass
     assert path in str(error.value)
+
+
+@given(
+    st.sampled_from(["csv", "ndjson", "xml", "yaml", "json"]),
+    st.binary(max_size=30) | st.text(st.sampled_from("<>&/a=\"'![]{}:,;- \n\r\x1e1"), max_size=30),
+    st.sampled_from([None, "utf-16", "windows-1252"]),
+)
+def test_no_bytes_make_it_fail(format: Any, data: str | bytes, charset: str | None) -> None:
+    with contextlib.suppress(InvalidArgument):
+        formats.parse(format, data, formats.FormatOptions(charset=charset))
 
 
 # -- what is large -----------------------------------------------------------------------------
@@ -250,6 +263,36 @@ def test_a_step_before_has_the_last_word() -> None:
         client.socket.sendall(post(b"x\n2", "Content-Type: text/csv\r\n"))
         assert client.answer().status == 200
         assert running.probes.of("seen")[0]["body"] == [{"a": "1"}]
+
+
+@pytest.mark.parametrize("charset", ["utf-8-sig", "utf-16", "windows-1252"])
+def test_a_spreadsheet_in_a_form(charset: str) -> None:
+    """As a browser sends what Excel saved."""
+    said = "windows-1252" if charset == "windows-1252" else None
+    spec = [
+        {
+            "kind": "snippet",
+            "name": "a",
+            "language": "cel",
+            "code": "self.body.files.sheet[0].data",
+            "links": {"out": {"name": "rows"}},
+        },
+        {"kind": "parse", "name": "rows", "format": "csv", "charset": said},
+    ]
+    part = b'--b\r\nContent-Disposition: form-data; name="sheet"; filename="a.csv"\r\n'
+    body = part + b"Content-Type: application/vnd.ms-excel\r\n\r\n"
+    body += SHEET.encode(charset) + b"\r\n--b--\r\n"
+    text = "".join(f"- {json.dumps(each)}\n" for each in spec)
+    with served(text) as (_, client):
+        client.socket.sendall(post(body, "Content-Type: multipart/form-data; boundary=b\r\n", "/"))
+        answer = client.answer()
+    assert (answer.status, json.loads(answer.body)) == (200, [{"Name": "Müller", "Preis": "1,5"}])
+
+
+def test_json_that_is_called_text_is_read() -> None:
+    status, payload = ask("json", b'{"Type":"Notification"}', "Content-Type: text/plain\r\n")
+    assert status == 200
+    assert payload["body"] == {"Type": "Notification"}
 
 
 def test_a_stream_is_not_parsed() -> None:
