@@ -1,6 +1,6 @@
 """What a statement may leave behind in its connection: settings, temporary tables, locks.
 
-Lives here: `remains` and `looks_back`, which judge by the SQL alone. How a connection is made as
+Lives here: `judge`, which does it by the SQL alone. How a connection is made as
 new is sqlite.py's and server.py's. The state of a session ends with the process that made it: the
 next one on the connection sees none of it (BEHAVIOUR 14.8).
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from enum import IntEnum
+from typing import NamedTuple
 
 _POSTGRES = frozenset(("postgresql", "cockroachdb"))
 _MYSQL = frozenset(("mysql", "mariadb"))
@@ -34,36 +35,32 @@ _HARMLESS = frozenset(
     )
 )
 _ALSO_HARMLESS = {
-    "sqlite": frozenset(("EXPLAIN", "REINDEX", "VACUUM")),
+    "sqlite": frozenset(("REINDEX", "VACUUM", "PRAGMA")),
     "postgresql": frozenset(
         ("TABLE", "SHOW", "LOCK", "COMMENT", "GRANT", "REVOKE", "NOTIFY", "REFRESH")
     ),
     "mysql": frozenset(("TABLE", "SHOW", "DESCRIBE", "DESC", "GRANT", "REVOKE", "OPTIMIZE")),
 }
 
-_TEMPORARY = re.compile(r"\b(?:TEMP|TEMPORARY|PG_TEMP\w*)\b|#", re.IGNORECASE)
-_EXPLAINED = re.compile(r"\s*(?:EXPLAIN|ANALYZE|VERBOSE|QUERY|PLAN|EXTENDED|\s)+", re.IGNORECASE)
+_TEMPORARY = frozenset(("temp", "temporary"))
+_EXPLAINED = re.compile(r"\s*(?:(?:explain|analyze|verbose|query|plan|extended)\b\s*)+")
 
 # PostgreSQL: these end with the transaction.
-_LOCAL = re.compile(r"\s*SET\s+(?:LOCAL|TRANSACTION|CONSTRAINTS)\b", re.IGNORECASE)
+_LOCAL = re.compile(r"\s*set\s+(?:local|transaction|constraints)\b")
 # What asking PostgreSQL for a new session does not undo, or not with safety.
-_LASTING = re.compile(
-    r"\b(?:PREPARE|EXECUTE|DEALLOCATE|LOAD|DO|CALL|SETSEED|DBLINK\w*)\b", re.IGNORECASE
-)
-
+_LASTING = frozenset(("prepare", "execute", "deallocate", "load", "do", "call", "setseed"))
+_CONFLICT = re.compile(r"\bdo\s+(?:nothing|update)\b")
+_DO = re.compile(r"\bdo\b")
 # A setting of one's own: to reset it leaves an empty text where nothing was.
-_OWN_SETTING = re.compile(r"\A\s*SET\s+(?:SESSION\s+)?\w+\s*\.|\bset_config\b", re.IGNORECASE)
-_LOCAL_SETTING = re.compile(r"\bset_config\s*\([^()]*,\s*true\s*\)", re.IGNORECASE)
-_CONFLICT = re.compile(r"\bDO\s+(?:NOTHING|UPDATE)\b", re.IGNORECASE)
+_OWN_SETTING = re.compile(r"\s*set\s+(?:session\s+)?\w+\s*\.")
+_LOCAL_SETTING = re.compile(r"\bset_config\s*\([^()]*,\s*true\s*\)")
 
 # MySQL: a variable of the user's is assigned or read. `@@` is one of the server's.
 _VARIABLE = re.compile(r"(?<!@)@(?!@)")
 
 # SQLite: a pragma without an argument reads, and some do that with one, too. All others may set
 # something, also those whose name is in quotes, as if it were a text.
-_PRAGMA = re.compile(
-    r"\bPRAGMA\b(?:\s*(?:\w+\s*\.\s*)?(?P<name>\w+)\s*(?P<takes>\(|;|\Z))?", re.IGNORECASE
-)
+_PRAGMA = re.compile(r"\bpragma\b(?:\s*(?:\w+\s*\.\s*)?(?P<name>\w+)\s*(?P<takes>\(|;|\Z))?")
 _READING_PRAGMAS = frozenset(
     (
         *("table_info", "table_xinfo", "table_list", "index_list", "index_info", "index_xinfo"),
@@ -79,11 +76,11 @@ _PRAGMAS_OF_ALL = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 
-_CALL = re.compile(r"(?<![\w.@])(\w+(?:\s*\.\s*\w+)*)\s*\(")
+_FIRST = re.compile(r"[\s(]*+(\w*)")
+_WORDS = re.compile(r"\w+")
+_CALL = re.compile(r"(\.\s*+)?\b(\w++)\s*+\(")
 # What a name before a bracket is not a function after: INSERT INTO t (a), WITH t AS (...).
-_NO_CALL = re.compile(
-    r"\b(?:INTO|TABLE|EXISTS|AS|REFERENCES)\s+(?:\w+\s*\.\s*)*\w+\s*\(", re.IGNORECASE
-)
+_NO_CALL = re.compile(r"\b(?:into|table|exists|as|references)\s++(?:\w++\s*+\.\s*+)*\w++\s*+\(")
 # Functions that leave nothing, and words before a bracket that are none.
 _PURE_WORDS = """
     abs add age all and any array array_agg array_append array_length array_position
@@ -121,15 +118,17 @@ _PURE_WORDS = """
 """
 _PURE = frozenset(_PURE_WORDS.split())
 
+# What asks for what the statement before it has left in the session.
 _BACKWARD = {
-    "sqlite": r"last_insert_rowid|changes|total_changes",
-    "postgresql": r"lastval|currval",
-    "mysql": r"last_insert_id|insert_id|identity|row_count|found_rows|warnings|errors"
-    r"|warning_count|error_count|diagnostics|lastval|previous\s+value",
-    "mssql": r"identity|scope_identity|rowcount",
-}
-_LOOKING_BACK = {
-    name: re.compile(rf"\b(?:{words})\b", re.IGNORECASE) for name, words in _BACKWARD.items()
+    "sqlite": frozenset(("last_insert_rowid", "changes", "total_changes")),
+    "postgresql": frozenset(("lastval", "currval")),
+    "mysql": frozenset(
+        (
+            *("last_insert_id", "insert_id", "identity", "lastval", "previous", "row_count"),
+            *("found_rows", "warnings", "errors", "warning_count", "error_count", "diagnostics"),
+        )
+    ),
+    "mssql": frozenset(("identity", "scope_identity", "rowcount")),
 }
 
 
@@ -139,56 +138,64 @@ def _family(dialect: str) -> str:
     return "postgresql" if dialect in _POSTGRES else dialect
 
 
-def remains(code: str, word: str, dialect: str) -> Remains:
-    """What a statement may leave in its session: its code, without texts and comments, and its
-    first word in capitals."""
-    family = _family(dialect)
+class SessionUse(NamedTuple):
+    """What is known of a statement and its session."""
+
+    remains: Remains
+    looks_back: bool  # it asks for what the statement before it has left
+
+
+def judge(code: str, word: str, dialect: str) -> SessionUse:
+    """What a statement does to its session: its code, without texts and comments, or a part of it,
+    and its first word in capitals."""
+    family, code = _family(dialect), code.lower()
+    words = frozenset(_WORDS.findall(code))
     if word == "EXPLAIN":  # some run all the same: EXPLAIN ANALYZE, and pragmas in SQLite
-        code = code[_end(_EXPLAINED.match(code)) :]
-        word = (re.match(r"[\s(]*(\w*)", code) or [""])[1].upper()
-    if family == "sqlite":
-        return _of_sqlite(code, word)
+        explained = _EXPLAINED.match(code)
+        code = code[explained.end() :] if explained else code
+        found = _FIRST.match(code)
+        word = found[1].upper() if found else ""
+    return SessionUse(_remains(code, word, family, words), not words.isdisjoint(_backward(family)))
+
+
+def _backward(family: str) -> frozenset[str]:
+    return _BACKWARD.get(family, frozenset())
+
+
+def _remains(code: str, word: str, family: str, words: frozenset[str]) -> Remains:
+    is_harmless = word in _HARMLESS or word in _ALSO_HARMLESS.get(family, ())
+    is_harmless = is_harmless and words.isdisjoint(_TEMPORARY) and "#" not in code
+    if family == "sqlite":  # its functions leave nothing, and cannot be more than those it has
+        sets = "pragma" in words and any(map(_sets, _PRAGMA.finditer(code)))
+        return Remains.ANYTHING if sets or not is_harmless else Remains.NOTHING
     if family == "postgresql":
-        return _of_postgres(code, word)
-    harmless = word in _HARMLESS or word in _ALSO_HARMLESS.get(family, ())
-    if not harmless or _TEMPORARY.search(code) or _VARIABLE.search(code) or _calls(code):
+        return _of_postgres(code, word, is_harmless, words)
+    if not is_harmless or _VARIABLE.search(code) or _calls(code):
         return Remains.ANYTHING
     return Remains.NOTHING
 
 
-def _of_sqlite(code: str, word: str) -> Remains:
-    """Its functions leave nothing, and cannot be more than those it has."""
-    sets = any(
-        not found["name"]
-        or (found["takes"] == "(" and found["name"].lower() not in _READING_PRAGMAS)
-        for found in _PRAGMA.finditer(code)
-    )
-    harmless = word in _HARMLESS or word in _ALSO_HARMLESS["sqlite"] or word == "PRAGMA"
-    if sets or not harmless or _TEMPORARY.search(code):
-        return Remains.ANYTHING
-    return Remains.NOTHING
+def _sets(pragma: re.Match[str]) -> bool:
+    return not pragma["name"] or (pragma["takes"] == "(" and pragma["name"] not in _READING_PRAGMAS)
 
 
-def _of_postgres(code: str, word: str) -> Remains:
-    if _LOCAL.match(code):
-        return Remains.NOTHING
-    code = _LOCAL_SETTING.sub(" ", code)
-    if _LASTING.search(_CONFLICT.sub(" ", code)) or _OWN_SETTING.search(code):
+def _of_postgres(code: str, word: str, is_harmless: bool, words: frozenset[str]) -> Remains:
+    if word == "SET":
+        if _LOCAL.match(code):
+            return Remains.NOTHING
+        return Remains.ANYTHING if _OWN_SETTING.match(code) else Remains.STATE
+    lasting = words & _LASTING
+    if lasting == {"do"} and not _DO.search(_CONFLICT.sub(" ", code)):
+        lasting = frozenset()
+    if lasting or "dblink" in code:
         return Remains.ANYTHING
-    harmless = word in _HARMLESS or word in _ALSO_HARMLESS["postgresql"]
-    if not harmless or _TEMPORARY.search(code) or _calls(code):
+    if "set_config" in words:
+        code = _LOCAL_SETTING.sub(" ", code)
+        if "set_config" in code:
+            return Remains.ANYTHING
+    if not is_harmless or "pg_temp" in code or _calls(code):
         return Remains.STATE
     return Remains.NOTHING
-
-
-def _end(found: re.Match[str] | None) -> int:
-    return found.end() if found else 0
-
-
-def looks_back(code: str, dialect: str) -> bool:
-    """Whether a statement asks for what the statement before it has left in the session."""
-    pattern = _LOOKING_BACK.get(_family(dialect))
-    return pattern is not None and pattern.search(code) is not None
 
 
 def pragma_of_all(sql: str) -> str:
@@ -199,5 +206,8 @@ def pragma_of_all(sql: str) -> str:
 
 def _calls(code: str) -> bool:
     """Whether it may call a function that is not known to leave nothing."""
-    code = _NO_CALL.sub(" ", code)
-    return any(name.lower() not in _PURE for name in _CALL.findall(code))
+    return _calls_unknown(code) and _calls_unknown(_NO_CALL.sub(" ", code))
+
+
+def _calls_unknown(code: str) -> bool:
+    return any(schema or name not in _PURE for schema, name in set(_CALL.findall(code)))
