@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from statistics import median
 from typing import NamedTuple
 
-from greenflow.graph.drawing import Drawing, Arrow, Vertex
+from greenflow.graph.drawing import Arrow, Drawing, Vertex
 
 # Pixels. A character of the font that is written is about so wide (of 12 pixels, sans-serif).
 CHARACTER = 7.0

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
-from greenflow.graph.drawing import Drawing, Arrow, Group, Vertex
+from greenflow.graph.drawing import Arrow, Drawing, Group, Vertex
 from greenflow.spec.ports import canonical
 
 Document = Mapping[str, Any]

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greenflow.graph import dot, mermaid, svg
-from greenflow.graph.drawing import Drawing, Arrow, Group, Vertex
+from greenflow.graph.drawing import Arrow, Drawing, Group, Vertex
 from greenflow.graph.layout import LONGEST, Box, laid_out, shortened
 
 untimed = settings(deadline=None)
