@@ -13,10 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import pairwise
-from typing import Annotated, Any
-
-import msgspec
-from msgspec import Meta
+from typing import Any
 
 from greenflow.engine.declaring import node
 from greenflow.engine.node import Context, Node
@@ -29,7 +26,7 @@ from greenflow.engine.services import Compiler, Services
 from greenflow.engine.source import Source
 from greenflow.errors import SpecFault
 from greenflow.hub.breathing import unhurried
-from greenflow.spec.fields import Spec, TimeLimit
+from greenflow.nodes.inner import BlockSpec, StepSpec, bounds, linked
 from greenflow.spec.ports import (
     ERROR,
     Ports,
@@ -42,13 +39,6 @@ from greenflow.spec.ports import (
 )
 
 
-class Inner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A port of a sub-node."""
-
-    name: Annotated[str, Meta(description="the sub-node's name")]
-    port: Annotated[str, Meta(description="its port")]
-
-
 class _Leaves:
     """What left a block with a `timeout`, and by which port: the answer inside."""
 
@@ -56,26 +46,6 @@ class _Leaves:
 
     def __init__(self, port: str, value: Any) -> None:
         self.port, self.value = port, value
-
-
-class StepSpec(Spec):
-    specs: Annotated[
-        list[Spec],
-        Meta(min_length=1, description="the specs of the sub-nodes", extra={"alias": "nodes"}),
-    ]
-    timeout: Annotated[
-        TimeLimit | None,
-        Meta(description="all inside runs so long at most, in a child process that commits then"),
-    ] = None
-
-
-class BlockSpec(StepSpec):
-    inbounds: Annotated[
-        dict[str, list[Inner]], Meta(description="in ports, and where inside they lead")
-    ] = {}
-    outbounds: Annotated[
-        dict[str, list[Inner]], Meta(description="out ports, and where inside they come from")
-    ] = {}
 
 
 class Composed(Node[StepSpec]):
@@ -87,7 +57,7 @@ class Composed(Node[StepSpec]):
         self.inner: list[Node[Any]] = [
             services.compiler.compile(inner, services) for inner in spec.specs
         ]
-        self.bounds = [by_port(bounds) for bounds in _bounds(spec)]
+        self.bounds = [by_port(side) for side in bounds(spec)]
         self.by_name = {inner.spec.name: inner for inner in self.inner if inner.spec.name}
         self.local: dict[OutPort, tuple[InPort, ...]] = {}
         self.caught: set[str] = set()  # out ports whose values are caught at the edge
@@ -113,14 +83,14 @@ class Composed(Node[StepSpec]):
     @property
     def chained(self) -> bool:
         """Whether the sub-nodes are a chain, or linked by their own links."""
-        return not any(_bounds(self.spec))
+        return not any(bounds(self.spec))
 
     # -- checking ------------------------------------------------------------------------------
 
     @classmethod
     def check(cls, spec: StepSpec, compiler: Compiler) -> list[SpecFault]:
         specs, faults = spec.specs, []
-        inbounds, outbounds = _bounds(spec)
+        inbounds, outbounds = bounds(spec)
         chained = not inbounds and not outbounds
         of_each = [each_once(compiler.ports(inner)) for inner in unhurried(specs)]
         named: dict[str, tuple[frozenset[str], ...]] = {}
@@ -151,8 +121,8 @@ class Composed(Node[StepSpec]):
                     elif not has_port(target[0], canonical(link.port)):
                         reason = f"sub-node {link.name!r} has no in port {link.port!r}"
                         faults.append(SpecFault(where, reason))
-        for field, bounds, side in (("inbounds", inbounds, 0), ("outbounds", outbounds, 1)):
-            for port, inners in unhurried(bounds.items()):
+        for field, several, side in (("inbounds", inbounds, 0), ("outbounds", outbounds, 1)):
+            for port, inners in unhurried(several.items()):
                 if (wrong := misspelt(port)) is not None:
                     faults.append(SpecFault(f"$.{field}.{port}", wrong))
                 for bound in inners:
@@ -174,7 +144,7 @@ class Composed(Node[StepSpec]):
 
     @classmethod
     def ports(cls, spec: StepSpec, compiler: Compiler) -> Ports:
-        inbounds, outbounds = _bounds(spec)
+        inbounds, outbounds = bounds(spec)
         if inbounds or outbounds:
             return tuple(map(canonical, inbounds)), tuple(map(canonical, outbounds))
         first, *others = spec.specs  # one alone is asked once, or each level would double the work
@@ -193,7 +163,7 @@ class Composed(Node[StepSpec]):
     def doubts(cls, spec: StepSpec, compiler: Compiler) -> list[SpecFault]:
         return [
             fault._replace(path=f"$.specs[{i}]{fault.path[1:]}")
-            for i, inner in enumerate(_linked(spec))
+            for i, inner in enumerate(linked(spec))
             for fault in compiler.node_type(inner.kind).doubts(inner, compiler)
         ]
 
@@ -362,28 +332,6 @@ class Block(Composed):
     """
 
     spec_type = BlockSpec
-
-
-def _bounds(spec: Spec) -> tuple[dict[str, list[Inner]], dict[str, list[Inner]]]:
-    return getattr(spec, "inbounds", {}), getattr(spec, "outbounds", {})
-
-
-def _linked(spec: StepSpec) -> Iterator[Spec]:
-    """The sub-nodes, each with links, to nowhere, at the ports that the block leads on from."""
-    inbounds, outbounds = _bounds(spec)
-    bound: list[tuple[Spec, set[str]]] = [(inner, set()) for inner in spec.specs]
-    if inbounds or outbounds:
-        by_name = {inner.name: ports for inner, ports in bound}
-        for bounds in outbounds.values():
-            for each in bounds:
-                by_name[each.name].add(each.port)
-    else:
-        for _, ports in bound[:-1]:
-            ports.add("out")
-        bound[-1][1].update(spec.links)
-    for inner, ports in bound:
-        links = {**{port: [] for port in ports}, **inner.links}
-        yield msgspec.structs.replace(inner, links=links)
 
 
 def _inside(origin: Node[Any], block: Node[Any]) -> bool:

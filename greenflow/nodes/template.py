@@ -24,7 +24,8 @@ from greenflow.engine.node import Node
 from greenflow.engine.resolving import Resolving
 from greenflow.engine.services import Compiler, Services
 from greenflow.errors import SpecFault, SpecInvalid
-from greenflow.nodes.block import BlockSpec, Composed, Inner
+from greenflow.nodes.block import Composed
+from greenflow.nodes.inner import BlockSpec, Inner
 from greenflow.spec.decoding import Reading, decode, no_specs, reader
 from greenflow.spec.fields import RawSpec, Spec
 from greenflow.spec.known import closest, listed
