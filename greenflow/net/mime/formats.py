@@ -15,7 +15,6 @@ from greenflow.net.mime.csv import Header, parse_csv, write_csv
 from greenflow.net.mime.lines import parse_lines, write_json, write_lines
 from greenflow.net.mime.text import MARK, read_text, write_text
 from greenflow.net.mime.types import MediaType, codec_of
-from greenflow.net.mime.xml import parse_xml, write_xml
 from greenflow.payload.json import loads
 from greenflow.payload.large import LARGE_BYTES, loads_in_turns
 from greenflow.spec.syntax import Part, SyntaxFault
@@ -78,6 +77,8 @@ def parse(format: FormatName, data: str | bytes, options: FormatOptions = DEFAUL
     if format == "csv":
         return parse_csv(text, options.delimiter, options.header)
     if format == "xml":
+        from greenflow.net.mime.xml import parse_xml  # of which few spec files make use
+
         return parse_xml(text)
     if len(text) > YAML_LENGTH:
         return blocking.call(_parse_yaml, text)
@@ -131,6 +132,12 @@ def write(format: FormatName, value: Any, options: FormatOptions = DEFAULT) -> s
     return write_text(text, MediaType(f"text/{format}", {"charset": options.charset}))
 
 
+def _write_xml(value: Any, options: FormatOptions) -> str:
+    from greenflow.net.mime.xml import write_xml
+
+    return write_xml(value, options.charset or "utf-8")
+
+
 def _write_yaml(value: Any, options: FormatOptions) -> str:
     from greenflow.spec.syntax.yaml import to_yaml
 
@@ -142,7 +149,7 @@ def _write_yaml(value: Any, options: FormatOptions) -> str:
 _WRITERS: dict[str, Callable[[Any, FormatOptions], str]] = {
     "csv": lambda value, options: write_csv(value, options.delimiter, options.header),
     "ndjson": lambda value, options: write_lines(value).decode(),
-    "xml": lambda value, options: write_xml(value, options.charset or "utf-8"),
+    "xml": _write_xml,
     "yaml": _write_yaml,
     "json": lambda value, options: write_json(value).decode(),
 }
