@@ -11,6 +11,7 @@ cannot hold is EncodeError.
 
 from __future__ import annotations
 
+import re
 from codecs import BOM_UTF8
 from typing import Any
 
@@ -50,6 +51,12 @@ MULTIPART = "multipart/form-data"
 _TEXT_OFFERS = (TEXT, JSON)
 _MAP_OFFERS = (JSON, FORM, MULTIPART)
 
+# A multipart whose boundary is no token and has no quotes either, as `----=_Part_1_2` of mail.
+_UNQUOTED = re.compile(
+    r"[ \t]*(multipart/[\w-]+)[ \t]*;(?:[^\"]*;)?[ \t]*boundary=([^\s;\"]+)[ \t]*(?:;|\Z)",
+    re.ASCII | re.IGNORECASE,
+)
+
 # Types that are JSON texts behind each other, with what stands between these.
 _SEPARATORS = {
     "application/json-seq": RECORD,
@@ -79,6 +86,9 @@ def decode(content_type: str | None, body: bytes) -> Any:
         return parse_lines(body, separator)
     if kind.is_text:
         return read_text(body, kind)
+    unquoted = None if kind.name else _UNQUOTED.match(content_type or "")
+    if unquoted is not None:
+        return parse_multipart(body, unquoted[2], unquoted[1].lower())
     return body
 
 

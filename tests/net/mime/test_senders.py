@@ -740,6 +740,11 @@ SENT: dict[str, Sent] = {
         {"text": ["Grüße, ein langer Satz"]},
         {"file": [("Jahresübersicht.txt", b"Hello")]},
     ),
+    "JavaMail in haste: a boundary that needs quotes and has none": Sent(
+        "multipart/form-data; charset=utf-8;boundary=----=_Part_7_1.2; x=y",
+        ("------=_Part_7_1.2", named("a"), "", "1", "------=_Part_7_1.2--", ""),
+        {"a": ["1"]},
+    ),
     "JavaMail: a file name in two encoded words": Sent(
         form('"----=_Part_0_1"'),
         (
