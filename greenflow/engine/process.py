@@ -640,6 +640,8 @@ class Process:
         self._await_end(leaving, family)
         for member in reversed(family):
             member._end()
+        if not leaving.left:  # nobody is to be interrupted any more; each refers to this and back
+            leaving.outermost.clear()
 
     def _await_end(self, leaving: _Leaving, family: list[Process]) -> None:
         end = monotonic() + self.grace
@@ -712,6 +714,6 @@ class Process:
 
 def _interrupt(runner: Any, leaving: _Leaving) -> None:
     # In the hub, so between the check and the throw nothing else can run.
-    process = leaving.outermost[runner]
-    if runner in process._runners and runner not in _shielded:
+    process = leaving.outermost.get(runner)
+    if process is not None and runner in process._runners and runner not in _shielded:
         runner.throw(Interrupt(process))

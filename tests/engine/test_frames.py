@@ -29,6 +29,7 @@ KINDS = {
     "code: 'export default () => { throw new Error(); }'}",
     "python": "{kind: python, name: second, call: 'operator:neg'}",
     "block": "{kind: block, name: second, specs: [{kind: snippet, language: cel, code: 1 / 0}]}",
+    "late": "{kind: block, name: second, timeout: 1ms, specs: [{kind: sleep, interval: 60s}]}",
     "router": "{kind: router, name: second, routes: [{method: GET, path: /absent, port: out}]}",
 }
 
