@@ -136,8 +136,8 @@ def _real(standalone: bool) -> str | None:
 
 
 def lacking(like: str) -> str:
-    """A new, empty database of a server that has not everything: `documentdb`, `cosmos` or
-    `ferretdb`. The last one says that it is a single server, the others that they are sets."""
+    """A new, empty database of a server that lacks something: one of mongo_front.SERVERS. FerretDB
+    says that it is a single server, the others that they are sets."""
     require()
     if like not in _fronts:
         _fronts[like] = Front(like, _server(like == "ferretdb").port)

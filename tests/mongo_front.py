@@ -64,7 +64,6 @@ SERVERS: dict[str, list[tuple[Callable[[dict[str, Any]], bool], Refusal]]] = {
         ),
         (_caps, Refusal(303, "Feature not supported: capped:true")),
         (_has_partial, Refusal(303, "Field 'partialFilterExpression' is currently not supported")),
-        (_transacts, Refusal(303, "Feature not supported: startTransaction")),
     ],
     "cosmos": [
         (
@@ -80,8 +79,13 @@ SERVERS: dict[str, list[tuple[Callable[[dict[str, Any]], bool], Refusal]]] = {
         (_caps, Refusal(115, "Capped collections not supported yet")),
     ],
 }
+# Its version 3.6.
+SERVERS["documentdb3"] = [
+    *SERVERS["documentdb"],
+    (_transacts, Refusal(303, "Feature not supported: startTransaction")),
+]
 # Those that give collections no UUID.
-NAMELESS = frozenset(("documentdb", "cosmos"))
+NAMELESS = frozenset(("documentdb", "documentdb3", "cosmos"))
 
 
 class Front:

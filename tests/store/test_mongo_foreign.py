@@ -27,10 +27,10 @@ from tests.store.test_mongo import failing
 from tests.store.tools import documents, follow, ids, spec
 
 
-@pytest.fixture(params=["mongodb", "mongodb-standalone", "mongodb-documentdb"])
+@pytest.fixture(params=["mongodb", "mongodb-standalone", "mongodb-documentdb3"])
 def url(request: pytest.FixtureRequest, hurried: None) -> str:
     if "documentdb" in request.param:
-        return mongo.lacking("documentdb")
+        return mongo.lacking("documentdb3")
     return mongo.url(standalone="standalone" in request.param)
 
 

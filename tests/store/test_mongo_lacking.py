@@ -1,7 +1,7 @@
 """Servers that speak MongoDB's protocol and lack something: what they refuse is done otherwise.
 
-They say it as the real ones do (tests/mongo_front.py): Amazon DocumentDB without change streams and
-transactions, Azure Cosmos DB, FerretDB.
+They say it as the real ones do (tests/mongo_front.py): Amazon DocumentDB without change streams,
+and before 4.0 without transactions, Azure Cosmos DB, FerretDB.
 """
 
 from __future__ import annotations
@@ -93,12 +93,13 @@ def test_names_are_unique(url: str, like: str) -> None:
         has_key = KEY in (other.specs.find_one({"_id": "b"}) or {})
         assert {
             "documentdb": indexes.get("keys", {}).get("unique") and has_key,
+            "documentdb3": indexes.get("keys", {}).get("unique") and has_key,
             "cosmos": "plain" in indexes and not has_key,
             "ferretdb": indexes.get("names", {}).get("unique") and not has_key,
         }[like]
 
 
-@pytest.mark.parametrize("like", ["documentdb", "ferretdb"])
+@pytest.mark.parametrize("like", ["documentdb", "documentdb3", "ferretdb"])
 def test_two_writers_cannot_give_one_name(url: str) -> None:
     """Not even at the same moment: the index is the judge."""
     with open_store(url) as one, open_store(url) as two:

@@ -20,6 +20,10 @@ from greenflow.store.mongo.feed import AWAIT_MS, FeedReader
 # Seconds between two looks. A change is to be seen within 1.5 s, and each look is a query.
 INTERVAL = 1.0
 
+# Seconds between looks at what is changing, and how many there are at most: until it rests, or for
+# a fifth of a second.
+SETTLE, SETTLES = 0.04, 5
+
 
 class Poll(FeedReader):
     """All revisions, compared with those before."""
@@ -43,6 +47,12 @@ class Poll(FeedReader):
         answers = self._read()
         if answers == self._answers:
             return ()
+        for _ in range(SETTLES):
+            # Where a batch is no transaction, the rest of it may be under way.
+            time.sleep(SETTLE)
+            earlier, answers = answers, self._read()
+            if answers == earlier:
+                break
         before, self._answers = self._revisions, answers
         self._revisions = now = self._taken(answers)
         return [id for id in before.keys() | now.keys() if before.get(id) != now.get(id)]
