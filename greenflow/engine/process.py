@@ -143,10 +143,10 @@ class Process:
         "hops",
         "open",
         "parent",
-        "part_of",
         "readers",
         "ready",
         "state",
+        "whole",
         "world",
     )
 
@@ -180,7 +180,7 @@ class Process:
         self._owed: list[Exception] | None = None  # errors that a node keeps for later
         self._number = 0
         self._context = copy_context()
-        self.part_of: Process | None = None  # the parent, of which it is a part (engine/scope.py)
+        self.whole: Process | None = None  # that it does a piece of the work of (part.py)
         self._registry = registry
         if parent is None:
             self.budget, self.world = budget, world
@@ -229,8 +229,8 @@ class Process:
 
     @property
     def owner(self) -> Process:
-        """Whose transactions and open files the nodes use: the process's own, or those of the one
-        that it is a strand of (strand.py)."""
+        """Who holds the transactions and open files that the nodes use: the process itself, or the
+        one that it is a strand of (part.py)."""
         return self
 
     def __repr__(self) -> str:
@@ -582,7 +582,7 @@ class Process:
         self, resources: Resources, error: BaseException | None, *, hooks: bool
     ) -> BaseException | None:
         """Release as a part of the process: what commits may use its Local, too."""
-        context, whole = self._context.copy(), self.part_of
+        context, whole = self._context.copy(), self.whole
         context.run(_current.set, self)
         onto = whole._hold() if whole is not None and whole.state is RUNNING else None
         return context.run(resources.release, error, hooks=hooks, onto=onto)

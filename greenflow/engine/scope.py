@@ -5,8 +5,7 @@ Lives here: `within`, for kinds whose `timeout` limits what they lead to, and `e
 
 The part runs in a child process, so that all of it can be interrupted and what it opened rolled
 back while its parent goes on. When it has answered in time its resources commit, and then the
-answers go on. What is done after a commit of its, such as to publish its events, is done after that
-of the parent, of which it is a part.
+answers go on. What a part is to its parent, part.py says.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from gevent.event import Event
 
 from greenflow.engine.node import Context, Node
 from greenflow.engine.packet import Fault
+from greenflow.engine.part import ProcessPart
 from greenflow.engine.process import RUNNING, Process
 from greenflow.engine.source import log_unhandled
 from greenflow.errors import TimedOut
@@ -30,8 +30,7 @@ def within(ctx: Context, seconds: float, work: Callable[[Process], Any]) -> Any:
     many seconds. When they are over the answer is the error `timed out`. With an error all that was
     done in it is rolled back, else it commits."""
     node, process = ctx.node, ctx.process
-    part = Process(process, ctx.packet.hops)
-    part.part_of = process
+    part = ProcessPart(process, ctx.packet.hops)
     late, gone = TimedOut(seconds), Event()
     part.on_exit(gone.set)  # the first of its hooks is the last to be called
     ctx.step_aside()

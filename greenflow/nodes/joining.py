@@ -18,12 +18,14 @@ import gevent
 from gevent.event import Event
 from msgspec import Meta
 
+from greenflow.engine.branches import Awaited, Branches
 from greenflow.engine.declaring import node
 from greenflow.engine.node import Context, Handler, Node
 from greenflow.engine.packet import NOTHING, Fault, merge, unused
+from greenflow.engine.part import ProcessPart
 from greenflow.engine.process import Process
 from greenflow.engine.result import Answer
-from greenflow.engine.strand import Awaited, Branches
+from greenflow.errors import TimedOut
 from greenflow.nodes.flow import linked
 from greenflow.spec.fields import Spec, TimeLimit
 from greenflow.spec.ports import parse
@@ -40,6 +42,15 @@ class MergeSpec(Spec):
     ] = None
     first: Annotated[
         int | None, Meta(ge=1, description="go on with so many packets, in the order they came")
+    ] = None
+
+
+class RaceSpec(Spec):
+    timeout: Annotated[
+        TimeLimit | None,
+        Meta(
+            description="how long to wait for an answer; then all ways are interrupted and undone"
+        ),
     ] = None
 
 
@@ -142,12 +153,13 @@ class Merge(Node[MergeSpec]):
 
 
 @node("race", outputs=("out[i]",), reads_only=True)
-class Race(Node[Spec]):
+class Race(Node[RaceSpec]):
     """Sends its input to every linked `out[i]` at once; the first answer is the answer, and what
     the others do is interrupted and undone.
 
-    An error or nothing wins only if nobody has another answer: then the errors go to `error`. Each
-    way runs in a process of its own, and the winner's commits before its answer goes on.
+    An error or nothing wins only if nobody has another answer: then the errors go to `error`, and
+    so does `timed out` when nobody has one in time. Each way runs in a process of its own, and the
+    winner's commits before its answer goes on.
     """
 
     def handle(self, ctx: Context, payload: Any) -> Any:
@@ -155,22 +167,31 @@ class Race(Node[Spec]):
         if not ways:
             return unused(payload, self)
         branches = Branches(ctx)
-        whole = ctx.process
         for name in ways:
-            process = Process(whole, ctx.packet.hops, generation=whole.generation)
-            process.part_of = whole  # what it publishes goes out with the whole
-            branches.begin(process, self.output(name), payload)
+            branches.begin(ProcessPart(ctx.process, ctx.packet.hops), self.output(name), payload)
         beaten: list[Awaited] = []
+        seconds = self.spec.timeout
+        call_off = None
+        if seconds is not None:
+            call_off = self.services.clock.alarm(seconds, branches.wait_no_more)
         try:
-            return self.won(branches, beaten)
+            answer = self.won(branches, beaten)
         finally:
+            if call_off is not None:
+                call_off()
             branches.undo(beaten)
+        if answer is None and seconds is not None:
+            return self.fault(TimedOut(seconds), ctx.packet)
+        return answer
 
     def won(self, branches: Branches, beaten: list[Awaited]) -> Any:
-        """The answer of the race; those that were answered and did not win are `beaten`."""
+        """The answer of the race; those that were answered and did not win are `beaten`. None: its
+        time was over before there was one."""
         faults: list[Fault] = []
         while len(branches):
             answered = deque(branches.take())
+            if not answered:
+                return None
             while answered:
                 branch = answered.popleft()
                 if branch.answer is NOTHING:

@@ -2,7 +2,7 @@
 
 Lives here: the kind, and how many elements are under way, so that a list of a million holds no more
 packets than a short one. By default all of a window are written at once, and queue at the first
-node that waits. With `concurrency` each element runs in a strand of the process (engine/strand.py),
+node that waits. With `concurrency` each element runs in a strand of the process (engine/part.py),
 sent when a place is free: an in-port handles one packet of a process at a time, and those of
 several strands side by side. Answers are put in the order of the elements.
 """
@@ -16,14 +16,15 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
+from greenflow.engine.branches import Branches
 from greenflow.engine.declaring import node
 from greenflow.engine.node import Context, Node
 from greenflow.engine.onward import left
 from greenflow.engine.packet import NOTHING, Fault, merge
+from greenflow.engine.part import Strand
 from greenflow.engine.process import Process
 from greenflow.engine.result import Send
 from greenflow.engine.scope import within
-from greenflow.engine.strand import Branches, Strand
 from greenflow.hub.breathing import let_others_run
 from greenflow.spec.fields import Spec, TimeLimit
 

@@ -4,7 +4,7 @@ Lives here: the kind, its circuit breaker, and the times between tries, which `p
 too. The scope is what `out` leads to; with a link from `out[1]` the answer that counts leaves
 there, and what comes after is in no try.
 
-With `timeout` the tries run in a strand of the process (engine/strand.py), so that one which is cut
+With `timeout` the tries run in a strand of the process (engine/part.py), so that one which is cut
 off can be interrupted; transactions are those of the process all the same.
 """
 
@@ -18,12 +18,13 @@ import msgspec
 from msgspec import Meta
 
 from greenflow import lang
+from greenflow.engine.branches import Branches
 from greenflow.engine.declaring import node
 from greenflow.engine.node import Context, Node
 from greenflow.engine.onward import leave, left
 from greenflow.engine.packet import Fault
+from greenflow.engine.part import Strand
 from greenflow.engine.services import Compiler, Services
-from greenflow.engine.strand import Branches, Strand
 from greenflow.errors import CircuitOpen, SpecFault, TimedOut
 from greenflow.hub.backoff import Backoff
 from greenflow.hub.clock import Clock

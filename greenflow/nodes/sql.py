@@ -11,20 +11,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta
 
 from greenflow.engine.declaring import node
 from greenflow.engine.node import Context, Node
+from greenflow.engine.process import RUNNING, Process
 from greenflow.engine.resolving import Resolving
 from greenflow.engine.services import Compiler, Services
 from greenflow.errors import CompileFailed, SpecFault
 from greenflow.nodes.connection import SAID, DatabaseSpec, connection_of, faults, lacks, make
 from greenflow.sql.source import SqliteSource, isolation_of, parse
 from greenflow.sql.statement import read
-from greenflow.sql.transaction import Database, Transaction
+from greenflow.sql.transaction import Database, Subtransaction, Transaction
+
+W = TypeVar("W", Transaction[Any], Subtransaction)
 
 # Rows of one packet at most if a spec does not say: half a gigabyte of maps is no payload.
 ROWS = 100_000
@@ -122,22 +125,43 @@ class Sql(Node[SqlSpec]):
     def handle(self, ctx: Context, payload: Any) -> Any:
         sql, runs = read(payload)
         process = ctx.process.owner
-        key = self._which, process  # a child has a transaction of its own, a strand has not
-        transaction: Transaction | None = process.data.get(key)
-        whole = process.part_of
-        while transaction is None and whole is not None:  # a part goes on with that of the whole
-            transaction, whole = process.data.get((self._which, whole)), whole.part_of
-        if transaction is None or transaction.ended:
-            transaction = self._begin(process.grace)
-            process.data.set(key, ctx.enter(transaction))
-        return transaction.run(sql, runs, self.spec.rows)
+        work: Transaction[Any] | Subtransaction | None = process.data.get((self._which, process))
+        if work is None or work.ended:
+            work = self._joined(process) or self._hold(process, self._begin(process))
+        return work.run(sql, runs, self.spec.rows)
 
-    def _begin(self, grace: float) -> Transaction:
+    def _joined(self, process: Process) -> Subtransaction | None:
+        """The part of a process in the transaction of what it is a part of, if that has one open:
+        the nearest, in which each part between has its part."""
+        work, whole, between = None, process.whole, [process]
+        while whole is not None:
+            work = whole.data.get((self._which, whole))
+            if work is not None and not work.ended:
+                break
+            work = None
+            between.append(whole)
+            whole = whole.whole
+        while work is not None and between:
+            inner = between.pop()
+            work = self._hold(inner, work.part())
+        return work
+
+    def _begin(self, process: Process) -> Transaction[Any]:
         assert self.database is not None
         self._databases.hold(self._key)
-        transaction = self.database.transaction(grace)
+        transaction = self.database.transaction(process.grace)
         transaction.on_end(partial(self._databases.let_go, self._key))
+        transaction.is_doomed = partial(_ends, process)
         return transaction
+
+    def _hold(self, process: Process, work: W) -> W:
+        """Have the process end it, and find it again."""
+        process.data.set((self._which, process), process.enter(work, self))
+        return work
+
+
+def _ends(process: Process) -> bool:
+    return process.state is not RUNNING
 
 
 class Databases:

@@ -20,6 +20,12 @@ class PooledConnection(Protocol):
     @property
     def lane(self) -> Lane: ...
 
+    def roll_back(self) -> None:
+        """Roll back what is under way on it; never fails. In the lane."""
+
+    def renew(self) -> None:
+        """Undo what a process left behind in the session. In the lane."""
+
     def close(self) -> None:
         """Close the connection, if there is one. In the lane."""
 

@@ -21,23 +21,20 @@ are better than many small ones.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from gevent import get_hub
 
 from greenflow.errors import GreenflowError, SqlFailed, SqlUnavailable
-from greenflow.hub.blocking.lane import Job, ThreadLane
+from greenflow.hub.blocking.lane import Job
 from greenflow.sql.faults import told
-from greenflow.sql.file import connect, identity, reason_of
 from greenflow.sql.pool import ConnectionPool
-from greenflow.sql.session import Remains
 from greenflow.sql.source import SqliteSource
+from greenflow.sql.sqlite_connection import Runs, SqliteConnection, lost
 from greenflow.sql.statement import Statement, several, statement
-from greenflow.sql.transaction import Row, Transaction, fetched
+from greenflow.sql.transaction import Row, Subtransaction, Transaction
 from greenflow.sql.values import binder
 
 # Isolation levels that need a transaction around reading, too.
@@ -46,125 +43,8 @@ STRICT = frozenset(("REPEATABLE READ", "SNAPSHOT", "SERIALIZABLE", "LINEARIZABLE
 # Seconds between interrupts of a statement that goes on in spite of the first.
 AGAIN = 0.02
 
-# Errors after which a connection is not used again.
-_BROKEN = (
-    *("SQLITE_IOERR", "SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_CANTOPEN", "SQLITE_PROTOCOL"),
-)
-
-Runs = list[tuple[str, tuple[Any, ...] | None]]  # SQL and arguments
 
 _bind = binder("sqlite")
-
-
-class SqliteConnection:
-    """A connection and its thread. All methods but `interrupt` are called in the thread."""
-
-    def __init__(self, source: SqliteSource, timeout: float, *, reads_only: bool) -> None:
-        self.lane = ThreadLane()
-        self._source, self._timeout, self._reads_only = source, timeout, reads_only
-        self._connection: sqlite3.Connection | None = None
-        self._file: tuple[int, int] | None = None
-        self.remains = Remains.NOTHING  # of what its process has run
-
-    @property
-    def in_transaction(self) -> bool:
-        return self._connection is not None and self._connection.in_transaction
-
-    def opened(self) -> sqlite3.Connection:
-        """The connection, opened if need be. Raises SqlUnavailable."""
-        if self._connection is not None and not self._is_of_file():
-            self.close()
-        if self._connection is None:
-            try:
-                self._connection = connect(self._source, self._timeout, self._reads_only)
-            except sqlite3.Error as error:
-                raise SqlUnavailable(reason_of(self._source, error)) from None
-            self._file = identity(self._source.path)
-        return self._connection
-
-    def _is_of_file(self) -> bool:
-        """Whether the file is still the one that was opened. One that is gone may come back."""
-        if not self._source.path or self._connection is None or self.in_transaction:
-            return True
-        return identity(self._source.path) == self._file
-
-    def renew(self) -> None:
-        """Undo what the process leaves behind in the session, if it may have left something."""
-        remains, self.remains = self.remains, Remains.NOTHING
-        if remains is not Remains.NOTHING:
-            self.replace()
-
-    def replace(self) -> None:
-        """A new session: the next one to use the connection opens the file anew. A database in
-        memory is copied into a new connection."""
-        old = self._connection
-        if old is None or self._source.path:
-            self.close()
-            return
-        fresh = connect(self._source, self._timeout, self._reads_only)
-        old.backup(fresh)
-        self._connection = fresh
-        old.close()
-
-    def query(self, runs: Runs, most: int) -> list[Row]:
-        """The rows of all runs. Raises what sqlite3 raises, SqlFailed for more than `most`."""
-        connection = self.opened()
-        rows: list[Row] = []
-        for sql, arguments in runs:
-            cursor = connection.execute(sql, arguments or ())
-            try:
-                fetched(cursor, rows, most, _unchanged)
-            finally:
-                cursor.close()
-        return rows
-
-    def broke(self, error: Exception) -> None:
-        """After an error: let go of a connection that it may have spoiled."""
-        if getattr(error, "sqlite_errorname", "").startswith(_BROKEN):
-            self.close()
-
-    def begin(self) -> None:
-        """Begin to write. Raises SqlUnavailable if another program does for too long."""
-        connection = self.opened()
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.Error as error:
-            self.broke(error)
-            raise SqlUnavailable(reason_of(self._source, error, self._timeout)) from None
-
-    def commit(self) -> None:
-        """Commit, or roll back and raise SqlFailed."""
-        connection = self._connection
-        if connection is None or not connection.in_transaction:
-            raise _lost()
-        try:
-            connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            self.roll_back()
-            self.broke(error)
-            failed = told(error, None)
-            raise failed from failed.__cause__
-
-    def roll_back(self) -> None:
-        """Roll back; a connection that cannot is closed, which does it, too."""
-        connection = self._connection
-        if connection is not None and connection.in_transaction:
-            try:
-                connection.execute("ROLLBACK")
-            except sqlite3.Error:
-                self.close()
-
-    def close(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
-
-    def interrupt(self) -> None:
-        """Break the statement under way off, from the hub."""
-        connection = self._connection
-        if connection is not None:
-            with suppress(sqlite3.ProgrammingError):  # it is being closed
-                connection.interrupt()
 
 
 class SqliteDatabase:
@@ -205,29 +85,32 @@ class SqliteDatabase:
             self.reading.close()
 
 
-class SqliteTransaction(Transaction):
+class SqliteTransaction(Transaction[SqliteConnection]):
     """Reads on any reading connection until it writes; from then on has the writing one."""
 
     def __init__(self, database: SqliteDatabase, grace: float) -> None:
-        super().__init__(database.name, grace)
+        super().__init__(database, grace, database.writing)
         self._database = database
-        self._connection: SqliteConnection | None = None  # that writes
         self._cancelled: SqliteConnection | None = None  # of the job under way
+        self._spared = False  # the job writes: SQLite rolls all back when it breaks that off
         self._is_lost = False
 
-    def _run(self, sql: str, runs: list[Any], most: int) -> list[Row]:
-        parts = [statement(part, "sqlite") for part in several(sql, "sqlite", runs)]
+    def _run(self, sql: str, runs: list[Any], most: int, part: Subtransaction | None) -> list[Row]:
+        texts = [statement(text, "sqlite") for text in several(sql, "sqlite", runs)]
         rows: list[Row] = []
-        for taken in parts:
+        for taken in texts:
             bound = [_bound(taken, arguments) for arguments in runs]
-            rows += self._run_one(taken, bound, most - len(rows))
+            rows += self._run_one(taken, bound, most - len(rows), part)
         return rows
 
-    def _run_one(self, taken: Statement, runs: Runs, most: int) -> list[Row]:
+    def _run_one(
+        self, taken: Statement, runs: Runs, most: int, part: Subtransaction | None
+    ) -> list[Row]:
         database, looks_back = self._database, False
         if self._connection is None and taken.reads and not database.strict:
             reading = database.reading.take(database.timeout)
             reading.remains = taken.remains
+            self._spared = False
             give = partial(database.reading.give, reading)
             replaces = taken.looks_back and not self._database.has_file
             try:
@@ -235,11 +118,15 @@ class SqliteTransaction(Transaction):
             except _Writes:
                 pass
         if self._connection is None:
-            self._connection = database.writing.take(database.timeout)
+            self._connection = self._taken()
             looks_back = taken.looks_back
         connection = self._connection
         connection.remains = max(connection.remains, taken.remains)
-        return self._on(connection, partial(self._write, connection, runs, most, looks_back))
+        # Reading leaves nothing to undo, and may be broken off: the transaction goes on.
+        names = [] if taken.only_reads else self._begin_part(part)
+        self._spared = not taken.only_reads
+        write = partial(self._write, connection, runs, most, names, looks_back)
+        return self._on(connection, write)
 
     def _on(
         self,
@@ -262,16 +149,22 @@ class SqliteTransaction(Transaction):
             self._cancelled = None
 
     def _write(
-        self, connection: SqliteConnection, runs: Runs, most: int, looks_back: bool
+        self,
+        connection: SqliteConnection,
+        runs: Runs,
+        most: int,
+        names: list[str],
+        looks_back: bool,
     ) -> list[Row]:
         """In the thread."""
         if self._is_lost:
-            raise _lost()
+            raise lost()
         if looks_back:
             connection.replace()
         if not connection.in_transaction:
             connection.begin()
         try:
+            connection.mark(names)
             return connection.query(runs, most)
         except GreenflowError:
             raise
@@ -282,8 +175,8 @@ class SqliteTransaction(Transaction):
             raise failed from failed.__cause__
 
     def _cancel(self, job: Job[Any]) -> None:
-        connection = self._cancelled
-        if connection is None:
+        connection = self._connection if self._given_up else self._cancelled
+        if connection is None or (self._spared and self._spares_statements()):
             return
         connection.interrupt()
         # Its thread may have been just about to begin, which an interrupt does not reach.
@@ -300,22 +193,28 @@ class SqliteTransaction(Transaction):
 
     def _commit(self) -> Job[Any] | None:
         connection = self._connection
-        return None if connection is None else self._last(connection, connection.commit)
+        return None if connection is None else self._last(connection.commit)
 
-    def _roll_back(self) -> Job[Any] | None:
-        connection = self._connection
-        return None if connection is None else self._last(connection, connection.roll_back)
+    def _keep(self, name: str) -> Job[Any] | None:
+        return self._end_savepoint(SqliteConnection.keep, name)
 
-    def _last(self, connection: SqliteConnection, function: Callable[[], None]) -> Job[Any]:
-        def ended() -> None:
+    def _undo(self, name: str) -> Job[Any] | None:
+        return self._end_savepoint(SqliteConnection.undo, name)
+
+    def _end_savepoint(
+        self, ends: Callable[[SqliteConnection, str], None], name: str
+    ) -> Job[Any] | None:
+        def end() -> None:
+            """In the thread."""
+            assert connection is not None
             try:
-                function()
-            finally:
-                connection.renew()
+                ends(connection, name)
+            except SqlFailed:
+                self._is_lost = not connection.in_transaction
+                raise
 
-        job = Job(ended, partial(self._database.writing.give, connection))
-        connection.lane.post(job)
-        return job
+        connection = self._connection
+        return self._post(end)
 
 
 class _Writes(Exception):
@@ -338,15 +237,6 @@ def _read(connection: SqliteConnection, runs: Runs, most: int, replaces: bool) -
         raise failed from failed.__cause__
     finally:
         connection.renew()
-
-
-def _unchanged(row: Any) -> Any:
-    """SQLite's values are payloads as they are."""
-    return row
-
-
-def _lost() -> SqlFailed:
-    return SqlFailed("SQLite has rolled the transaction back after an error: nothing of it is kept")
 
 
 def _bound(taken: Statement, arguments: Any) -> tuple[str, tuple[Any, ...] | None]:

@@ -45,6 +45,7 @@ _QUOTING = frozenset(("mysql", "mariadb"))
 _SPLIT = frozenset(("postgresql", "cockroachdb", "mysql", "mariadb"))
 _PROGRAM = re.compile(r"\s*CREATE\b(?=.*\bBEGIN\b)", re.IGNORECASE | re.DOTALL)
 _READING = frozenset(("SELECT", "VALUES", "WITH", "EXPLAIN"))
+_WRITING = re.compile(r"\b(?:INSERT|UPDATE|DELETE|REPLACE|MERGE)\b", re.IGNORECASE)
 _TRANSACTION = frozenset(("BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT"))
 _TO_SAVEPOINT = re.compile(r"\s*ROLLBACK\s+(?:TRANSACTION\s+|WORK\s+)?TO\b", re.IGNORECASE)
 
@@ -52,7 +53,7 @@ _TO_SAVEPOINT = re.compile(r"\s*ROLLBACK\s+(?:TRANSACTION\s+|WORK\s+)?TO\b", re.
 class Statement:
     """SQL that was taken apart: texts, and between them its placeholders."""
 
-    __slots__ = ("looks_back", "names", "positions", "reads", "remains", "sql")
+    __slots__ = ("looks_back", "names", "only_reads", "positions", "reads", "remains", "sql")
 
     def __init__(self, sql: str, dialect: str) -> None:
         tokens = list(dialect_of(dialect).tokens(sql))
@@ -67,6 +68,8 @@ class Statement:
             )
         self.sql = sql
         self.reads = word in _READING  # as far as its first word tells
+        # Unless a function that it calls writes.
+        self.only_reads = self.reads and (word != "WITH" or not _WRITING.search(code))
         numbered = any(token.kind == "number" for token in tokens)
         kind = "number" if numbered else "mark"
         self.positions = [token for token in tokens if token.kind == kind]

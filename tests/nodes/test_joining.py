@@ -13,7 +13,8 @@ from gevent.event import Event
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenflow.errors import InvalidArgument, ProcessExited, SpecInvalid
+from greenflow.errors import InvalidArgument, ProcessExited, SpecInvalid, TimedOut
+from greenflow.payload.origin import shown
 from greenflow.runtime import Runtime
 from greenflow.scheme.registry import Scheme
 from greenflow.spec.document import read
@@ -297,6 +298,50 @@ def test_what_a_loser_wrote_is_rolled_back_and_its_lock_is_free(tmp_path: Path) 
         assert running.call("r", 1) == "won"
         running.call("q", "insert into t values (2)")
         assert running.call("q", "select n from t") == [{"n": 2}]
+
+
+def test_when_the_time_is_over_all_ways_are_undone() -> None:
+    with timed(race().replace("name: r,", "name: r, timeout: 2s,")) as (running, clock):
+        running.probes.gates |= {"a": Event(), "b": Event()}
+        call = gevent.spawn(running.call, "r", 1)
+        until(lambda: ("a", "opened") in running.probes.seen)
+        until(lambda: ("b", "opened") in running.probes.seen)
+        clock.advance(1.9)
+        assert not call.ready()
+        clock.advance(0.1)
+        assert call.get() == "handled"
+        ended(running)
+        (error,) = running.probes.of("e")
+        assert isinstance(error, TimedOut)
+        assert str(error) == "timed out after 2s"
+        assert shown(error)["node"] == "r"
+        assert {("a", "rolled back"), ("b", "rolled back")} <= set(running.probes.seen)
+
+
+def test_a_race_in_time_is_a_race_like_others() -> None:
+    with timed(race(a=", raises: x").replace("name: r,", "name: r, timeout: 2s,")) as (running, _):
+        assert running.call("r", 1) == "from b"
+        ended(running)
+    with timed(race(", raises: x", ", raises: y").replace("name: r,", "name: r, timeout: 2s,")) as (
+        running,
+        clock,
+    ):
+        assert running.call("r", 1) == "handled"
+        clock.advance(5)
+        (error,) = running.probes.of("e")
+        assert isinstance(error, ExceptionGroup)
+
+
+def test_a_race_over_its_time_beside_one_that_failed() -> None:
+    text = race(a=", raises: x").replace("name: r,", "name: r, timeout: 2s,")
+    with timed(text) as (running, clock):
+        running.probes.gates["b"] = Event()
+        call = gevent.spawn(running.call, "r", 1)
+        until(lambda: ("a", "rolled back") in running.probes.seen)
+        clock.advance(2)
+        assert call.get() == "handled"
+        assert [type(error) for error in running.probes.of("e")] == [TimedOut]
+        ended(running)
 
 
 def test_what_the_winner_publishes_goes_out_with_the_whole() -> None:

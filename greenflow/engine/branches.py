@@ -1,59 +1,29 @@
-"""Parts of a process that run side by side: Strand, and Branches, what a handler sends into them.
+"""What a handler sends into processes that run side by side, and their answers.
 
 Lives here: how a handler writes several payloads, takes the answers as they come, and ends early
-what is not wanted any more. When the parts of a process run is process.py's.
+what is not wanted any more. When processes run is process.py's.
 
 An in-port handles the packets of one process one at a time. So what is to run side by side, or to
-be cut off, gets a process of its own, a child of the handler's: either a plain one, which commits
-or rolls back for itself (BEHAVIOUR 4.10), or a strand, whose transactions and files are those of
-the process that it is a part of (BEHAVIOUR 4.16). Only the greenlet of the handler ends a part,
-for that may block.
+be cut off, gets a process of its own, a part of the handler's (part.py). Only the greenlet of the
+handler ends a part, for that may block.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from gevent.event import Event
 
-from greenflow.engine.data import Settled
 from greenflow.engine.node import Context
 from greenflow.engine.packet import Fault, Packet, Reply
 from greenflow.engine.port import OutPort
 from greenflow.engine.process import Process
 from greenflow.errors import ProcessExited
 
-T = TypeVar("T")
-
 # Above the place of a branch: an answer gets no further than its branch.
 _NOWHERE: Final = Reply(1)
-
-
-class Strand(Process):
-    """A part of its parent that shares the parent's transactions and files: what is entered here is
-    committed or rolled back with the parent, not when the strand ends."""
-
-    __slots__ = ()
-
-    def __init__(self, parent: Process, hops: int) -> None:
-        super().__init__(parent, hops, generation=parent.generation)
-
-    @property
-    def owner(self) -> Process:
-        """The process that it is a strand of."""
-        assert self.parent is not None
-        return self.parent.owner
-
-    def enter(self, resource: AbstractContextManager[T], origin: Any = None) -> T:
-        """Open a resource that the owner commits or rolls back."""
-        return self.owner.enter(resource, origin)
-
-    def on_settled(self, hook: Settled) -> None:
-        """Call the hook when the owner has settled."""
-        self.owner.on_settled(hook)
 
 
 class Awaited(Reply):
@@ -96,6 +66,7 @@ class Branches:
         self.under_way: set[Awaited] = set()
         self._arrived: deque[Awaited] = deque()
         self._wake = Event()
+        self._waits = True
         ctx.step_aside()
 
     def begin(self, process: Process, port: OutPort, payload: Any, index: int = 0) -> None:
@@ -114,9 +85,14 @@ class Branches:
         self._arrived.append(branch)
         self._wake.set()
 
+    def wait_no_more(self) -> None:
+        """`take` waits no longer: time is over. Does not switch greenlets."""
+        self._waits = False
+        self._wake.set()
+
     def take(self) -> list[Awaited]:
         """Wait until one was answered; all that were, in the order of answers."""
-        while not self._arrived and self.under_way:
+        while not self._arrived and self.under_way and self._waits:
             self._wake.clear()
             self.process.step_aside()
             self._wake.wait()

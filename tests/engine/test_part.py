@@ -1,4 +1,4 @@
-"""Strands: parts of a process that run side by side (BEHAVIOUR 4.16)."""
+"""Parts of a process, and whose transactions they use (BEHAVIOUR 4.14, 4.16)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import gevent
 import pytest
 from gevent.event import Event
 
+from greenflow.engine.part import ProcessPart, Strand
 from greenflow.engine.process import Process
-from greenflow.engine.strand import Strand
 from tests.flows import flow
 from tests.waiting import until
 
@@ -21,6 +21,24 @@ def test_a_strand_of_a_strand_has_the_same_owner() -> None:
     assert child.owner is child
     process.exit()
     assert {each.state for each in (process, strand, inner, child)} == {"exited"}
+
+
+def test_a_part_owns_what_it_opens_and_its_whole_owns_the_rest() -> None:
+    process = Process()
+    strand = Strand(process, 1)
+    part = ProcessPart(strand, 2)
+    inner = ProcessPart(Strand(part, 3), 4)
+    assert (part.owner, part.whole) == (part, process)
+    assert (inner.owner, inner.whole) == (inner, part)
+    told: list[str] = []
+    inner.on_settled(lambda error: told.append("inner"))
+    inner.settle()
+    part.settle()
+    strand.settle()
+    assert told == []
+    process.settle()
+    assert told == ["inner"]
+    process.exit()
 
 
 @pytest.mark.parametrize(
