@@ -298,8 +298,9 @@ class ProcessExited(GreenflowError):
 
 
 class Runaway(GreenflowError):
-    """A workflow wrote too deep, has too many packets open (BEHAVIOUR 3.10), or runs a body for
-    ever."""
+    """A workflow wrote too deep, is over its budget (BEHAVIOUR 3.10), or runs a body for ever."""
+
+    is_told = False  # the log has it: all that goes on over a budget has one error
 
 
 class Interrupt(BaseException):

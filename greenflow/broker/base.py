@@ -74,9 +74,12 @@ class Broker(ABC):
         BrokerUnavailable; with None it has."""
 
     @abstractmethod
-    def subscribe(self, topic: str, subscriber: str, deliver: Deliver) -> Subscription:
-        """Keep what is published on a topic from now on for a subscriber. Never raises because a
-        server is away: the subscription begins when it is back."""
+    def subscribe(
+        self, topic: str, subscriber: str, deliver: Deliver, most: int | None = None
+    ) -> Subscription:
+        """Keep what is published on a topic from now on for a subscriber. At most so many events
+        are handed out at a time; the others wait. Never raises because a server is away: the
+        subscription begins when it is back."""
 
     @abstractmethod
     def close(self) -> None:

@@ -79,10 +79,17 @@ class SubscriptionHome(Protocol):
 class RemoteSubscription(Subscription):
     """One subscriber of a topic, with a connection of its own."""
 
-    def __init__(self, broker: SubscriptionHome, queue: Queue, subscriber: str, deliver: Deliver):
+    def __init__(
+        self,
+        broker: SubscriptionHome,
+        queue: Queue,
+        subscriber: str,
+        deliver: Deliver,
+        most: int | None = None,
+    ):
         self._broker, self._queue, self._deliver = broker, queue, deliver
         self._subscriber = subscriber
-        self._prefetch = broker.settings.prefetch
+        self._prefetch = broker.settings.prefetch if most is None else most
         self._extra = {"namespace": broker.namespace, "node": subscriber}
         self._context = copy_context()
         self._retries: dict[Message, gevent.Greenlet[..., None]] = {}

@@ -2,88 +2,175 @@
 
 Lives here: MemoryBroker. An event without subscribers is lost, and so is one whose workflow fails
 or whose runtime ends (BEHAVIOUR 14): who wants more names a server in the setting `broker.url`.
+
+A subscriber has so many events at a time; the others wait in their order, up to so many bytes. One
+more is not taken: who publishes has the error.
 """
 
 from __future__ import annotations
 
+import logging
+from collections import deque
 from collections.abc import Sequence
 from contextvars import copy_context
 from typing import Any
 
-from greenflow.broker.base import Broker, Deliver, Parcel, Subscription
+from greenflow.broker.base import LOCAL_TOPICS, Broker, Deliver, Parcel, Subscription
+from greenflow.config import BrokerSettings
+from greenflow.errors import BrokerUnavailable
 from greenflow.payload.value import measured
+
+#: Events that a subscriber has at a time if it does not say: nobody waits for answers, so more
+#: than a listener has requests; 10,000 small processes are 60 MiB.
+MOST = 10_000
+
+#: Bytes that an event counts for besides its payload: its place among the others.
+EVENT_BYTES = 200
+
+_log = logging.getLogger("greenflow.broker")
 
 
 class MemoryBroker(Broker):
-    """The subscriptions of a runtime, by topic."""
+    """The subscribers of a runtime, by topic. `waiting` is how many bytes of events may wait for
+    each."""
 
-    def __init__(self) -> None:
-        self._topics: dict[str, dict[MemorySubscription, None]] = {}  # in order of subscription
+    def __init__(self, waiting: int = BrokerSettings().waiting) -> None:
+        self._waiting = waiting
+        self._topics: dict[str, dict[str, Line]] = {}  # in order of subscription
 
     def publish(self, topic: str, payload: Any) -> None:
-        takers: dict[str, MemorySubscription] = {}
-        for subscription in self._topics.get(topic, ()):
-            # While a subscriber is replaced there are two: one of them takes the event.
-            other = takers.get(subscription.subscriber)
-            if other is None or subscription.started or not other.started:
-                takers[subscription.subscriber] = subscription
-        for subscription in takers.values():
-            subscription.take(payload)
+        error = self._take(topic, payload, None)
+        if error is not None:
+            raise error
 
     def pack(self, topic: str, payload: Any) -> Parcel:
         return Parcel(topic, *measured(payload))
 
     def send(self, parcels: Sequence[Parcel]) -> list[Exception | None]:
-        for parcel in parcels:
-            self.publish(parcel.topic, parcel.content)
-        return [None] * len(parcels)
+        return [self._take(*parcel) for parcel in parcels]
 
-    def subscribe(self, topic: str, subscriber: str, deliver: Deliver) -> Subscription:
-        subscription = MemorySubscription(self, topic, subscriber, deliver)
-        self._topics.setdefault(topic, {})[subscription] = None
-        return subscription
+    def _take(self, topic: str, payload: Any, size: int | None) -> Exception | None:
+        """Hand an event to all of its subscribers, or to none and say why. Raises InvalidArgument
+        for a payload that is measured only now and cannot travel."""
+        lines = list(self._topics.get(topic, {}).values())
+        if topic in LOCAL_TOPICS:  # of this runtime's own nodes, which are not that many
+            size = 0
+        elif any(line.waits for line in lines):
+            if size is None:
+                payload, size = measured(payload)
+            for line in lines:
+                if line.waits and line.size + size + EVENT_BYTES > self._waiting:
+                    return BrokerUnavailable(
+                        f"{len(line.waiting):,} events of {topic!r} wait for {line.subscriber!r}, "
+                        f"and with one more they would be over {self._waiting:,} bytes: publish "
+                        "less, raise its limits.in_flight or broker.waiting, or name a server in "
+                        "broker.url"
+                    )
+        for line in lines:
+            line.take(payload, (size or 0) + EVENT_BYTES)
+        return None
 
-    def forget(self, subscription: MemorySubscription) -> None:
-        """The subscription has ended."""
-        subscriptions = self._topics.get(subscription.topic, {})
-        subscriptions.pop(subscription, None)
-        if not subscriptions:
-            self._topics.pop(subscription.topic, None)
+    def subscribe(
+        self, topic: str, subscriber: str, deliver: Deliver, most: int | None = None
+    ) -> Subscription:
+        lines = self._topics.setdefault(topic, {})
+        line = lines.setdefault(subscriber, Line(subscriber))
+        return MemorySubscription(self, topic, line, deliver, MOST if most is None else most)
+
+    def forget(self, topic: str, line: Line) -> None:
+        """Nobody subscribes there any more."""
+        if line.waiting and topic not in LOCAL_TOPICS:
+            reason = "%d events of %s that waited are lost: nobody subscribes to them any more"
+            _log.warning(reason, len(line.waiting), topic, extra={"node": line.subscriber})
+        line.waiting.clear()
+        lines = self._topics.get(topic, {})
+        if lines.get(line.subscriber) is line:
+            del lines[line.subscriber]
+        if not lines:
+            self._topics.pop(topic, None)
 
     def close(self) -> None:
         self._topics.clear()
 
 
-class MemorySubscription(Subscription):
-    """One subscriber of a topic, and what came before it started."""
+class Line:
+    """What one subscriber of a topic has, and what waits for it."""
 
-    def __init__(self, broker: MemoryBroker, topic: str, subscriber: str, deliver: Deliver) -> None:
-        self.topic, self.subscriber = topic, subscriber
-        self._broker, self._deliver = broker, deliver
-        self._early: list[Any] | None = []
-        # An event begins something of its own: it does not see the publisher's variables.
-        self._context = copy_context()
+    def __init__(self, subscriber: str) -> None:
+        self.subscriber = subscriber
+        # While a subscriber is replaced there are two: one of them takes an event.
+        self.subscriptions: list[MemorySubscription] = []
+        self.waiting: deque[tuple[Any, int]] = deque()
+        self.size = self.under_way = 0
+        self._hands_out = False
 
     @property
-    def started(self) -> bool:
-        """Whether it hands events out."""
-        return self._early is None
+    def waits(self) -> bool:
+        """Whether one event more has to wait."""
+        taker = self.taker()
+        return bool(self.waiting) or taker is None or self.under_way >= taker.most
 
-    def take(self, payload: Any) -> None:
-        """Hand the event out, or keep it for the start."""
-        if self._early is not None:
-            self._early.append(payload)
-        else:
-            self._context.copy().run(self._deliver, payload, _nobody_waits)
+    def taker(self) -> MemorySubscription | None:
+        """Who takes events now."""
+        for subscription in reversed(self.subscriptions):
+            if subscription.is_started:
+                return subscription
+        return None
+
+    def take(self, payload: Any, size: int) -> None:
+        """Hand the event out, or keep it."""
+        self.waiting.append((payload, size))
+        self.size += size
+        self.hand_out()
+
+    def hand_out(self) -> None:
+        """Hand out what may be now."""
+        if self._hands_out:  # one was done at once: the loop below goes on
+            return
+        self._hands_out = True
+        try:
+            while (
+                self.waiting and (taker := self.taker()) is not None and self.under_way < taker.most
+            ):
+                payload, size = self.waiting.popleft()
+                self.size -= size
+                self.under_way += 1
+                taker.deliver(payload)
+        finally:
+            self._hands_out = False
+
+    def done(self, error: BaseException | None) -> None:
+        """One is done. An event in memory is delivered once: its failure was logged with its
+        process."""
+        self.under_way -= 1
+        self.hand_out()
+
+
+class MemorySubscription(Subscription):
+    """One subscriber's hold on a topic."""
+
+    def __init__(
+        self, broker: MemoryBroker, topic: str, line: Line, deliver: Deliver, most: int
+    ) -> None:
+        self.most, self.is_started = most, False
+        self._broker, self._topic, self._line, self._deliver = broker, topic, line, deliver
+        # An event begins something of its own: it does not see the publisher's variables.
+        self._context = copy_context()
+        line.subscriptions.append(self)
+
+    def deliver(self, payload: Any) -> None:
+        """Hand an event out."""
+        self._context.copy().run(self._deliver, payload, self._line.done)
 
     def start(self) -> None:
-        early, self._early = self._early or [], None
-        for payload in early:
-            self.take(payload)
+        self.is_started = True
+        self._line.hand_out()
 
     def stop(self) -> None:
-        self._broker.forget(self)
-
-
-def _nobody_waits(error: BaseException | None) -> None:
-    """An event in memory is delivered once: its failure was logged with its process."""
+        subscriptions = self._line.subscriptions
+        if self in subscriptions:
+            subscriptions.remove(self)
+            if not subscriptions:
+                self._broker.forget(self._topic, self._line)
+            else:
+                self._line.hand_out()

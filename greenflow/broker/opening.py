@@ -35,7 +35,7 @@ def open_broker(settings: BrokerSettings, namespace: str, clock: Clock) -> Broke
         if rest:
             name = redact_url(settings.url)
             raise BrokerMisconfigured(f"{name}: write memory:// and nothing more")
-        return MemoryBroker()
+        return MemoryBroker(settings.waiting)
     from greenflow.broker.remote import RemoteBroker  # costs time that others need not take
 
     installed = {entry.name: entry for entry in offered(ENTRY_POINTS)}

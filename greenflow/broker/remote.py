@@ -102,11 +102,13 @@ class RemoteBroker(Broker):
         """Publish a dead letter. Raises BrokerUnavailable."""
         self.publish(self._dead.topic, letter)
 
-    def subscribe(self, topic: str, subscriber: str, deliver: Deliver) -> Subscription:
+    def subscribe(
+        self, topic: str, subscriber: str, deliver: Deliver, most: int | None = None
+    ) -> Subscription:
         if topic in LOCAL_TOPICS:
-            return self._local.subscribe(topic, subscriber, deliver)
+            return self._local.subscribe(topic, subscriber, deliver, most)
         queue = self._dead if topic == self._dead.topic else Queue(topic, subscriber)
-        subscription = RemoteSubscription(self, queue, subscriber, deliver)
+        subscription = RemoteSubscription(self, queue, subscriber, deliver, most)
         self._subscriptions.add(subscription)
         if not self._away:  # what is published next should find it
             subscription.asked.wait()

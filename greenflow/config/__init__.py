@@ -102,6 +102,10 @@ class BrokerSettings(Struct, frozen=True, forbid_unknown_fields=True):
         int,
         Meta(ge=0, description="bytes of events that a process may publish before it commits"),
     ] = 16 * 1024 * 1024
+    waiting: Annotated[
+        int,
+        Meta(ge=0, description="bytes of events that may wait for a trigger (memory)"),
+    ] = 64 * 1024 * 1024
     expires: Annotated[
         float,
         Meta(

@@ -1,41 +1,163 @@
-"""How much one process may do, with all that descends from it (BEHAVIOUR 3.10).
+"""How much one process may do, with all that descends from it, and how many a source may have at a
+time (BEHAVIOUR 3.10, 4.17).
 
-Lives here: Budget, one for each runtime, and Spending, what a process without a parent and its
-descendants have used up of it. When that is looked at is process.py's.
+Lives here: Budget, Spending, what a process without a parent and its descendants have used up of
+one, and the fields of a source that say both. When they are looked at is process.py's, and that of
+each kind of source.
 
 Packets are counted by the turn, after every so many that a greenlet handled, so counting costs the
-way of a packet nothing; a short process is not counted at all.
+way of a packet nothing; a short process is not counted at all. A part and the child of a `fork`
+count for some packets themselves.
+
+When the runtime ends nobody knows whether what is under way ever would. So from then on each
+process has a part of its packets left, all are counted, and what is over exits.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from greenflow.config import ProcessSettings
+from greenflow.errors import Runaway
+from greenflow.net.limits import Limits
+from greenflow.spec.fields import Spec
+
+# Said once, with its reasons: in the settings.
+_SETTINGS = ProcessSettings()
+
+#: Processes that a schedule or watch has at one time if its spec does not say: as many as a
+#: listener has.
+IN_FLIGHT = Limits().in_flight
+
+
+#: Packets that a part and the child of a fork count for besides those that they handle: a million
+#: elements of a `loop` with `concurrency` are within the budget.
+PART, FORK = 4, 4
+
+#: The part of its packets that a process has left when the runtime ends, 0.4 s of an empty chain;
+#: and what a part and the child of a fork count for then: 20,000 and 2,000 take as long.
+LAST = 50
+HURRIED_PART, HURRIED_FORK = 10, 100
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Packets handled in all, descendants at a time, and packets open at a time in each process."""
+    """Packets handled in all, descendants at a time, and packets open at a time in each process.
+    `field` is what its fields are called where they were said."""
 
-    packets: int = 10_000_000  # 20 s of an empty chain; of work that waits, days
-    children: int = 100_000
-    open: int = 100_000
+    packets: int = _SETTINGS.packets
+    children: int = _SETTINGS.children
+    open: int = _SETTINGS.open
+    field: str = "process"
+
+
+class BudgetSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Other figures than those of the settings `process.*`."""
+
+    packets: Annotated[
+        int | None, Meta(ge=1, description="packets handled for one process, in all")
+    ] = None
+    children: Annotated[
+        int | None, Meta(ge=1, description="children of one process, and theirs, at a time")
+    ] = None
+    open: Annotated[
+        int | None, Meta(ge=1, description="packets of one process that are unanswered")
+    ] = None
+
+
+class BudgetedSpec(Spec, kw_only=True):
+    """What every source may say."""
+
+    budget: Annotated[
+        BudgetSpec | None,
+        Meta(
+            description="how much a process may do with all that it begins, where that is another"
+            " than by the settings `process.*`; more is an error"
+        ),
+    ] = None
+
+
+class SourceLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a source has at a time."""
+
+    in_flight: Annotated[
+        int | None, Meta(ge=1, le=10_000, description="processes under way at one time")
+    ] = None
+
+
+class SourceSpec(BudgetedSpec, kw_only=True):
+    """What every source may say that is no listener, whose `limits` are more."""
+
+    limits: Annotated[SourceLimits, Meta(description="what it has at a time")] = SourceLimits()
+
+
+def budget_of(spec: Spec, settings: Budget) -> Budget | None:
+    """The budget of the processes that a source begins, if its spec says something of it."""
+    said = spec.budget if isinstance(spec, BudgetedSpec) else None
+    if said is None:
+        return None
+    figures = {name: figure for name, figure in msgspec.structs.asdict(said).items() if figure}
+    return replace(settings, **figures, field="budget")
 
 
 class Spending:
     """What was spent of a budget."""
 
-    __slots__ = ("budget", "children", "packets")
+    __slots__ = (
+        "_error",
+        "budget",
+        "children",
+        "has_ended",
+        "hurries",
+        "most",
+        "packets",
+        "was_over",
+    )
 
     def __init__(self, budget: Budget) -> None:
         self.budget = budget
         self.packets = self.children = 0
+        self._error: Runaway | None = None
+        self.most = budget.packets
+        self.hurries = self.has_ended = False
+        self.was_over = False  # had too many children, and some of those are left
+
+    def part(self) -> None:
+        """A part begins."""
+        self.packets += HURRIED_PART if self.hurries else PART
+
+    def fork(self) -> None:
+        """The child of a fork begins."""
+        self.packets += HURRIED_FORK if self.hurries else FORK
+
+    def hurry(self) -> None:
+        """From now on there is only so much left."""
+        last = self.packets + self.budget.packets // LAST
+        if not self.hurries and last < self.most:
+            self.most, self.hurries = last, True
 
     @property
-    def over(self) -> str:
-        """What is over, or nothing."""
-        budget = self.budget
-        if self.packets > budget.packets:
-            return f"more than {budget.packets:,} packets handled for one process (process.packets)"
-        if self.children >= budget.children:
-            return f"more than {budget.children:,} children of one process (process.children)"
+    def error(self) -> Runaway | None:
+        """What is over, or None; one error for all that go on, for they may be many. Who had too
+        many children may have none until all have ended: else those that make themselves again
+        would go on for ever, just below the limit."""
+        reason = self._over()
+        if not reason:
+            self._error = None
+        elif self._error is None or str(self._error) != reason:
+            self._error = Runaway(reason)
+        return self._error
+
+    def _over(self) -> str:
+        budget, field = self.budget, self.budget.field
+        if self.packets > self.most:
+            end = ": the runtime ends, and a fiftieth is left then" if self.hurries else ""
+            return f"more than {self.most:,} packets handled for one process ({field}.packets{end})"
+        self.was_over = self.children >= budget.children or (self.was_over and self.children > 0)
+        if self.was_over:
+            return f"more than {budget.children:,} children of one process ({field}.children)"
         return ""

@@ -83,6 +83,7 @@ class Node(Foresight[S], Referring[S], Generic[S]):
     reads_only: ClassVar[bool] = False
     waits: ClassVar[bool] = False  # its handlers may wait for others (waiting.py)
     reaches_outside: bool = False  # a test replaces or allows it; an `__init__` may say otherwise
+    budget: Any = None  # a Budget of processes that it begins, if it says so
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

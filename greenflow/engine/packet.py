@@ -167,7 +167,9 @@ class Packet:
                 if reply.waiter is not None:
                     get_hub().loop.run_callback(reply.waiter.switch, None)
                 return
-            value = merge(reply.values)
+            value = reply.values[0]
+            if type(value) is not Fault or reply.values.count(value) < len(reply.values):
+                value = merge(reply.values)  # else what ended one branch has ended all of them
             if not reply.passes(value):
                 return
             reply, place = reply.up, reply.place

@@ -19,29 +19,31 @@ from typing import Any, TypeVar
 
 from greenflow.engine.data import Settled
 from greenflow.engine.process import Process
+from greenflow.errors import Runaway
 
 T = TypeVar("T")
 
 
 class ProcessPart(Process):
-    """A part that is kept or undone as one: the whole goes on either way."""
+    """A part that is kept or undone as one: the whole goes on either way. Raises Runaway when the
+    budget of the parent is over."""
 
     __slots__ = ()
 
     def __init__(self, parent: Process, hops: int) -> None:
         super().__init__(parent, hops)
-        self.whole = parent.owner
+        _begin(self, parent)
 
 
 class Strand(Process):
     """A part that shares the transactions and files of the whole: what is entered here is committed
-    or rolled back with the whole, not when the strand ends."""
+    or rolled back with the whole, not when the strand ends. Raises Runaway as ProcessPart."""
 
     __slots__ = ()
 
     def __init__(self, parent: Process, hops: int) -> None:
         super().__init__(parent, hops)
-        self.whole = parent.owner
+        _begin(self, parent)
 
     @property
     def owner(self) -> Process:
@@ -56,3 +58,10 @@ class Strand(Process):
     def on_settled(self, hook: Settled) -> None:
         """Call the hook when the owner has settled."""
         self.owner.on_settled(hook)
+
+
+def _begin(part: Process, parent: Process) -> None:
+    if isinstance(part.error, Runaway):
+        raise part.error.with_traceback(None)  # it is raised again and again
+    part.whole = parent.owner
+    part.spending().part()

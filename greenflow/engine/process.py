@@ -129,6 +129,7 @@ class Process:
         "_met",
         "_number",
         "_owed",
+        "_refusal",
         "_registry",
         "_resources",
         "_runaway",
@@ -170,7 +171,8 @@ class Process:
         # Of a request that it began with: method, path, and id if it has one.
         self.event: tuple[str, str, str | None] | None = None
         self._runners: set[Any] = set()  # greenlets that run handlers of this process
-        self._runaway = False  # too many packets were open; until the source asks again
+        self._runaway = False  # it is over its budget; until the source asks again
+        self._refusal: Fault | None = None  # what all packets are answered then
         self._armed = False  # the hub was asked to look whether ready work needs a helper
         self._leaving: _Leaving | None = None
         self._childless: Event | None = None
@@ -193,8 +195,9 @@ class Process:
             spending = self._spending = parent.spending()
             if parent.state is not RUNNING:
                 self.state, self.error, generation = EXITED, parent.error, None
-            elif spending.over:
-                self.state, self.error, generation = EXITED, Runaway(spending.over), None
+            elif spending.error is not None:
+                self.state, self.error, generation = EXITED, spending.error, None
+                parent._end_if_hurried(spending)
             else:
                 spending.children += 1
                 if not isinstance(parent.children, set):
@@ -212,6 +215,13 @@ class Process:
         if spending is None:
             spending = self._spending = Spending(self.budget)
         return spending
+
+    def spend_anew(self) -> None:
+        """A child that begins for an event of its own: it has a budget of its own, too. Its parent,
+        such as a WebSocket, may live for months."""
+        spent, self._spending = self.spending(), Spending(self.budget)
+        if spent.hurries:
+            self._spending.hurry()
 
     @property
     def id(self) -> int:
@@ -278,8 +288,7 @@ class Process:
             or len(self.open) > self.budget.open
             or self._runaway
         ):
-            origins = () if port.node is None else (port.node,)
-            packet.answer(Fault(self._refusal(packet), origins))
+            packet.answer(self._refused(packet, port))
             return
         reader = self.readers.get(port)
         if reader is None:
@@ -293,17 +302,38 @@ class Process:
             if len(ready) > 1 or getcurrent() not in self._runners:
                 self._arm()
 
-    def _refusal(self, packet: Packet) -> Exception:
+    def _refused(self, packet: Packet, port: InPort) -> Fault:
         """Why a packet is not delivered."""
+        origins = () if port.node is None else (port.node,)
         if self.state is not RUNNING:
-            return self._exited()
+            over = isinstance(self.error, Runaway)  # they may be many, with one error
+            return Fault(self.error if over and self.error else self._exited(), origins)
         if packet.hops > MAX_HOPS:
-            return Runaway(f"more than {MAX_HOPS:,} writes in a descent")
-        # From here on every write fails: else each level of the fan-out fills up to the limit.
-        self._runaway = True
-        most = self.budget.open
-        fan_out = f"more than {most:,} packets open in a process (process.open)"
-        return Runaway(self.spending().over or fan_out)
+            return Fault(Runaway(f"more than {MAX_HOPS:,} writes in a descent"), origins)
+        if self._refusal is None:
+            # From here on every write fails, and what is queued: else each level of the fan-out
+            # fills up to the limit. All with one error, for they are many.
+            self._runaway, budget = True, self.budget
+            fan_out = f"more than {budget.open:,} packets open in a process ({budget.field}.open)"
+            error = self.spending().error or Runaway(fan_out)
+            self._refusal = Fault(error, origins)
+            self._drop_queued(self._refusal)
+            self._end_if_hurried(self.spending())
+        return self._refusal
+
+    def calm(self) -> None:
+        """Its source has an error, and asks its `error` link: what was over is over."""
+        self._runaway, self._refusal = False, None
+
+    def _drop_queued(self, fault: Fault) -> None:
+        for reader in self.ready:
+            reader.held = False
+        self.ready.clear()
+        for port, reader in tuple(self.readers.items()):
+            dropped, reader.packets = reader.packets, deque()
+            port.leave(len(dropped))
+            for packet in dropped:
+                packet.answer(fault)
 
     def push(self, reader: Reader) -> None:
         """The reader has a packet to handle."""
@@ -335,7 +365,7 @@ class Process:
             reply = self.write(port, values, self.hops + 1)
             self.wait_in_turn(reply)
             return reply.values
-        self._runaway = False
+        self._runaway, self._refusal = False, None
         self._runners.add(me)
         reply = self.write(port, values, self.hops + 1)
         self._drain(reply)
@@ -373,10 +403,7 @@ class Process:
                     steps, self._armed = STEPS_A_TURN, True
                     let_others_run()
                     self._armed = False
-                    spending = self.spending()
-                    spending.packets += STEPS_A_TURN
-                    if spending.packets > self.budget.packets:
-                        self._runaway = True
+                    self._count(STEPS_A_TURN)
         except Interrupt as interrupt:
             if interrupt.process is not self:
                 raise
@@ -390,6 +417,15 @@ class Process:
                     self._leaving.one_less()
             if ready:
                 self._arm()
+            if self._spending is not None and self._spending.hurries:
+                self._count(STEPS_A_TURN - steps)
+
+    def _count(self, packets: int) -> None:
+        """So many were handled."""
+        spending = self.spending()
+        spending.packets += packets
+        if spending.packets > spending.most:
+            self._runaway = True
 
     def _run_no_more(self, runner: Any) -> None:
         if runner in self._runners:
@@ -589,6 +625,19 @@ class Process:
 
     # -- ending --------------------------------------------------------------------------------
 
+    def hurry(self) -> None:
+        """The runtime ends: it may do what it is about, and no more than so much; then it exits,
+        with all that shares its budget (BEHAVIOUR 17.7)."""
+        self.spending().hurry()
+
+    def _end_if_hurried(self, spending: Spending) -> None:
+        if spending.hurries and not spending.has_ended:
+            spending.has_ended = True
+            first = self
+            while first.parent is not None and first.parent._spending is spending:
+                first = first.parent
+            first.spawn(first.exit, spending.error)
+
     def let_go(self) -> None:
         """It was answered: unless packets of it are under way, no old graph need be kept for it."""
         if self.generation is not None and not self.open:
@@ -698,7 +747,7 @@ class Process:
             self._registry.discard(self)
         parent = self.parent
         if parent is not None:
-            self.spending().children -= 1
+            parent.spending().children -= 1
             if isinstance(parent.children, set):
                 parent.children.discard(self)
             if parent._childless is not None:

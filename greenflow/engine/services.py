@@ -92,16 +92,26 @@ class Services:
         parent: Process | None = None,
         hops: int = 0,
         generation: Generation | None = None,
+        budget: Budget | None = None,
     ) -> Process:
-        """A new process, or a child of one. It sees the newest graph, or that of a generation
-        (BEHAVIOUR 6.7). Raises Runaway for one more child than the budget allows."""
-        if generation is None:
+        """A new process, or a child of one. It sees the newest graph, and has a budget of its own;
+        with a generation it sees that, and has the budget of its parent (BEHAVIOUR 3.10, 6.7).
+        Raises Runaway for one more child than the budget of the parent allows."""
+        begins_anew = generation is None
+        if begins_anew:
             generation = self.generations.newest
+        if budget is None:
+            budget = self.budget
         process = Process(
-            parent, hops, self.settings.grace, self.processes, generation, self.budget, self.world
+            parent, hops, self.settings.grace, self.processes, generation, budget, self.world
         )
-        if parent is not None and isinstance(process.error, Runaway):
-            raise process.error
+        if parent is not None:
+            if isinstance(process.error, Runaway):
+                raise process.error.with_traceback(None)  # it is raised again and again
+            if begins_anew:
+                process.spend_anew()
+            else:
+                process.spending().fork()
         return process
 
     @cached_property

@@ -12,13 +12,15 @@ import sysconfig
 from functools import partial
 from typing import Any, ClassVar
 
+from greenflow.engine.budget import budget_of
 from greenflow.engine.generation import Generation
 from greenflow.engine.node import Node, S
 from greenflow.engine.origin import name_of, place_of
 from greenflow.engine.packet import NOTHING, Fault
 from greenflow.engine.port import OutPort
 from greenflow.engine.process import RUNNING, Process
-from greenflow.errors import SnippetFailed, noted
+from greenflow.engine.services import Services
+from greenflow.errors import ProcessExited, Runaway, SnippetFailed, noted
 from greenflow.log.secret import conceal, concealed
 from greenflow.payload.origin import origin_of
 from greenflow.payload.outline import outline
@@ -41,6 +43,10 @@ class Source(Node[S]):
     """A node that starts processes. It works only while its symbol is active (BEHAVIOUR 6.4)."""
 
     inputs: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, spec: S, services: Services) -> None:
+        super().__init__(spec, services)
+        self.budget = budget_of(spec, services.budget)
 
     def prepare(self) -> None:
         """Take hold of what `start` needs and may be refused, such as an address; before any load
@@ -72,8 +78,9 @@ class Run:
     ) -> Process:
         """A new process, or a child of one; whoever begins one must call `end`. It sees the newest
         graph, or that of a generation (BEHAVIOUR 6.7)."""
-        process = self.node.services.begin(parent, hops, generation)
-        self.node.processes.add(process)
+        node = self.node
+        process = node.services.begin(parent, hops, generation, node.budget)
+        node.processes.add(process)
         return process
 
     def ask(self, process: Process, port: OutPort, payload: Any) -> Any:
@@ -152,6 +159,7 @@ def ask_as(node: Node[Any], process: Process, payload: Any) -> Any:
 def conclude(node: Node[Any], process: Process, answer: Any) -> BaseException | None:
     """Give an error answer to the node's `error` link, settle, and log what nobody took."""
     if isinstance(answer, Fault) and takes_errors(node, process):
+        process.calm()
         answer = node.ask(process, node.error, answer.error)
     failure = process.settle(answer.error if isinstance(answer, Fault) else None)
     if failure is not None:
@@ -165,7 +173,12 @@ def log_unhandled(
     """One line for an error that nobody took, and its causes, without the payload (5.10): in which
     node it arose, where that stands, and what the process of this source began with. `status` is
     that of the response. At the level debug a second one has the traceback and an outline of the
-    payload."""
+    payload. What is over a budget has one line for all of it."""
+    ended_by = error.__cause__ if isinstance(error, ProcessExited) else error
+    if isinstance(ended_by, Runaway):
+        if ended_by.is_told:
+            return
+        ended_by.is_told = True
     origin = origin_of(error)
     extra: dict[str, object] = {
         "namespace": node.spec.namespace,

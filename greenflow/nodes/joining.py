@@ -167,14 +167,15 @@ class Race(Node[RaceSpec]):
         if not ways:
             return unused(payload, self)
         branches = Branches(ctx)
-        for name in ways:
-            branches.begin(ProcessPart(ctx.process, ctx.packet.hops), self.output(name), payload)
         beaten: list[Awaited] = []
         seconds = self.spec.timeout
         call_off = None
         if seconds is not None:
             call_off = self.services.clock.alarm(seconds, branches.wait_no_more)
         try:
+            for name in ways:
+                part = ProcessPart(ctx.process, ctx.packet.hops)
+                branches.begin(part, self.output(name), payload)
             answer = self.won(branches, beaten)
         finally:
             if call_off is not None:

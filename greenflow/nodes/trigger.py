@@ -21,6 +21,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from greenflow.broker.base import Broker, Done, Parcel, Subscription
+from greenflow.engine.budget import SourceSpec
 from greenflow.engine.declaring import node
 from greenflow.engine.node import Context, Node, describe
 from greenflow.engine.origin import blame, name_of
@@ -29,7 +30,7 @@ from greenflow.engine.process import Process
 from greenflow.engine.scope import limited_alone
 from greenflow.engine.source import Run, Source, conclude
 from greenflow.errors import EventsFull, NotPublished, ProcessExited
-from greenflow.spec.fields import Spec, TimeLimit
+from greenflow.spec.fields import TimeLimit
 from greenflow.spec.ports import canonical
 
 # Bytes that an event counts for besides its payload: its parcel and its place among the others.
@@ -41,7 +42,7 @@ MOST_NAMES = 3
 _log = logging.getLogger("greenflow.node")
 
 
-class TriggerSpec(Spec):
+class TriggerSpec(SourceSpec):
     topic: Annotated[
         str,
         Meta(
@@ -87,7 +88,10 @@ class Trigger(Source[TriggerSpec]):
     def prepare(self) -> None:
         if any(canonical(port) == "out" for port in self.spec.links):  # else it only publishes
             self._subscription = self.services.broker.subscribe(
-                self.spec.topic, self.spec.name or self.spec.id, partial(self._deliver, Run(self))
+                self.spec.topic,
+                self.spec.name or self.spec.id,
+                partial(self._deliver, Run(self)),
+                self.spec.limits.in_flight,
             )
 
     def abandon(self) -> None:

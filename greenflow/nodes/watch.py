@@ -10,16 +10,18 @@ from typing import Annotated
 import gevent
 from msgspec import Meta
 
+from greenflow.engine.budget import IN_FLIGHT, SourceSpec
 from greenflow.engine.declaring import node
 from greenflow.engine.node import describe
+from greenflow.engine.services import Services
 from greenflow.engine.source import Run, Source
+from greenflow.hub.turns import Turns
 from greenflow.hub.watching import Watcher, follow
-from greenflow.spec.fields import Spec
 
 _log = logging.getLogger("greenflow.nodes.watch")
 
 
-class WatchSpec(Spec):
+class WatchSpec(SourceSpec):
     path: Annotated[str, Meta(min_length=1, description="a file or folder; it may not exist yet")]
     patterns: Annotated[
         list[str], Meta(description="only names like these, such as `*.csv`; none: all")
@@ -28,10 +30,17 @@ class WatchSpec(Spec):
 
 @node("watch", reads_only=True)
 class Watch(Source[WatchSpec]):
-    """Starts a process for each change: `{path, event}` with created, changed or deleted."""
+    """Starts a process for each change: `{path, event}` with created, changed or deleted.
+
+    While as many processes are under way as may be, changes wait.
+    """
 
     _watcher: Watcher | None = None
     _greenlet: gevent.Greenlet[..., None] | None = None
+
+    def __init__(self, spec: WatchSpec, services: Services) -> None:
+        super().__init__(spec, services)
+        self._turns = Turns(spec.limits.in_flight or IN_FLIGHT)
 
     def prepare(self) -> None:
         self._watcher = follow([self.spec.path])
@@ -47,6 +56,7 @@ class Watch(Source[WatchSpec]):
 
     def stop(self) -> None:
         self.abandon()
+        self._turns.give()  # it may wait for one, and then looks whether it is to go on
         if self._greenlet is not None:
             self._greenlet.join()
             self._greenlet = None
@@ -60,7 +70,11 @@ class Watch(Source[WatchSpec]):
                 return
             for change in sorted(changes or ()):
                 if self._wanted(change.path):
-                    run.spawn({"path": change.path, "event": change.event})
+                    self._turns.take()
+                    if self._watcher is not watcher:
+                        return
+                    process = run.spawn({"path": change.path, "event": change.event})
+                    process.on_exit(self._turns.give)
 
     def _wanted(self, path: str) -> bool:
         name = os.path.basename(path)

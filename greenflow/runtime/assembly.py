@@ -139,6 +139,9 @@ class Assembly:
         self._secrets = frozenset()
 
     def _stop_following(self) -> None:
+        """The end begins: what is under way may end; what never would is soon over its budget."""
+        for process in () if self._services is None else self._services.processes:
+            process.hurry()
         for loader in (self._values_loader, self._loader):
             if loader is not None:
                 loader.stop()

@@ -63,6 +63,7 @@ def test_every_setting_is_reached_from_a_flag_a_variable_and_the_file() -> None:
         "values.key": ("one, two", ["one", "two"]),
         "broker.prefetch": ("8", 8),
         "broker.held": ("1000", 1000),
+        "broker.waiting": ("1000", 1000),
         "broker.deliveries": ("3", 3),
         "broker.backoff": ("50ms", 0.05),
         "broker.backoff_most": ("5m", 300.0),

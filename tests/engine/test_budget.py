@@ -8,6 +8,7 @@ import pytest
 
 from greenflow import Runtime
 from greenflow.config import ProcessSettings, Settings
+from greenflow.engine.budget import Budget, Spending
 from greenflow.errors import Runaway, messages
 from tests.flows import flow
 from tests.waiting import until
@@ -71,3 +72,67 @@ def test_settings_say_how_much() -> None:
     with Runtime("memory://", settings=settings) as runtime:
         budget: Any = runtime.services.budget
         assert (budget.packets, budget.children, budget.open) == (7, 8, 9)
+
+
+def test_a_source_says_another_budget_for_its_processes() -> None:
+    text = (
+        ROUND
+        + """
+- kind: trigger
+  name: t
+  topic: t
+  budget: {packets: 3000}
+  links: {out: {name: a}, error: {name: told}}
+- {kind: probe, name: told}
+- {kind: trigger, name: publish, topic: t}
+"""
+    )
+    with flow(text) as running:
+        running.call("publish", 1)
+        until(lambda: running.probes.of("told"))
+        (error,) = running.probes.of("told")
+        assert said(error, "more than 3,000 packets handled for one process (budget.packets)")
+        assert running.runtime.services.budget.packets == 10_000_000
+
+
+def test_too_many_children_are_no_more_until_all_have_ended() -> None:
+    spending = Spending(Budget(children=2))
+    spending.children = 2
+    assert said(spending.error or Exception(), "more than 2 children of one process")
+    spending.children = 1
+    assert spending.error is not None
+    spending.children = 0
+    assert spending.error is None
+    spending.children = 1
+    assert spending.error is None
+
+
+def test_who_hurries_has_a_fiftieth_left() -> None:
+    spending = Spending(Budget(packets=1000))
+    spending.packets = 100
+    spending.hurry()
+    spending.packets = 120
+    assert spending.error is None
+    spending.hurry()
+    spending.packets = 121
+    assert said(spending.error or Exception(), "more than 120 packets handled for one process")
+    near = Spending(Budget(packets=1000))
+    near.packets = 995
+    near.hurry()
+    assert (near.most, near.hurries) == (1000, False)
+
+
+def test_what_begins_anew_below_another_has_a_budget_of_its_own() -> None:
+    with Runtime("memory://") as runtime:
+        services: Any = runtime.services
+        parent = services.begin()
+        message = services.begin(parent)
+        child = services.begin(message, 1, services.generations.newest)
+        assert message.spending() is not parent.spending()
+        assert child.spending() is message.spending()
+        assert parent.spending().children == 1
+        assert child.spending().children == 1
+        child.exit()
+        message.exit()
+        assert (parent.spending().children, message.spending().children) == (0, 0)
+        parent.exit()

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from greenflow.engine.budget import BudgetedSpec
 from greenflow.engine.foresight import Claim
 from greenflow.errors import SpecFault
 from greenflow.net.cors import METHODS, ORIGIN, Cors
@@ -20,7 +21,7 @@ from greenflow.net.grammar import is_token
 from greenflow.net.limits import Limits
 from greenflow.net.methods import fault_of
 from greenflow.net.server import UNIX
-from greenflow.spec.fields import Duration, Spec, TimeLimit
+from greenflow.spec.fields import Duration, TimeLimit
 
 
 class LimitsSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -82,7 +83,7 @@ class ExitAfter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     exit_after: Annotated[Duration, Meta(description="how long it may go on")] = 0.5
 
 
-class ListenerSpec(Spec):
+class ListenerSpec(BudgetedSpec):
     port: Annotated[
         int | None,
         Meta(ge=0, le=65535, description="TCP port; 0 takes a free one; none for a Unix socket"),

@@ -3,7 +3,8 @@
 Lives here: Schedule, and what becomes of due times that were missed. When something is due is
 timetable.py's.
 
-A due time is missed when the run before is still under way, or when it is noticed more than
+A due time is missed when the run before is still under way, or with `overlap` as many as may be
+at one time, or when it is noticed more than
 LATE_SECONDS late: the clock was set forward, the machine slept, something blocked the hub. One
 greenlet waits for the next due time and begins runs; it waits for none of them.
 """
@@ -20,6 +21,7 @@ from typing import Annotated, Any, Literal
 import gevent
 from msgspec import Meta
 
+from greenflow.engine.budget import IN_FLIGHT, SourceSpec
 from greenflow.engine.declaring import node
 from greenflow.engine.node import describe
 from greenflow.engine.process import Process
@@ -29,7 +31,7 @@ from greenflow.engine.source import Run, Source
 from greenflow.errors import SpecFault
 from greenflow.nodes.schedule.timetable import Cron, Interval, shown
 from greenflow.nodes.unlinked import leads_nowhere
-from greenflow.spec.fields import Duration, Spec, TimeLimit
+from greenflow.spec.fields import Duration, TimeLimit
 
 #: Seconds that a run may begin after its due time and still be in time. More than a hub is blocked
 #: where all is well, and than a clock that was set is noticed in (clock.LOOK_SECONDS).
@@ -46,7 +48,7 @@ SHORTEST = 0.001
 _log = logging.getLogger("greenflow.nodes.schedule")
 
 
-class ScheduleSpec(Spec):
+class ScheduleSpec(SourceSpec):
     cron: Annotated[
         str | None,
         Meta(description="minute, hour, day of month, month, day of week; or @daily and the like"),
@@ -103,6 +105,7 @@ class Schedule(Source[ScheduleSpec]):
         self._behind: deque[float] = deque(maxlen=self._keeps())  # missed ones that will be run
         self._skipped = 0  # missed ones since the last run
         self._timer: gevent.Greenlet[..., None] | None = None
+        self._most = (spec.limits.in_flight or IN_FLIGHT) if spec.overlap else 1
         self._lines, self._line = _lines(), _Line()
 
     @classmethod
@@ -227,7 +230,7 @@ class Schedule(Source[ScheduleSpec]):
             self._behind.clear()  # this one is what a single late run would have been for
             self._begin(last)
         else:
-            self._miss(last, "the run before is under way")
+            self._miss(last, self._why_not())
 
     def _miss(self, due: float, reason: str) -> None:
         if not self._skipped:
@@ -243,7 +246,12 @@ class Schedule(Source[ScheduleSpec]):
             self._begin(self._behind.popleft())
 
     def _may_begin(self) -> bool:
-        return self.spec.overlap or not self._line.under_way
+        return len(self._line.under_way) < self._most
+
+    def _why_not(self) -> str:
+        if not self.spec.overlap:
+            return "the run before is under way"
+        return f"{self._most} runs are under way (limits.in_flight)"
 
     def _begin(self, due: float) -> None:
         if self._skipped > 1:

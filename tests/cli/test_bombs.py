@@ -1,0 +1,147 @@
+"""Workflows that would never end, in a real engine: an error with its node, and SIGTERM ends it.
+
+What is asserted of time is processor time of the engine, for the machine may be busy.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import DEADLINE, Running, Start
+
+# Seconds of the processor that the engine may take from SIGTERM to its end, of which to take leave
+# takes 0.1.
+SECONDS = 1.0
+
+LISTENER = "- {kind: listener, name: web, port: 0, BUDGET, links: {out: {name: a}}}\n"
+TWICE = """
+- {kind: try, name: a, links: {out: [{name: b}, {name: b}]}}
+- {kind: snippet, name: b, language: cel, code: self, links: {out: [{name: b}, {name: b}]}}
+"""
+LOOPS = """
+- {kind: snippet, name: a, language: cel, code: 'lists.range(50)', links: {out: {name: one}}}
+- {kind: loop, name: one, links: {out: {name: b}}}
+- {kind: snippet, name: b, language: cel, code: 'lists.range(50)', links: {out: {name: two}}}
+- {kind: loop, name: two, CONCURRENCY links: {out: {name: c}}}
+- {kind: snippet, name: c, language: cel, code: 'lists.range(50)', links: {out: {name: three}}}
+- {kind: loop, name: three, CONCURRENCY links: {out: {name: d}}}
+- {kind: snippet, name: d, language: cel, code: self + 1, links: {out: {name: b}}}
+"""
+FORKS = """
+- {kind: fork, name: a, links: {out: [{name: b}, {name: b}]}}
+- {kind: sleep, name: b, interval: 1ms, links: {out: {name: a}}}
+"""
+
+
+def processor(running: Running) -> float:
+    """Seconds of the processor that the engine has taken."""
+    fields = Path(f"/proc/{running.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def ended_at_sigterm(running: Running) -> float:
+    """End it; the seconds of the processor that it took from then on."""
+    before = after = processor(running)
+    running.process.send_signal(signal.SIGTERM)
+    with suppress(FileNotFoundError, ProcessLookupError):
+        while running.process.poll() is None:
+            after = processor(running)
+    assert running.process.wait(DEADLINE) == 0
+    return after - before
+
+
+def sent(running: Running) -> http.client.HTTPConnection:
+    """A request, whose answer nobody has waited for."""
+    connection = http.client.HTTPConnection("127.0.0.1", running.port(), timeout=DEADLINE)
+    connection.request("GET", "/")
+    return connection
+
+
+@pytest.mark.parametrize(
+    ("specs", "budget", "reason"),
+    [
+        (TWICE, "open: 2000", "more than 2,000 packets open in a process (budget.open)"),
+        (LOOPS, "open: 3000", "more than 3,000 packets open in a process (budget.open)"),
+        (
+            LOOPS.replace("CONCURRENCY", "concurrency: 5,"),
+            "packets: 3000",
+            "more than 3,000 packets handled for one process (budget.packets",
+        ),
+        (FORKS, "children: 200", "more than 200 children of one process (budget.children)"),
+    ],
+    ids=["twice", "loops", "concurrent loops", "forks"],
+)
+def test_what_is_over_its_budget_is_an_error_with_its_node(
+    specs: str, budget: str, reason: str, start: Start, tmp_path: Path
+) -> None:
+    specs = LISTENER.replace("BUDGET", f"budget: {{{budget}}}") + specs
+    (tmp_path / "bomb.yaml").write_text(specs.replace("CONCURRENCY ", ""))
+    running = start("run", "bomb.yaml")
+    with_answer = sent(running)
+    entry = json.loads(running.line(reason))
+    assert entry["node"] in ("a", "b", "c", "d", "two", "three")
+    assert entry["at"].startswith("bomb.yaml:")
+    assert with_answer.getresponse().status in (200, 500)
+    assert ended_at_sigterm(running) < SECONDS
+    with_answer.close()
+
+
+@pytest.mark.parametrize(
+    "specs", [TWICE, LOOPS, LOOPS.replace("CONCURRENCY", "concurrency: 5,"), FORKS]
+)
+def test_what_is_not_over_yet_ends_by_sigterm(specs: str, start: Start, tmp_path: Path) -> None:
+    """A fiftieth of its budget is left then."""
+    budget = "budget: {packets: 100000, children: 1000000, open: 1000000}"
+    specs = LISTENER.replace("BUDGET", budget) + specs.replace("CONCURRENCY ", "")
+    (tmp_path / "bomb.yaml").write_text(specs)
+    running = start("run", "--grace", "1h", "bomb.yaml")
+    connection = sent(running)
+    before = processor(running)
+    while processor(running) < before + 0.1:
+        pass
+    ended_at_sigterm(running)
+    connection.close()
+
+
+@pytest.mark.parametrize("when", ["commit", "now"])
+def test_a_trigger_of_its_own_topic(when: str, start: Start, tmp_path: Path) -> None:
+    """The events that wait are within bounds, and who publishes more has an error."""
+    (tmp_path / "bomb.yaml").write_text(f"""
+- {{kind: listener, name: web, port: 0, links: {{out: {{name: a}}}}}}
+- kind: trigger
+  name: a
+  topic: t
+  when: {when}
+  limits: {{in_flight: 20}}
+  links: {{out: [{{name: a}}, {{name: a}}]}}
+""")
+    (tmp_path / "greenflow.toml").write_text("[broker]\nwaiting = 50000\n")
+    running = start("run", "bomb.yaml")
+    connection = sent(running)
+    entry = json.loads(running.line("events of 't' wait for 'a'"))
+    assert entry["node"] == "a"
+    assert ended_at_sigterm(running) < SECONDS
+    connection.close()
+
+
+def test_a_schedule_whose_runs_do_not_end(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "bomb.yaml").write_text("""
+- kind: schedule
+  name: often
+  interval: 5ms
+  overlap: true
+  limits: {in_flight: 3}
+  links: {out: {name: stuck}}
+- {kind: sleep, name: stuck, interval: 1h}
+""")
+    running = start("run", "--grace", "100ms", "bomb.yaml")
+    entry = json.loads(running.line("3 runs are under way (limits.in_flight)"))
+    assert entry["node"] == "often"
+    assert ended_at_sigterm(running) < SECONDS
