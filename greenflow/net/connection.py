@@ -20,7 +20,7 @@ from gevent import Greenlet
 from greenflow.hub.breathing import is_late, let_others_run
 from greenflow.net.answer import NO_BODY, answer_head, has_no_body, refusal
 from greenflow.net.home import Home
-from greenflow.net.message import Address, ClientDisconnected, Request, Response
+from greenflow.net.message import Address, ClientDisconnected, Request, Response, again
 from greenflow.net.receiving import BEGUN, UNSENT, WHOLE, Receiver
 from greenflow.net.refusal import Refused, origin_in
 from greenflow.net.upgrade import Taken, Upgrade
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 # more than the second buffer of sendmsg.
 JOIN_BYTES = 16 * 1024
 
+# A header section up to this many bytes is parsed once for all requests in a row that have it.
+# Browsers send 500 to 1,000 bytes; more is kept for nobody.
+REPEATED_BYTES = 1024
+
 logger = logging.getLogger("greenflow.net")
 
 _FAILED = (("Content-Type", "text/plain; charset=utf-8"),)
@@ -42,7 +46,7 @@ _FAILED = (("Content-Type", "text/plain; charset=utf-8"),)
 class Connection(Receiver):
     """A connection of a server, which starts it and stops it."""
 
-    __slots__ = ("_certificate", "_client", "_keep_alive", "_peer")
+    __slots__ = ("_certificate", "_client", "_keep_alive", "_last_head", "_model", "_peer")
 
     def __init__(
         self, server: Home, socket: Socket, peer: Address, certificate: Certificate | None
@@ -54,6 +58,10 @@ class Connection(Receiver):
         self._certificate = certificate
         # Whether another request may follow.
         self._keep_alive = True
+        # The header section of the last request, and that request as it was parsed, once it came
+        # twice: most clients of a kept connection send the same lines again.
+        self._last_head = b""
+        self._model: Request | None = None
 
     # Called by the server.
 
@@ -88,6 +96,10 @@ class Connection(Receiver):
                 request.on_disconnect()
             except Exception:
                 logger.exception("on_disconnect of %r raised", request)
+
+    def _may_idle(self) -> bool:
+        self._last_head, self._model = b"", None  # who idles keeps nothing
+        return super()._may_idle()
 
     # The greenlet's side.
 
@@ -144,7 +156,14 @@ class Connection(Receiver):
         limits = server.limits
         request = None
         try:
-            request = server.parser.parse(head, limits)
+            if head == self._last_head:
+                if self._model is None:
+                    self._model = server.parser.parse(head, limits)
+                request = again(self._model)
+            else:
+                self._last_head = head if len(head) <= REPEATED_BYTES else b""
+                self._model = None
+                request = server.parser.parse(head, limits)
             if self._certificate is not None:
                 request.scheme = "https"
             elif request.scheme != "http":

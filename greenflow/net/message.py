@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+import msgspec
 from gevent import get_hub
 
 from greenflow.errors import GreenflowError
@@ -26,6 +27,8 @@ CANONICAL_NAMES = 1024
 
 Address = tuple[str, int]
 """A host as numeric text, and a port."""
+
+NOBODY: Address = ("", 0)
 
 
 class ClientDisconnected(GreenflowError):
@@ -43,7 +46,7 @@ def canonical_name(name: str) -> str:
     return "-".join(part.capitalize() for part in name.split("-"))
 
 
-class Request:
+class Request(msgspec.Struct, eq=False):
     """One request, whole: it is handed to the handler after the last byte of its body, unless the
     server streams: then `body` is a Stream, and may be read in any greenlet until the answer.
 
@@ -51,75 +54,43 @@ class Request:
     the authority asked for: that of an absolute target, else the Host header (RFC 9112 3.2.2).
     `client` is who asks, `peer` who opened the connection: another one behind a proxy that said so.
     `headers` keeps names, order and repetitions as sent.
+
+    A Struct, as each object that every request makes: it is made in a third of the time.
     """
 
-    __slots__ = (
-        "_on_disconnect",
-        "body",
-        "chunked",
-        "client",
-        "content_length",
-        "defers",
-        "disconnected",
-        "expects_continue",
-        "headers",
-        "host",
-        "keep_alive",
-        "method",
-        "path",
-        "peer",
-        "query",
-        "refusal",
-        "scheme",
-        "server",
-        "target",
-        "unread",
-        "upgrade",
-        "version",
-        "wants_upgrade",
-    )
+    method: str
+    target: str
+    path: str
+    query: str
+    version: str
+    host: str
+    headers: list[tuple[str, str]]
+    scheme: str = "http"
+    client: Address = NOBODY
+    peer: Address = NOBODY
+    server: Address = NOBODY
+    body: bytes | Stream = b""
+    # Framing, read by the connection: bytes announced, or chunked; what comes after.
+    content_length: int = 0
+    chunked: bool = False
+    expects_continue: bool = False
+    keep_alive: bool = True
+    # Whether the body is a stream that has not been read to its end, and why it cannot be.
+    unread: bool = False
+    refusal: Refused | None = None
+    # Whether it asks for another protocol; then `upgrade` is what can be done about it.
+    wants_upgrade: bool = False
+    upgrade: Upgrade[Request] | None = None
+    # Whether a streamed answer is taken after the handler has returned (a WSGI server does so);
+    # its iterable is closed then.
+    defers: bool = False
+    # Whether the client is known to be gone.
+    disconnected: bool = False
+    _on_disconnect: Callable[[], None] | None = None
 
-    client: Address
-    peer: Address
-    server: Address
-
-    def __init__(
-        self,
-        method: str,
-        target: str,
-        path: str,
-        query: str,
-        version: str,
-        host: str,
-        headers: list[tuple[str, str]],
-        scheme: str = "http",
-    ) -> None:
-        self.method = method
-        self.target = target
-        self.path = path
-        self.query = query
-        self.version = version
-        self.host = host
-        self.headers = headers
-        self.scheme = scheme
-        self.body: bytes | Stream = b""
-        # Framing, read by the connection: bytes announced, or chunked; what comes after.
-        self.content_length = 0
-        self.chunked = False
-        self.expects_continue = False
-        # Whether the body is a stream that has not been read to its end, and why it cannot be.
-        self.unread = False
-        self.refusal: Refused | None = None
-        self.keep_alive = version == "1.1"
-        # Whether it asks for another protocol; then `upgrade` is what can be done about it.
-        self.wants_upgrade = False
-        self.upgrade: Upgrade[Request] | None = None
-        # Whether a streamed answer is taken after the handler has returned (a WSGI server does so);
-        # its iterable is closed then.
-        self.defers = False
-        # Whether the client is known to be gone.
-        self.disconnected = False
-        self._on_disconnect: Callable[[], None] | None = None
+    def __post_init__(self) -> None:
+        if self.version != "1.1":
+            self.keep_alive = False
 
     def header(self, name: str) -> str | None:
         """The header's value, its repetitions joined as RFC 9110 5.3 and RFC 6265 5.4 say; None if
@@ -162,7 +133,11 @@ class Request:
         return f"<Request {self.method} {self.path} from {self.client[0]}>"
 
 
-class Response:
+again: Callable[[Request], Request] = msgspec.Struct.__copy__  # type: ignore[attr-defined]
+"""The same request once more, for a client that repeats it; what it holds is shared."""
+
+
+class Response(msgspec.Struct, eq=False):
     """One answer. A body of bytes is sent with its length; any other iterable of bytes is sent as
     it comes, chunked, or to an HTTP/1.0 client until the connection closes. The iterable's `close`,
     if it has one, is called in any case. Headers that frame the message (Content-Length,
@@ -171,19 +146,10 @@ class Response:
     one only for what is sent again and again, and a list for all else. `length` is the number of
     bytes that an iterable will give, if it is known: they are sent with it."""
 
-    __slots__ = ("body", "headers", "length", "status")
-
-    def __init__(
-        self,
-        status: int = 200,
-        headers: Iterable[tuple[str, str]] = (),
-        body: bytes | Iterable[bytes] = b"",
-        length: int | None = None,
-    ) -> None:
-        self.status = status
-        self.headers = headers
-        self.body = body
-        self.length = length
+    status: int = 200
+    headers: Iterable[tuple[str, str]] = ()
+    body: bytes | Iterable[bytes] = b""
+    length: int | None = None
 
     def __repr__(self) -> str:
         return f"<Response {self.status}>"
