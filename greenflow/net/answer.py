@@ -82,6 +82,10 @@ def answer_head(
     status, body = response.status, response.body
     headers = response.headers
     if type(headers) is tuple:
+        if type(body) is bytes and request.keep_alive and not stopping and request.version == "1.1":
+            plain = _remembered_head(status, headers, len(body), date_line)
+            if plain:
+                return plain, True
         start, close, dated = _remembered_start(status, headers)
     else:
         start, close, dated = _start(status, headers)
@@ -111,12 +115,28 @@ def answer_head(
         framing += "Connection: close\r\n"
     elif request.version == "1.0":
         framing += "Connection: keep-alive\r\n"
+    return _encoded(f"{start}{date_line}{framing}\r\n"), keep_alive
+
+
+def _encoded(head: str) -> bytes:
     try:
-        return f"{start}{date_line}{framing}\r\n".encode("latin-1"), keep_alive
+        return head.encode("latin-1")
     except UnicodeEncodeError as error:
         raise InvalidResponse(
             "a header value has characters outside ISO-8859-1 (RFC 9110 5.5)"
         ) from error
+
+
+@lru_cache(maxsize=HEADER_SECTIONS)
+def _remembered_head(
+    status: int, headers: tuple[tuple[str, str], ...], length: int, date_line: str
+) -> bytes:
+    """The header section of an answer whose body has a length, after which the connection goes on;
+    empty if more is to be said of it. For a second all answers of a kind and size have the same."""
+    start, close, dated = _remembered_start(status, headers)
+    if close or dated or status in NO_BODY or status == 426:
+        return b""
+    return _encoded(f"{start}{date_line}Content-Length: {length}\r\n\r\n")
 
 
 def _start(status: int, headers: Iterable[tuple[str, str]]) -> tuple[str, bool, bool]:
