@@ -33,6 +33,34 @@ def test_a_connection_serves_many_requests() -> None:
         assert len(served.server.connections) == 1
 
 
+@given(st.lists(st.sampled_from(("/a", "/b", "chunked", "1.0", "long")), max_size=6))
+def test_a_header_section_that_comes_again_means_what_it_did(kinds: list[str]) -> None:
+    chunked = "POST /c HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    kept = "GET /k HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n"
+    recorder, bodies = Recorder(), []
+    with serving(recorder) as served:
+        client = served.connect()
+        for number, kind in enumerate(kinds):
+            bodies.append(b"%d" % number if kind == "chunked" else b"")
+            if kind == "chunked":
+                client.send(f"{chunked}{len(bodies[-1])}\r\n{number}\r\n0\r\n\r\n")
+            elif kind == "1.0":
+                client.send(kept)
+            elif kind == "long":
+                client.send(f"GET /l HTTP/1.1\r\nHost: a\r\nX: {'x' * 2000}\r\n\r\n")
+            else:
+                client.send(PING.replace("/", kind, 1))
+            answer = client.answer()
+            assert answer.text == str(number + 1)
+            assert answer.headers.get("connection") == ("keep-alive" if kind == "1.0" else None)
+    paths = {"chunked": "/c", "1.0": "/k", "long": "/l"}
+    assert [request.path for request in recorder.requests] == [
+        paths.get(kind, kind) for kind in kinds
+    ]
+    assert [request.body for request in recorder.requests] == bodies
+    assert len(set(map(id, recorder.requests))) == len(kinds)
+
+
 def test_the_request_knows_both_ends() -> None:
     recorder = Recorder()
     with serving(recorder) as served:
