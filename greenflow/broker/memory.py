@@ -36,7 +36,7 @@ class MemoryBroker(Broker):
 
     def __init__(self, waiting: int = BrokerSettings().waiting) -> None:
         self._waiting = waiting
-        self._topics: dict[str, dict[str, Line]] = {}  # in order of subscription
+        self._topics: dict[str, dict[str, Queued]] = {}  # in order of subscription
 
     def publish(self, topic: str, payload: Any) -> None:
         error = self._take(topic, payload, None)
@@ -74,10 +74,10 @@ class MemoryBroker(Broker):
         self, topic: str, subscriber: str, deliver: Deliver, most: int | None = None
     ) -> Subscription:
         lines = self._topics.setdefault(topic, {})
-        line = lines.setdefault(subscriber, Line(subscriber))
+        line = lines.setdefault(subscriber, Queued(subscriber))
         return MemorySubscription(self, topic, line, deliver, MOST if most is None else most)
 
-    def forget(self, topic: str, line: Line) -> None:
+    def forget(self, topic: str, line: Queued) -> None:
         """Nobody subscribes there any more."""
         if line.waiting and topic not in LOCAL_TOPICS:
             reason = "%d events of %s that waited are lost: nobody subscribes to them any more"
@@ -93,7 +93,7 @@ class MemoryBroker(Broker):
         self._topics.clear()
 
 
-class Line:
+class Queued:
     """What one subscriber of a topic has, and what waits for it."""
 
     def __init__(self, subscriber: str) -> None:
@@ -150,7 +150,7 @@ class MemorySubscription(Subscription):
     """One subscriber's hold on a topic."""
 
     def __init__(
-        self, broker: MemoryBroker, topic: str, line: Line, deliver: Deliver, most: int
+        self, broker: MemoryBroker, topic: str, line: Queued, deliver: Deliver, most: int
     ) -> None:
         self.most, self.is_started = most, False
         self._broker, self._topic, self._line, self._deliver = broker, topic, line, deliver

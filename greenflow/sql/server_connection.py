@@ -33,7 +33,7 @@ _RESET = (
 )
 
 
-class Server(Protocol):
+class ServerHome(Protocol):
     """What a connection knows of its database."""
 
     name: str
@@ -48,7 +48,7 @@ class Server(Protocol):
 class ServerConnection:
     """A connection and its lane. All methods but `cancel` are called in the lane."""
 
-    def __init__(self, database: Server, lane: Lane) -> None:
+    def __init__(self, database: ServerHome, lane: Lane) -> None:
         self.lane = lane
         self._database = database
         self._engine: Engine | None = None
