@@ -392,8 +392,7 @@ class Context:
             self.reader.release()
 
     def enter(self, resource: AbstractContextManager[T]) -> T:
-        """Open a resource that the process commits or rolls back when it settles (BEHAVIOUR
-        4.5)."""
+        """Open a resource that the process commits or rolls back when it settles (4.5)."""
         return self.process.enter(resource, self.node)
 
     def shield(self) -> AbstractContextManager[None]:
