@@ -8,7 +8,7 @@ from uuid import UUID
 import gevent
 import pytest
 
-from greenflow.errors import CompileFailed
+from greenflow.errors import CompileFailed, SnippetFailed
 from greenflow.lang import cel
 from greenflow.testing import ManualClock, flow
 
@@ -86,3 +86,32 @@ code: right
 def test_they_take_nothing(code: str) -> None:
     with pytest.raises(CompileFailed):
         cel.compile(code)
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("self.n * 2.0", 10.0),
+        ("2.5 + self.n", 7.5),
+        ("self.n - self.d", 4.5),
+        ("self.n / self.d", 10.0),
+        ("self.d / self.n", 0.1),
+        ("[1, 2.5].map(x, x * self.d)", [0.5, 1.25]),
+    ],
+)
+def test_a_number_of_json_is_a_number(expression: str, value: object) -> None:
+    result = cel.compile(expression)({"n": 5, "d": 0.5})
+    assert result == value
+    assert type(result) is type(value)
+
+
+@pytest.mark.parametrize("expression", ["1 + 2.0", "-1 * 2.0", "2.0 / 1", "1u + 1", "1 % 2.0"])
+def test_literals_of_two_types_are_refused_when_they_are_compiled(expression: str) -> None:
+    with pytest.raises(CompileFailed, match="no such overload"):
+        cel.compile(expression)
+
+
+def test_a_uint_and_doubles_under_a_remainder_stay_refused() -> None:
+    for expression in ("uint(self.n) + 1", "uint(self.n) * 1.5", "self.n % 2.5"):
+        with pytest.raises(SnippetFailed, match="no such overload"):
+            cel.compile(expression)({"n": 5})

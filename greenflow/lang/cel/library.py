@@ -36,6 +36,12 @@ class Function:
         self.overloads: dict[tuple[type, ...], Callable[..., Any]] = {}
         self.anything: Callable[..., Any] | None = None
 
+    def meter(self) -> None:
+        """From now on its overloads take the frame; those that need none get it all the same."""
+        self.metered = True
+        self.overloads = {types: _framed(body) for types, body in self.overloads.items()}
+        self.anything = self.anything and _framed(self.anything)
+
     def resolve(self, values: tuple[Any, ...]) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """The overload for these values, and the values as it takes them."""
         if self.variadic and self.anything is not None:
@@ -75,8 +81,11 @@ def _register(
     def add(body: Body) -> Body:
         for shown in names.split():
             entry = table.setdefault((shown, len(types) - target), Function(shown))
-            entry.metered = entry.metered or scans or metered
+            if (scans or metered) and not entry.metered:
+                entry.meter()
             run = _scanning(body) if scans else body
+            if entry.metered and not (scans or metered):
+                run = _framed(body)
             if object in types:
                 entry.anything = run
             else:
@@ -100,6 +109,10 @@ def method(
 ) -> Callable[[Body], Body]:
     """Register a method under its names; the first type is its target's."""
     return _register(METHODS, names, types, 1, scans, metered)
+
+
+def _framed(body: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda frame, *values: body(*values)
 
 
 def _scanning(body: Callable[..., Any]) -> Callable[..., Any]:

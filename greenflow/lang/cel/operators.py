@@ -36,6 +36,7 @@ from greenflow.payload.origin import FIELDS, shown
 SIMPLE = frozenset((str, int, float, bool, type(None), bytes, UInt))
 NUMBERS = frozenset((int, UInt, float))
 _INTEGERS = frozenset((int, UInt))
+_MIXED = frozenset((int, float))
 ORDERED = frozenset((str, bytes, bool))
 TEXTS = frozenset((str, bytes))
 
@@ -153,8 +154,11 @@ def _mismatch(sign: str, left: Any, right: Any) -> CelError:
 
 
 def _pair(sign: str, left: Any, right: Any) -> tuple[Any, Any]:
-    """Both as what they are to an operator; raises where nothing changed, to end the search."""
+    """Both as what they are to an operator; raises where nothing changed, to end the search. An int
+    and a double are doubles: a number of JSON is a number, whether its author wrote 5 or 5.0."""
     a, b = normal(left), normal(right)
+    if {type(a), type(b)} == _MIXED:
+        return float(a), float(b)
     if a is left and b is right:
         raise _mismatch(sign, left, right)
     return a, b
