@@ -62,7 +62,17 @@ _WORKER = "greenflow.lang.javascript.worker"
 class PendingCall:
     """A call under way: where its answer goes, and what is needed to run it again."""
 
-    __slots__ = ("answer", "deaths", "number", "program", "seconds", "text", "waits", "worker")
+    __slots__ = (
+        "answer",
+        "deaths",
+        "is_given_up",
+        "number",
+        "program",
+        "seconds",
+        "text",
+        "waits",
+        "worker",
+    )
 
     def __init__(self, program: ModuleSource, seconds: float, text: str) -> None:
         self.program, self.seconds, self.text = program, seconds, text
@@ -70,6 +80,7 @@ class PendingCall:
         self.deaths = 0  # of workers that may have run it
         self.worker: JavaScriptWorker | None = None  # who has it, by which number
         self.number = b""
+        self.is_given_up = False  # nobody waits for the answer
         self.waits = False  # it began, and had to wait for a timer or a promise
 
 
@@ -146,8 +157,10 @@ class JavaScriptWorker:
             self._has_out.set()
 
     def give_up(self, call: PendingCall) -> None:
-        """Nobody waits for the call any more."""
-        if self.calls.pop(call.number, None) is not None:
+        """Nobody waits for the call any more. It is the worker's until that has answered it: one
+        that runs holds up the others, which go to another worker meanwhile."""
+        if call.number in self.calls:
+            call.is_given_up = True
             self._out.append(f"Q {call.number.decode()}\n")
             self._has_out.set()
 
@@ -335,7 +348,10 @@ class JavaScriptPool:
         if worker in self._workers:
             self._workers.remove(worker)
         suspects = [] if is_named or not worker.is_ready else worker.suspects()
-        others = [call for call in worker.calls.values() if call not in suspects]
+        suspects = [call for call in suspects if not call.is_given_up]
+        others = [
+            call for call in worker.calls.values() if not (call in suspects or call.is_given_up)
+        ]
         for call in suspects:
             call.deaths += 1
             if is_proof:
