@@ -1,9 +1,8 @@
 """What a node kind is written against: Node, Context.
 
-Lives here: what a node is to the engine, what a handler may do, and what its result means. No kind
-lives here. A kind is declared with declaring.py's @node; what a handler may return besides a value
-is result.py's. A kind that begins workflows is a Source (source.py); what a runtime shares with its
-nodes is services.py's.
+Lives here: what a node is to the engine, what a handler may do, and what its result means; no kind.
+A kind is declared with declaring.py's @node, and what its handler may return is result.py's. One
+that begins workflows is a Source (source.py). What nodes share with a runtime is services.py's.
 
 A handler returns what leaves by `out`; `ctx.to` names another port; a generator sends several;
 NOTHING answers nothing; raising goes to `error`. A Fault that a handler got from `ctx.call` and
@@ -17,6 +16,8 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import AbstractContextManager
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args
+
+import msgspec
 
 from greenflow.engine.foresight import Foresight
 from greenflow.engine.origin import arose_here, blame, name_of
@@ -346,14 +347,13 @@ def describe(node: Node[Any], process: Process | None = None) -> dict[str, objec
     return extra
 
 
-class Context:
+class Context(msgspec.Struct, eq=False):
     """What a handler may do besides returning what it sends. Not to be kept after it returned."""
 
-    __slots__ = ("node", "packet", "reader", "released")
-
-    def __init__(self, node: Node[Any], reader: Reader, packet: Packet) -> None:
-        self.node, self.reader, self.packet = node, reader, packet
-        self.released = False
+    node: Node[Any]
+    reader: Reader
+    packet: Packet
+    released: bool = False
 
     @property
     def process(self) -> Process:

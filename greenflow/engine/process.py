@@ -26,6 +26,7 @@ from functools import partial
 from time import monotonic
 from typing import Any, TypeVar
 
+import msgspec
 from gevent import get_hub, getcurrent
 from gevent.event import Event
 from gevent.hub import GreenletExit, Waiter
@@ -50,6 +51,8 @@ STEPS_A_TURN = 256  # packets a greenlet handles before it lets others run (BEHA
 MET = 16  # errors whose frames a process keeps whole: one may live for days, and fail all the time
 MAX_HOPS = 10_000  # writes a packet may descend from; more is a runaway cycle (BEHAVIOUR 3.10)
 GRACE = 30.0  # seconds that exit waits for calls that must not be interrupted (BEHAVIOUR 4.11, 6.5)
+
+NO_ROOM = -1  # less than any number of open packets: whoever has it takes none
 
 #: Of a process that no runtime begins.
 DEFAULT = Budget()
@@ -77,15 +80,16 @@ def _world() -> World | None:
 found_by(_world)
 
 
-class Reader:
+class Reader(msgspec.Struct, eq=False):
     """What one process has for one in-port: its packets, handled one at a time, in write order."""
 
-    __slots__ = ("held", "packets", "port", "process")
+    process: Process
+    port: InPort
+    packets: deque[Packet]
+    held: bool = False  # queued as ready, or a handler has the turn
 
-    def __init__(self, process: Process, port: InPort) -> None:
-        self.process, self.port = process, port
-        self.packets: deque[Packet] = deque()
-        self.held = False  # queued as ready, or a handler has the turn
+    def __repr__(self) -> str:  # not of each packet: a tracker of errors shows locals
+        return f"<Reader at {self.port}, {len(self.packets)} packets>"
 
     def release(self) -> None:
         """Give up the turn: the next packet may be handled."""
@@ -132,6 +136,7 @@ class Process:
         "_refusal",
         "_registry",
         "_resources",
+        "_room",
         "_runaway",
         "_runners",
         "_spending",
@@ -185,6 +190,8 @@ class Process:
         self.whole: Process | None = None  # that it does a piece of the work of (part.py)
         self._registry = registry
         if parent is None:
+            # So many may be open when it takes one: its budget's, or NO_ROOM (`_refused`).
+            self._room = budget.open
             self.budget, self.world = budget, world
             self._spending: Spending | None = None
             self.grace = grace
@@ -192,11 +199,14 @@ class Process:
                 registry.add(self)
         else:
             self.grace, self.budget, self.world = parent.grace, parent.budget, parent.world
+            self._room = parent.budget.open
             spending = self._spending = parent.spending()
             if parent.state is not RUNNING:
                 self.state, self.error, generation = EXITED, parent.error, None
+                self._room = NO_ROOM
             elif spending.error is not None:
                 self.state, self.error, generation = EXITED, spending.error, None
+                self._room = NO_ROOM
                 parent._end_if_hurried(spending)
             else:
                 spending.children += 1
@@ -282,25 +292,22 @@ class Process:
 
     def deliver(self, port: InPort, packet: Packet) -> None:
         """Queue the packet at the port, and see that somebody runs it."""
-        if (
-            self.state is not RUNNING
-            or packet.hops > MAX_HOPS
-            or len(self.open) > self.budget.open
-            or self._runaway
-        ):
+        if len(self.open) > self._room or packet.hops > MAX_HOPS:
             packet.answer(self._refused(packet, port))
             return
+        port.in_flight += 1
         reader = self.readers.get(port)
         if reader is None:
-            reader = self.readers[port] = Reader(self, port)
-        reader.packets.append(packet)
-        port.in_flight += 1
-        if not reader.held:
+            reader = self.readers[port] = Reader(self, port, deque((packet,)), True)
+        else:
+            reader.packets.append(packet)
+            if reader.held:
+                return
             reader.held = True
-            ready = self.ready  # as `push` does
-            ready.append(reader)
-            if len(ready) > 1 or getcurrent() not in self._runners:
-                self._arm()
+        ready = self.ready  # as `push` does
+        ready.append(reader)
+        if len(ready) > 1 or getcurrent() not in self._runners:
+            self._arm()
 
     def _refused(self, packet: Packet, port: InPort) -> Fault:
         """Why a packet is not delivered."""
@@ -313,7 +320,7 @@ class Process:
         if self._refusal is None:
             # From here on every write fails, and what is queued: else each level of the fan-out
             # fills up to the limit. All with one error, for they are many.
-            self._runaway, budget = True, self.budget
+            self._runaway, self._room, budget = True, NO_ROOM, self.budget
             fan_out = f"more than {budget.open:,} packets open in a process ({budget.field}.open)"
             error = self.spending().error or Runaway(fan_out)
             self._refusal = Fault(error, origins)
@@ -324,6 +331,8 @@ class Process:
     def calm(self) -> None:
         """Its source has an error, and asks its `error` link: what was over is over."""
         self._runaway, self._refusal = False, None
+        if self.state is RUNNING:
+            self._room = self.budget.open
 
     def _drop_queued(self, fault: Fault) -> None:
         for reader in self.ready:
@@ -355,27 +364,25 @@ class Process:
         # Not for longer: the process has this context, and would hold itself.
         before = _current.set(self)
         try:
-            return self._ask_inside(port, values)
+            me = getcurrent()
+            if me in self._runners:  # a handler asks its own process: a helper runs what is ready
+                reply = self.write(port, values, self.hops + 1)
+                self.wait_in_turn(reply)
+                return reply.values
+            if self._runaway:
+                self.calm()
+            self._runners.add(me)
+            reply = self.write(port, values, self.hops + 1)
+            self._drain(reply)
+            if reply.missing:
+                try:
+                    self.wait(reply)
+                except BaseException as error:
+                    self._leave_with(error)
+                    raise
+            return reply.values
         finally:
             _current.reset(before)
-
-    def _ask_inside(self, port: OutPort, values: tuple[Any, ...]) -> list[Any]:
-        me = getcurrent()
-        if me in self._runners:  # a handler asks its own process: a helper runs what is ready
-            reply = self.write(port, values, self.hops + 1)
-            self.wait_in_turn(reply)
-            return reply.values
-        self._runaway, self._refusal = False, None
-        self._runners.add(me)
-        reply = self.write(port, values, self.hops + 1)
-        self._drain(reply)
-        if reply.missing:
-            try:
-                self.wait(reply)
-            except BaseException as error:
-                self._leave_with(error)
-                raise
-        return reply.values
 
     def _drain(self, reply: Reply | None = None) -> None:
         """Handle packets until there are none, or the reply is full."""
@@ -425,7 +432,7 @@ class Process:
         spending = self.spending()
         spending.packets += packets
         if spending.packets > spending.most:
-            self._runaway = True
+            self._runaway, self._room = True, NO_ROOM
 
     def _run_no_more(self, runner: Any) -> None:
         if runner in self._runners:
@@ -670,7 +677,7 @@ class Process:
         if error is None and self.open:
             error = ProcessExited()
         if not self.children and not self._runners:
-            self.state, self.error = EXITING, error
+            self.state, self.error, self._room = EXITING, error, NO_ROOM
             self._end()
             return
         family: list[Process] = [self]  # parents before their children
@@ -679,6 +686,7 @@ class Process:
         leaving, me = _Leaving(), getcurrent()
         for member in family:
             member.state, member.error, member._leaving = EXITING, error, leaving
+            member._room = NO_ROOM
             member._runners.discard(me)  # it runs no more of it; nobody need wait for it
             leaving.left += len(member._runners)
             for runner in member._runners:

@@ -246,6 +246,48 @@ def test_a_runaway_fan_out_ends_with_an_error() -> None:
     assert set(messages(answer.error)) >= {reason}
 
 
+def test_who_ran_away_takes_packets_again_when_calm_and_none_when_it_has_ended() -> None:
+    """A source makes it calm before it asks its `error` link."""
+    doubling = [FunctionNode(lambda ctx, v: v) for _ in range(40)]
+    for here, there in pairwise(doubling):
+        link(here, there)
+        link(here, there)
+    alone, process = entry(FunctionNode(lambda ctx, v: v)), Process(budget=Budget(open=20))
+
+    def told() -> list[Any]:
+        """What a packet that is written without an ask is answered, and one that is asked."""
+        reply = process.write(alone, (1,), 1)
+        process.wait(reply)
+        return [*reply.values, *process.ask(alone, 2)]
+
+    def ended() -> list[type]:
+        return [type(answer.error) for answer in told()]
+
+    for _ in range(2):
+        (answer,) = process.ask(entry(doubling[0]), 1)
+        assert isinstance(answer.error, Runaway)
+        (refused,) = process.write(alone, (1,), 1).values
+        assert refused.error is answer.error
+        process.calm()
+        assert told() == [1, 2]
+    process.ask(entry(doubling[0]), 1)
+    process.exit()
+    assert ended() == [ProcessExited, ProcessExited]
+    process.calm()
+    assert ended() == [ProcessExited, ProcessExited]
+    assert not process.open
+
+
+def test_a_context_is_shown_in_short_however_many_packets_wait() -> None:
+    def show(ctx: Any, v: int) -> str:
+        return repr(ctx)
+
+    node = FunctionNode(show)
+    (shown, *_) = Process().ask(entry(node), *range(1000))
+    assert "999 packets>" in shown
+    assert len(shown) < 500
+
+
 def test_a_cycle_through_call_cannot_wait_for_itself() -> None:
     def handle(ctx: Any, v: int) -> Any:
         return ctx.to("out[1]", 0 if v == 0 else ctx.call("out", v - 1)[0] + 1)
