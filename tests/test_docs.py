@@ -26,6 +26,7 @@ SESSIONS = {
     "formats.md",
     "guide.md",
     "migrating.md",
+    "settings.md",
     "templates.md",
     "testing.md",
     "values.md",

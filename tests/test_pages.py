@@ -70,7 +70,10 @@ class Session:
             self.serve(command)
             return
         command = command.replace(":8000", f":{self.port}")
-        command = re.sub(r"(?:^|(?<=\| ))greenflow", shlex.join(programs.shell()), command)
+        ours = shlex.join(programs.shell())
+        command = re.sub(
+            r"(^(?:[A-Z_]+=\S+ )*|\| )greenflow", lambda found: found[1] + ours, command
+        )
         command = re.sub("^pytest", PYTEST, command)
         end = monotonic() + SECONDS
         while (found := plain(self.shell(command))) != plain(output):

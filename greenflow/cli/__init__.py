@@ -33,6 +33,7 @@ COMMANDS = {
     "migrate": "migrate",
     "run": "run",
     "schema": "schema",
+    "settings": "settings",
     "start": "run",
     "test": "test",
     "version": "version",

@@ -17,11 +17,14 @@ import click
 
 from greenflow import log
 from greenflow.config import Settings, fields, secrets
-from greenflow.config.loading import load
+from greenflow.config.loading import load_with_origins
 from greenflow.log import secret
 
 #: Words for the collections, and their other names (BEHAVIOUR 1.6).
 COLLECTIONS = {"specs": "specs", "nodes": "specs", "values": "values"}
+
+#: Where the settings of a command came from, in the `meta` of its context (config/loading.py).
+ORIGINS = "greenflow.origins"
 
 #: Flags of settings: the setting, and the letters of the option. Every command has them.
 _COMMON = {
@@ -88,7 +91,8 @@ def _set_up(flags: dict[str, Any], config: str | None) -> Settings:
     # What loading itself has to say is said as far as we know how: before the file is read.
     early = flags["log.format"] or os.environ.get("GREENFLOW_LOG_FORMAT")
     log.configure(format=early if early in log.FORMATS else "auto")
-    settings = load(flags, os.environ, config)
+    settings, origins = load_with_origins(flags, os.environ, config)
+    click.get_current_context().meta[ORIGINS] = origins
     log.configure(settings.log.level, settings.log.format)
     secret.hold(secrets(settings))  # as long as the command runs
     return settings

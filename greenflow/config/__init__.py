@@ -264,7 +264,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     def __repr__(self) -> str:
         """Without passwords, keys, and what specs may see."""
         shown = (
-            f"{field.name}={_shown(field, of(self, field.name))!r}"
+            f"{field.name}={shown(field, of(self, field.name))!r}"
             for field in fields(type(self))
             if of(self, field.name) != field.default
         )
@@ -349,11 +349,22 @@ def secrets(settings: Settings) -> Iterator[str]:
             yield from url_secrets(value)
 
 
-def _shown(field: Setting, value: Any) -> Any:
+def shown(field: Setting, value: Any) -> Any:
+    """A value of the setting as it may be shown: keys, the texts in maps and the secrets in URLs
+    are masked."""
     if field.is_secret:
-        return MASK
-    if field.name == "environment":
-        return dict.fromkeys(value, MASK)
+        return MASK if value else value
+    if isinstance(value, dict):
+        return {key: _masked(item) for key, item in value.items()}
     if not isinstance(value, str):
         return value
     return redact_url(value) if "://" in value else redact(value)
+
+
+def _masked(value: Any) -> Any:
+    """The value with each text in it masked; nobody knows which ones are secrets."""
+    if isinstance(value, dict):
+        return {key: _masked(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_masked(item) for item in value]
+    return MASK if isinstance(value, str) else value

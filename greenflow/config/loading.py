@@ -1,7 +1,8 @@
 """Where settings come from: flags, the environment, and a file.
 
-Lives here: `load`. Which settings there are is said beside it, in `Settings`. A flag beats the
-environment, that beats the file, that beats the default (BEHAVIOUR 17.5).
+Lives here: `load`, and `load_with_origins` for who shows them. Which settings there are is said
+beside it, in `Settings`. A flag beats the environment, that beats the file, that beats the default
+(BEHAVIOUR 17.5).
 
 An error in a file or variable is found before anything starts, and names the place. A variable
 that is not known only warns, for it may be meant for another version on the same machine.
@@ -16,7 +17,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_network
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -53,6 +54,14 @@ class SettingsError(GreenflowError):
     exit_code = 2
 
 
+class Loaded(NamedTuple):
+    """Settings, and where each came from: by dotted names, a file, a variable or `flag`; a map has
+    several, separated by commas. What is not in it has its default."""
+
+    settings: Settings
+    origins: dict[str, str]
+
+
 def load(
     flags: Mapping[str, Any],
     environ: Mapping[str, str] | None = None,
@@ -64,9 +73,19 @@ def load(
     Raises SettingsError for an unknown setting in a flag or file, for a value that a setting cannot
     have, and for a file that was named and cannot be read.
     """
+    return load_with_origins(flags, environ, path).settings
+
+
+def load_with_origins(
+    flags: Mapping[str, Any],
+    environ: Mapping[str, str] | None = None,
+    path: str | None = None,
+) -> Loaded:
+    """The same settings as `load`, with where they came from."""
     environ = os.environ if environ is None else environ
     known = {field.name: field for field in fields()}
     values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
     file = path or environ.get(FILE_VARIABLE) or None
     for source, name, value in (
         *_from_file(file, known),
@@ -77,7 +96,11 @@ def load(
             raise SettingsError(f"{source}: {name}: {_unknown(name, known)}")
         checked = _value(known[name], value, source)
         # Maps are joined key by key: a flag that adds one key does not take the file's away.
-        values[name] = {**values.get(name, {}), **checked} if isinstance(checked, dict) else checked
+        if isinstance(checked, dict):
+            values[name] = {**values.get(name, {}), **checked}
+            origins[name] = _joined(origins.get(name), source)
+        else:
+            values[name], origins[name] = checked, source
     tree: dict[str, Any] = {}
     for name, value in values.items():
         *groups, last = name.split(".")
@@ -87,13 +110,20 @@ def load(
         inside[last] = value
     settings = msgspec.convert(tree, Settings)
     try:
-        outside = {
-            **read_environment(settings.environment_files),
-            **inherited(settings.environment_inherit, environ),
-        }
+        from_files = read_environment(settings.environment_files)
+        from_process = inherited(settings.environment_inherit, environ)
     except EnvironmentFault as error:
         raise SettingsError(str(error)) from error
-    return msgspec.structs.replace(settings, environment={**outside, **settings.environment})
+    if from_files:
+        origins["environment"] = _joined(origins.get("environment"), "environment_files")
+    if from_process:
+        origins["environment"] = _joined(origins.get("environment"), "environment_inherit")
+    environment = {**from_files, **from_process, **settings.environment}
+    return Loaded(msgspec.structs.replace(settings, environment=environment), origins)
+
+
+def _joined(origins: str | None, source: str) -> str:
+    return source if origins in (None, source) else f"{origins}, {source}"
 
 
 def _value(field: Setting, value: Any, source: str) -> Any:
