@@ -18,6 +18,8 @@ from importlib import import_module
 
 import click
 
+from greenflow.cli.exit_codes import in_words
+
 #: Commands by name: the module of this package that has the function `command`.
 COMMANDS = {
     "apply": "apply",
@@ -28,6 +30,7 @@ COMMANDS = {
     "fmt": "fmt",
     "get": "get",
     "graph": "graph",
+    "help": "help",
     "kinds": "kinds",
     "lint": "lint",
     "migrate": "migrate",
@@ -58,6 +61,7 @@ class _Commands(click.Group):
             hint = f"did you mean {close[0]}?" if close else "`greenflow --help` lists them"
             ctx.fail(f"No such command {name!r}: {hint}")
         command: click.Command = import_module(f"{__name__}.{COMMANDS[name]}").command
+        command.epilog = command.epilog or in_words(COMMANDS[name])
         return command
 
 

@@ -19,6 +19,7 @@ from greenflow import log
 from greenflow.config import Settings, fields, secrets
 from greenflow.config.loading import load_with_origins
 from greenflow.log import secret
+from greenflow.spec.duration import format_duration
 
 #: Words for the collections, and their other names (BEHAVIOUR 1.6).
 COLLECTIONS = {"specs": "specs", "nodes": "specs", "values": "values"}
@@ -58,7 +59,8 @@ def with_settings(*more: tuple[str, ...]) -> Callable[[Callable[..., Any]], Call
             is_map = isinstance(field.default, dict)
             help = field.description[0].upper() + field.description[1:]
             if field.default not in (None, {}, []):
-                help += f" (default: {field.default})"
+                default = format_duration(field.default) if field.is_duration else field.default
+                help += f" (default: {default})"
             decorated = click.option(
                 *letters,
                 _parameter(name),
