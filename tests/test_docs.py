@@ -26,6 +26,7 @@ SESSIONS = {
     "formats.md",
     "guide.md",
     "migrating.md",
+    "payloads.md",
     "settings.md",
     "templates.md",
     "testing.md",
