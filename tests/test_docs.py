@@ -78,6 +78,12 @@ def test_a_link_leads_somewhere(page: Path) -> None:
             assert place in map(anchor, headings), target
 
 
+def test_the_readme_lists_every_page() -> None:
+    listed = (ROOT / "README.md").read_text().partition("\n## More\n")[2]
+    pages = {page.name for page in DOCS.glob("*.md")}
+    assert pages <= set(re.findall(r"\[([\w-]+\.md)\]\(contrib/docs/", listed))
+
+
 def test_the_limits_of_listeners_are_those_of_the_page() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (\d+) \|", (DOCS / "listener.md").read_text(), re.MULTILINE)
     limits = msgspec.structs.asdict(LimitsSpec())
