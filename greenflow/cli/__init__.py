@@ -31,6 +31,7 @@ COMMANDS = {
     "get": "get",
     "graph": "graph",
     "help": "help",
+    "init": "init",
     "kinds": "kinds",
     "lint": "lint",
     "migrate": "migrate",
