@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 #: Commands and options that start no greenlet.
-_QUICK = frozenset({"version", "kinds", "schema", "migrate", "init", "--version", "--help", "-h"})
+_QUICK = frozenset(
+    {"version", "kinds", "schema", "migrate", "init", "completion", "--version", "--help", "-h"}
+)
 
 
 def main() -> int:

@@ -24,6 +24,7 @@ from greenflow.cli.exit_codes import in_words
 COMMANDS = {
     "apply": "apply",
     "call": "call",
+    "completion": "completion",
     "delete": "delete",
     "doctor": "doctor",
     "eval": "eval",
@@ -57,11 +58,17 @@ class _Commands(click.Group):
         return [name for name in COMMANDS if name not in _ALIASES]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS and ctx.resilient_parsing:  # a shell asks what comes after it
+            return None
         if name not in COMMANDS:
             close = difflib.get_close_matches(name, COMMANDS, 1)
             hint = f"did you mean {close[0]}?" if close else "`greenflow --help` lists them"
             ctx.fail(f"No such command {name!r}: {hint}")
         command: click.Command = import_module(f"{__name__}.{COMMANDS[name]}").command
+        if ctx.resilient_parsing:
+            from greenflow.cli.completing import completable
+
+            return completable(command)
         command.epilog = command.epilog or in_words(COMMANDS[name])
         return command
 
@@ -77,6 +84,10 @@ def commands() -> None:
 
 def main(arguments: list[str]) -> int:
     """Runs a command; returns the exit code. Raises nothing but SystemExit."""
+    if instruction := os.environ.get("_GREENFLOW_COMPLETE"):
+        from greenflow.cli.completing import complete
+
+        return complete(commands, instruction)
     try:
         result = commands.main(arguments, prog_name="greenflow", standalone_mode=False)
         sys.stdout.flush()

@@ -40,7 +40,7 @@ replaces or allows ([testing.md](testing.md#what-reaches-outside)).
 
 
 @click.command("kinds", short_help="List the kinds of nodes, or show one.")
-@click.argument("name", required=False)
+@click.argument("name", required=False, metavar="[KIND]")
 @click.option("--markdown", is_flag=True, help="Write a page about every kind.")
 @with_settings()
 def command(settings: Settings, name: str | None, markdown: bool) -> None:
@@ -51,7 +51,7 @@ def command(settings: Settings, name: str | None, markdown: bool) -> None:
     scheme = Scheme.installed()
     if markdown:
         if name is not None:
-            raise click.UsageError("the page is about every kind: leave NAME out")
+            raise click.UsageError("the page is about every kind: leave KIND out")
         click.echo(page(scheme), nl=False)
         return
     if name is None:
