@@ -69,7 +69,9 @@ class _Commands(click.Group):
             from greenflow.cli.completing import completable
 
             return completable(command)
-        command.epilog = command.epilog or in_words(COMMANDS[name])
+        own, words = command.epilog or "", in_words(COMMANDS[name])
+        if words not in own:
+            command.epilog = f"{own}\n\n{words}".strip()
         return command
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from greenflow.cli.options import files_option, take_files, with_settings
+from greenflow.cli.options import files_option, manner_options, take_files, with_settings
 
 if TYPE_CHECKING:
     from greenflow.config import Settings
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @click.argument("words", nargs=-1, metavar="[specs|values] [FILE]...")
 @files_option
 @click.option("--strict", is_flag=True, help="Store nothing if some of it will not run as meant.")
+@manner_options
 @with_settings()
 def command(
     settings: Settings, words: tuple[str, ...], files: tuple[str, ...], strict: bool
@@ -31,6 +32,7 @@ def command(
     hardly as it is meant, is told on standard error, and the exit code is 5.
     """
     from greenflow.cli.collections import collection_of, validator_of
+    from greenflow.cli.output import is_quiet
     from greenflow.cli.verdict import WILL_NOT_RUN, AppliedChange
     from greenflow.errors import NoDatabase
     from greenflow.scheme.registry import Scheme
@@ -78,7 +80,7 @@ def command(
         lines = _advice(collection, [record.document for record in records], scheme)
     _tell(before, records, settings.output)
     verdict.tell()
-    for line in lines:
+    for line in () if is_quiet() else lines:
         click.echo(f"advice: {line}", err=True)
     return WILL_NOT_RUN if verdict else 0
 
@@ -104,15 +106,10 @@ def _stored(collection: Collection, documents: list[dict[str, Any]]) -> list[Rec
 
 
 def _tell(before: dict[str, int], records: list[Record], form: str) -> None:
-    from greenflow.cli.output import TABLES, print_data, print_table
+    from greenflow.cli.output import print_done
 
     done = [{"result": _result(before, record), **_summary(record)} for record in records]
-    if form in TABLES:
-        columns = ("result", "namespace", "name", "kind", "id")
-        rows = ([one[column] for column in columns] for one in done)
-        print_table([column.upper() for column in columns], rows)
-    else:
-        print_data(done, form)
+    print_done(done, ("result", "namespace", "name", "kind", "id"), form)
 
 
 def _result(before: dict[str, int], record: Record) -> str:

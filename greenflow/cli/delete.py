@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from greenflow.cli.options import files_option, split_files, take_collection, with_settings
+from greenflow.cli.options import (
+    files_option,
+    manner_options,
+    split_files,
+    take_collection,
+    with_settings,
+)
 
 if TYPE_CHECKING:
     from greenflow.config import Settings
@@ -15,6 +21,7 @@ if TYPE_CHECKING:
 @click.command("delete", short_help="Delete specs or values.")
 @click.argument("words", nargs=-1, metavar="[specs|values] [NAME|FILE]...")
 @files_option
+@manner_options
 @with_settings()
 def command(settings: Settings, words: tuple[str, ...], files: tuple[str, ...]) -> None:
     """Deletes specs (or values): those named, by name or id, or what the entries of files name.
@@ -23,7 +30,7 @@ def command(settings: Settings, words: tuple[str, ...], files: tuple[str, ...]) 
     there is not.
     """
     from greenflow.cli.collections import collection_of, find_named
-    from greenflow.cli.output import TABLES, print_data, print_table
+    from greenflow.cli.output import print_done
     from greenflow.spec.batch import read_files, selectors
     from greenflow.store.base import open_store
 
@@ -42,8 +49,8 @@ def command(settings: Settings, words: tuple[str, ...], files: tuple[str, ...]) 
             wanted = [{"id": record.document["id"]} for record in found]
         records = collection.delete({"$or": wanted}) if wanted else []
     keys = ("namespace", "name", "kind", "id")
-    rows = [{key: record.document.get(key) for key in keys} for record in records]
-    if settings.output in TABLES:
-        print_table(("RESULT", *map(str.upper, keys)), (("deleted", *row.values()) for row in rows))
-    else:
-        print_data([{"result": "deleted", **row} for row in rows], settings.output)
+    done = [
+        {"result": "deleted", **{key: record.document.get(key) for key in keys}}
+        for record in records
+    ]
+    print_done(done, ("result", *keys), settings.output)

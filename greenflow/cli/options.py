@@ -100,6 +100,27 @@ def _set_up(flags: dict[str, Any], config: str | None) -> Settings:
     return settings
 
 
+#: Where the context of click keeps how much is told of what was done: "quiet" or "verbose".
+MANNER = "greenflow.manner"
+
+
+def _keep_manner(context: click.Context, parameter: click.Parameter, given: bool) -> None:
+    if given and context.meta.setdefault(MANNER, parameter.name) != parameter.name:
+        raise click.UsageError("--quiet or --verbose, not both", context)
+
+
+def manner_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives a command that does the same to many --quiet and --verbose (output.py)."""
+    for letters, help in (
+        (("--verbose", "-v"), "Print a line for each, however many they are."),
+        (("--quiet", "-q"), "Print nothing but errors."),
+    ):
+        command = click.option(
+            *letters, is_flag=True, help=help, expose_value=False, callback=_keep_manner
+        )(command)
+    return command
+
+
 files_option = click.option(
     "--file",
     "-f",
