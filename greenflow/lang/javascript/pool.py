@@ -62,17 +62,7 @@ _WORKER = "greenflow.lang.javascript.worker"
 class PendingCall:
     """A call under way: where its answer goes, and what is needed to run it again."""
 
-    __slots__ = (
-        "answer",
-        "deaths",
-        "is_given_up",
-        "number",
-        "program",
-        "seconds",
-        "text",
-        "waits",
-        "worker",
-    )
+    __slots__ = tuple("answer deaths is_given_up number program seconds text waits worker".split())
 
     def __init__(self, program: ModuleSource, seconds: float, text: str) -> None:
         self.program, self.seconds, self.text = program, seconds, text
