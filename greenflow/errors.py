@@ -118,6 +118,18 @@ class UnknownSpec(GreenflowError):
     status = 404
 
 
+class UnknownChange(GreenflowError):
+    """The history has no such change, or no longer has it."""
+
+    status = 404
+
+
+class ChangedMeanwhile(GreenflowError):
+    """Somebody else changed what is stored after the writer had looked, who must look again."""
+
+    status = 409
+
+
 class WorkflowError(GreenflowError):
     """An error that a workflow raised on purpose."""
 

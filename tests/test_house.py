@@ -162,6 +162,7 @@ def test_the_checker_of_modules_itself(text: str, wrong: set[str]) -> None:
 # Names of two classes, and why neither is another: each is the field's own word in its room.
 TWICE = {
     "Call": "the kind `call`; a call in a tree of CEL",
+    "Edit": "one document of a change; a piece of a script that is written anew",
     "LimitsSpec": "`limits` of each kind that has some",
     "Node": "what a spec is made to; a node of a tree of CEL",
     "Origin": "where an error arose; who a page of the web is",

@@ -2,49 +2,125 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import ExitStack
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from greenflow.cli.options import files_option, manner_options, take_files, with_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from greenflow.config import Settings
     from greenflow.scheme.registry import Scheme
+    from greenflow.spec.signature import Signature
     from greenflow.store.base import Collection, Record, Store
+
+#: What a dry run ends with where it has found differences, with --exit-code: as diff and git do.
+DIFFERENT = 1
+
+
+class Wish(NamedTuple):
+    """What the options ask for beside storing."""
+
+    dry_run: bool
+    exit_code: bool
+    save: str | None
+    prune: bool
+    allow_empty: bool
+    max_delete: int | None
+    strict: bool
+    if_change: int | None
 
 
 @click.command("apply", short_help="Store specs or values from files.")
 @click.argument("words", nargs=-1, metavar="[specs|values] [FILE]...")
 @files_option
+@click.option("--message", "-m", default="", help="Why, for the history.")
 @click.option("--strict", is_flag=True, help="Store nothing if some of it will not run as meant.")
 @manner_options
+@click.option("--dry-run", is_flag=True, help="Only show what would be done.")
+@click.option("--exit-code", is_flag=True, help="With --dry-run: 1 if something would be done.")
+@click.option(
+    "--save-plan", "save", metavar="FILE", help="With --dry-run: keep it, for --plan to do it."
+)
+@click.option(
+    "--plan", metavar="FILE", help="Do what a dry run has kept, if nothing changed since."
+)
+@click.option("--set", "group", default="", metavar="NAME", help="The set that all of it makes up.")
+@click.option("--prune", is_flag=True, help="Delete what was of the set and the files do not have.")
+@click.option("--allow-empty", is_flag=True, help="With --prune: the set may become empty.")
+@click.option(
+    "--max-delete",
+    type=click.IntRange(0),
+    metavar="N",
+    help="With --prune: so many may be deleted, not a fifth of the set.",
+)
+@click.option(
+    "--if-change", type=click.IntRange(0), metavar="N", help="Only if N is the newest change."
+)
 @with_settings()
 def command(
-    settings: Settings, words: tuple[str, ...], files: tuple[str, ...], strict: bool
+    settings: Settings,
+    words: tuple[str, ...],
+    files: tuple[str, ...],
+    message: str,
+    group: str,
+    plan: str | None,
+    **options: Any,
 ) -> int:
     """Stores specs (or values) from files in place of those with the same id or name.
 
-    Everything is checked first; with one fault nothing is stored. Nothing is deleted. The data of
-    values is encrypted if the setting values.key has a key. What is stored and will not run, or
-    hardly as it is meant, is told on standard error, and the exit code is 5.
+    Everything is checked first; with one fault nothing is stored. Nothing is deleted, but by
+    --prune. The data of values is encrypted if the setting values.key has a key. What is stored and
+    will not run, or hardly as it is meant, is told on standard error, and the exit code is 5.
     """
+    from greenflow.spec.signature import here
+
+    wish = Wish(**options)
+    _check(wish, plan, group, (*words, *files))
+    if plan is not None:
+        from greenflow.cli.plans import carry_out
+
+        return carry_out(settings, plan, message)
+    collection, paths = take_files(words, files)
+    source = " ".join(("apply", *(["values"] if collection == "values" else []), *paths))
+    signature = here(message, source)._replace(group=group)
+    return _apply(settings, collection, paths, signature, wish)
+
+
+def _check(wish: Wish, plan: str | None, group: str, words: tuple[str, ...]) -> None:
+    if plan is not None and (words or group or any(wish)):
+        raise click.UsageError("--plan has everything in it: leave out files and other options")
+    if (wish.exit_code or wish.save) and not wish.dry_run:
+        raise click.UsageError("--exit-code and --save-plan are for --dry-run")
+    if wish.prune and not group:
+        raise click.UsageError("--prune deletes of a set: say which, with --set NAME")
+    if (wish.allow_empty or wish.max_delete is not None) and not wish.prune:
+        raise click.UsageError("--allow-empty and --max-delete are for --prune")
+
+
+def _apply(
+    settings: Settings, name: str, paths: tuple[str, ...], signature: Signature, wish: Wish
+) -> int:
     from greenflow.cli.collections import collection_of, validator_of
     from greenflow.cli.output import is_quiet
+    from greenflow.cli.plans import save, show
     from greenflow.cli.verdict import WILL_NOT_RUN, AppliedChange
     from greenflow.errors import NoDatabase
     from greenflow.scheme.registry import Scheme
     from greenflow.spec.batch import check, read_files
-    from greenflow.store.base import open_store
+    from greenflow.store.applying import application, check_deletions
+    from greenflow.store.base import Rewrite, open_store
     from greenflow.store.operations import lookup_in
     from greenflow.values.seal import Keys
     from greenflow.values.values import sealed
 
-    collection_name, files = take_files(words, files)
-    validator = validator_of(collection_name)
-    keys = Keys(settings.values.key) if collection_name == "values" else Keys(())
+    validator = validator_of(name)
+    keys = Keys(settings.values.key) if name == "values" else Keys(())
     scheme = validator if isinstance(validator, Scheme) else Scheme.installed()
     with ExitStack() as opened:
 
@@ -56,29 +132,63 @@ def command(
                 return opened.enter_context(open_store("memory://"))
 
         entries = check(
-            read_files(files),
+            read_files(paths),
             validator,
             settings.namespace,
             named=True,
             stored=lambda namespace, called: lookup_in(reading().specs)(namespace, called),
         )
-        documents = [entry.data for entry in entries]
-        if strict:
-            verdict = AppliedChange(reading(), collection_name, entries).verdict(
-                documents, scheme, settings
-            )
+        checked = [entry.data for entry in entries]
+        if wish.strict:
+            verdict = AppliedChange(reading(), name, entries).verdict(checked, scheme, settings)
             if verdict:
                 verdict.tell("nothing was stored")
                 return WILL_NOT_RUN
-        store = opened.enter_context(open_store(settings.database))
-        change = AppliedChange(store, collection_name, entries)
-        collection = collection_of(store, collection_name)
-        stored = _stored(collection, documents)
-        before = {record.document["id"]: record.revision for record in stored}
-        records = collection.apply(sealed(documents, (each.document for each in stored), keys))
-        verdict = change.verdict((record.document for record in records), scheme, settings)
-        lines = _advice(collection, [record.document for record in records], scheme)
-    _tell(before, records, settings.output)
+        store = reading() if wish.dry_run else opened.enter_context(open_store(settings.database))
+        change = AppliedChange(store, name, entries)
+        collection = collection_of(store, name)
+        stored = _stored(collection, checked)
+        documents = sealed(checked, (record.document for record in stored), keys)
+        signature = signature._replace(
+            places=tuple(f"{e.document.source}:{e.document.position()[0]}" for e in entries),
+            files={entry.document.source: entry.document.text for entry in entries},
+        )
+        plan = None
+        if wish.dry_run or wish.prune:
+            group = signature.group if wish.prune else ""
+            plan = application(store, name, documents, [settings.namespace], group)
+        if plan and wish.prune:
+            members = [
+                store.history.members(namespace, name, signature.group)
+                for namespace in plan.made_on
+            ]
+            check_deletions(plan, sum(map(len, members)), wish.allow_empty, wish.max_delete)
+            signature = signature._replace(expected=plan.made_on)
+        if wish.if_change is not None:
+            spaces = {document["namespace"] for document in documents}
+            signature = signature._replace(expected=dict.fromkeys(spaces, wish.if_change))
+        if plan and wish.dry_run:
+            show(plan, settings.output)
+            change.verdict(checked, scheme, settings).tell()
+            if wish.save:
+                save(wish.save, plan, signature)
+            return DIFFERENT if wish.exit_code and plan.edits else 0
+        rewrite = Rewrite(documents, plan.gone if plan else frozenset())
+        specs, values = (Rewrite(), rewrite) if name == "values" else (rewrite, Rewrite())
+        both = store.rewrite(specs, values, signature)
+        records = both[name == "values"]
+        applied = [record.document for record in records]
+        verdict = change.verdict(applied, scheme, settings)
+        lines = _advice(collection, applied, scheme)
+    before = {record.document["id"]: record.revision for record in stored}
+    done = [
+        {"result": _result(before, record), **_summary(record.document, record.revision)}
+        for record in records
+    ]
+    if plan:
+        gone = (edit.before for edit in plan.edits if edit.before and edit.after is None)
+        done += [{"result": "deleted", **_summary(json.loads(text), None)} for text in gone]
+    _tell(done, settings.output)
     verdict.tell()
     for line in () if is_quiet() else lines:
         click.echo(f"advice: {line}", err=True)
@@ -98,17 +208,16 @@ def _advice(collection: Collection, documents: list[dict[str, Any]], scheme: Sch
     return advice(documents, others, scheme)
 
 
-def _stored(collection: Collection, documents: list[dict[str, Any]]) -> list[Record]:
+def _stored(collection: Collection, documents: Sequence[dict[str, Any]]) -> list[Record]:
     """What the documents will replace."""
     ids = [document["id"] for document in documents if document.get("id")]
     names = [document["name"] for document in documents if document.get("name")]
     return collection.find({"$or": [{"id": {"$in": ids}}, {"name": {"$in": names}}]})
 
 
-def _tell(before: dict[str, int], records: list[Record], form: str) -> None:
+def _tell(done: list[dict[str, Any]], form: str) -> None:
     from greenflow.cli.output import print_done
 
-    done = [{"result": _result(before, record), **_summary(record)} for record in records]
     print_done(done, ("result", "namespace", "name", "kind", "id"), form)
 
 
@@ -119,6 +228,6 @@ def _result(before: dict[str, int], record: Record) -> str:
     return "unchanged" if revision == record.revision else "changed"
 
 
-def _summary(record: Record) -> dict[str, Any]:
+def _summary(document: Mapping[str, Any], revision: int | None) -> dict[str, Any]:
     keys = ("id", "namespace", "name", "kind")
-    return {**{key: record.document.get(key) for key in keys}, "revision": record.revision}
+    return {**{key: document.get(key) for key in keys}, "revision": revision}

@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 @click.argument("words", nargs=-1, metavar="[specs|values] [NAME|FILE]...")
 @files_option
 @manner_options
+@click.option("--message", "-m", default="", help="Why, for the history.")
 @with_settings()
-def command(settings: Settings, words: tuple[str, ...], files: tuple[str, ...]) -> None:
+def command(
+    settings: Settings, words: tuple[str, ...], files: tuple[str, ...], message: str
+) -> None:
     """Deletes specs (or values): those named, by name or id, or what the entries of files name.
 
     An entry that names nothing is an error, and then nothing is deleted; one that names what is not
@@ -32,6 +35,7 @@ def command(settings: Settings, words: tuple[str, ...], files: tuple[str, ...]) 
     from greenflow.cli.collections import collection_of, find_named
     from greenflow.cli.output import print_done
     from greenflow.spec.batch import read_files, selectors
+    from greenflow.spec.signature import here
     from greenflow.store.base import open_store
 
     collection_name, names = take_collection(words)
@@ -47,7 +51,8 @@ def command(settings: Settings, words: tuple[str, ...], files: tuple[str, ...]) 
         if names:
             found = find_named(collection, names, settings.namespace)
             wanted = [{"id": record.document["id"]} for record in found]
-        records = collection.delete({"$or": wanted}) if wanted else []
+        signature = here(message, " ".join(("delete", *words)))
+        records = collection.delete({"$or": wanted}, signature) if wanted else []
     keys = ("namespace", "name", "kind", "id")
     done = [
         {"result": "deleted", **{key: record.document.get(key) for key in keys}}

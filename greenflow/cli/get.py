@@ -24,8 +24,11 @@ KEPT = (
 @click.argument("words", nargs=-1, metavar="[specs|values] [NAME]...")
 @click.option("--all-namespaces", "-A", is_flag=True, help="Show every namespace.")
 @click.option("--reveal", is_flag=True, help="Show the data of values, decrypted.")
+@click.option("--source", is_flag=True, help="Show specs as they were written, with comments.")
 @with_settings()
-def command(settings: Settings, words: tuple[str, ...], all_namespaces: bool, reveal: bool) -> None:
+def command(
+    settings: Settings, words: tuple[str, ...], all_namespaces: bool, reveal: bool, source: bool
+) -> None:
     """Shows the stored specs (or values) of a namespace, all or those named, by name or id.
 
     JSON and YAML show them in full, as they can be applied again, but for the data of values, which
@@ -43,7 +46,9 @@ def command(settings: Settings, words: tuple[str, ...], all_namespaces: bool, re
         raise click.UsageError("a NAME is one of a namespace: leave out --all-namespaces")
     if reveal and (collection_name != "values" or settings.output in TABLES):
         raise click.UsageError("--reveal shows values, with --output json or yaml")
-    in_table = settings.output in TABLES
+    if source and (collection_name == "values" or all_namespaces or settings.output != "table"):
+        raise click.UsageError("--source shows specs of one namespace, as text")
+    in_table = settings.output in TABLES and not source
     faults: dict[str, str] = {}
     with open_store(settings.database, create=False) as store:
         collection = collection_of(store, collection_name)
@@ -60,6 +65,9 @@ def command(settings: Settings, words: tuple[str, ...], all_namespaces: bool, re
             record.document["id"],
         )
     )
+    if source:
+        _print_sources(settings, [record.document for record in records])
+        return
     if in_table and collection_name == "specs":
         _print_specs(records, faults, is_wide=settings.output == "wide")
         return
@@ -82,6 +90,25 @@ def command(settings: Settings, words: tuple[str, ...], all_namespaces: bool, re
     elif collection_name == "values":
         documents = [shown(document) for document in documents]
     print_data(documents, settings.output)
+
+
+def _print_sources(settings: Settings, documents: list[dict[str, Any]]) -> None:
+    """Print the texts of specs; one that was not applied from a file is written anew."""
+    from greenflow.cli.output import print_data
+    from greenflow.cli.sources import sources, text_of
+    from greenflow.store.base import open_store
+
+    with open_store(settings.database, create=False) as store:
+        known = sources(store, settings.namespace, [document["id"] for document in documents])
+    for document in documents:
+        written = known.get(document["id"])
+        click.echo(f"# {document.get('name') or document['id']}: ", nl=False)
+        if written is None:
+            click.echo("not from a file")
+            print_data(document, "yaml")
+        else:
+            click.echo(f"{written.path}:{written.line}")
+            click.echo(text_of(written), nl=False)
 
 
 def _print_specs(records: list[Record], faults: dict[str, str], is_wide: bool) -> None:

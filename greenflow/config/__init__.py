@@ -184,6 +184,17 @@ class LintSettings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = []
 
 
+class HistorySettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """How long the changes of what is stored are remembered: as long as either says."""
+
+    keep: Annotated[
+        int, Meta(ge=1, description="newest changes of a namespace that are remembered")
+    ] = 1000
+    days: Annotated[float, Meta(ge=0, description="days for which every change is remembered")] = (
+        90.0
+    )
+
+
 class LogSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """What goes to standard error."""
 
@@ -241,6 +252,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     log: LogSettings = LogSettings()
     lint: LintSettings = LintSettings()
     values: ValuesSettings = ValuesSettings()
+    history: HistorySettings = HistorySettings()
     environment: Annotated[
         dict[str, str], Meta(description="values for {{ .KEY }} of specs that name no value")
     ] = {}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import typing
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -19,6 +20,7 @@ from greenflow.engine.declaring import node
 from greenflow.engine.node import Context, Node
 from greenflow.engine.services import Compiler, Services
 from greenflow.errors import CompileFailed, InvalidArgument, SpecFault
+from greenflow.spec import signature
 from greenflow.spec.fields import Spec
 
 
@@ -56,6 +58,8 @@ class Syscall(Node[SyscallSpec]):
             raise CompileFailed(f"unknown opcode {spec.opcode!r}; registered are {known}")
         self.function = function
         self.types, self.required = parameters(function)
+        if _signs(function):
+            self.function = partial(function, signature=signature.node(spec.name or spec.id))
         super().__init__(spec, services)
 
     def handle(self, ctx: Context, payload: Any) -> Any:
@@ -80,6 +84,12 @@ class Syscall(Node[SyscallSpec]):
             return [msgspec.convert(item, kind, strict=True) for item, kind in pairs]
         except (msgspec.ValidationError, TypeError) as error:
             raise InvalidArgument(error) from error
+
+
+def _signs(function: Any) -> bool:
+    """Whether a function asks who calls it: those that change what is stored do."""
+    asked = inspect.signature(function).parameters.get("signature")
+    return asked is not None and asked.kind is asked.KEYWORD_ONLY
 
 
 def parameters(function: Any) -> tuple[list[Any], int]:

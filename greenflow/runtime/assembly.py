@@ -7,7 +7,8 @@ hub that they live on. When that is, and who may call it, is Runtime's.
 from __future__ import annotations
 
 from collections.abc import Callable, Set
-from time import monotonic
+from functools import partial
+from time import monotonic, time
 from typing import Any
 
 import gevent
@@ -95,7 +96,12 @@ class Assembly:
                 values, self._opened.values, self.namespace, "values stay as they are"
             )
             self._values_loader.start()  # specs are bound to them
-            loader = Loader(self._table, self._opened.specs, self.namespace)
+            loader = Loader(
+                self._table,
+                self._opened.specs,
+                self.namespace,
+                tend=partial(_thin, self._opened, self.settings),
+            )
             loader.start()
             self._loader = loader
             if self.settings.hub_guard:
@@ -168,3 +174,9 @@ class Assembly:
         self._opened = self._services = self._table = self._loader = None
         self._values_loader = None
         self._languages = self._guarded = None
+
+
+def _thin(store: Store, settings: Settings) -> None:
+    """Forget the changes that are older than the settings say (BEHAVIOUR 7.21)."""
+    keep = settings.history
+    store.history.thin(keep.keep, time() - keep.days * 24 * 60 * 60)

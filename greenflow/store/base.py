@@ -16,7 +16,7 @@ inside a call leaves the store usable; whether that call took effect is then not
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from types import TracebackType
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -24,6 +24,8 @@ from greenflow.errors import NoDatabase, StoreMisconfigured
 from greenflow.extras import reason
 from greenflow.log.redactor import redact_url
 from greenflow.plugins import offered
+from greenflow.spec.signature import Signature
+from greenflow.store.history import History
 
 # The group of entry points through which packages offer stores: scheme = class that takes the URL.
 ENTRY_POINTS = "greenflow.stores"
@@ -49,6 +51,14 @@ class Batch(NamedTuple):
 
     ids: frozenset[str]
     gap: bool
+
+
+class Rewrite(NamedTuple):
+    """What becomes of a collection: documents to store whole, as `Collection.apply` does, and the
+    ids of those to delete first, whose names are free then."""
+
+    documents: Sequence[Mapping[str, Any]] = ()
+    gone: Set[str] = frozenset()
 
 
 class Feed(ABC):
@@ -88,17 +98,25 @@ class Collection(ABC):
 
     A document that is no map of plain JSON data with a `namespace` is InvalidArgument; two that
     would share an id or a (namespace, name), in the store or in the batch, are DuplicateSpec.
+
+    What a batch does is one change of the history of its namespace (BEHAVIOUR 7.18), signed by the
+    user of this OS process unless a signature says otherwise. Raises ChangedMeanwhile when the
+    newest change is not the one that the signature expects.
     """
 
     patient: ClassVar[bool] = False
     """Whether a call waits for a store that is away to come back, some seconds, before it fails."""
 
     @abstractmethod
-    def insert(self, documents: Iterable[Mapping[str, Any]]) -> list[Record]:
+    def insert(
+        self, documents: Iterable[Mapping[str, Any]], signature: Signature | None = None
+    ) -> list[Record]:
         """Stores new documents; one without `id` gets a UUIDv7. A taken id is DuplicateSpec."""
 
     @abstractmethod
-    def apply(self, documents: Iterable[Mapping[str, Any]]) -> list[Record]:
+    def apply(
+        self, documents: Iterable[Mapping[str, Any]], signature: Signature | None = None
+    ) -> list[Record]:
         """Stores whole documents, new ones and in place of old ones (BEHAVIOUR 7.4).
 
         One without `id` takes the id of the stored document with its (namespace, name), unless the
@@ -112,6 +130,7 @@ class Collection(ABC):
         self,
         patches: Iterable[Mapping[str, Any]],
         validate: Callable[[dict[str, Any]], dict[str, Any]],
+        signature: Signature | None = None,
     ) -> list[Record]:
         """Merges top-level fields into stored documents; null removes one (BEHAVIOUR 7.3).
 
@@ -123,7 +142,9 @@ class Collection(ABC):
         """
 
     @abstractmethod
-    def delete(self, filter: Mapping[str, Any] | None) -> list[Record]:
+    def delete(
+        self, filter: Mapping[str, Any] | None, signature: Signature | None = None
+    ) -> list[Record]:
         """Deletes what the filter finds; returns it as it was, ordered by id."""
 
     @abstractmethod
@@ -143,16 +164,26 @@ class Collection(ABC):
 
 
 class Store(ABC):
-    """Specs and values. A context manager; `url` says which store, without the secrets."""
+    """Specs, values and their history. A context manager; `url` says which store, without the
+    secrets."""
 
     specs: Collection
     values: Collection
+    history: History
     url: str
 
     @classmethod
     def absent(cls, url: str) -> str:
         """What a store of this URL would make, because it is not there; empty if it makes none."""
         return ""
+
+    @abstractmethod
+    def rewrite(
+        self, specs: Rewrite, values: Rewrite, signature: Signature
+    ) -> tuple[list[Record], list[Record]]:
+        """Both collections in one change, all of it or nothing. Returns what is stored of the
+        documents of each. Raises as `Collection.apply` does; an id that is not there is deleted
+        already."""
 
     @abstractmethod
     def close(self) -> None:

@@ -11,7 +11,7 @@ large calls rather than many small ones.
 
 The file is created by the first connection of a store and never again: when it goes away under a
 running store, that is an error and not an empty store. A file that was put in its place is noticed
-by device and inode, and opened anew if it is the same database (history.py). Nothing but SQLite may
+by device and inode, and opened anew if it is the same database (lineage.py). Nothing but SQLite may
 open the file in this OS process: closing any descriptor of a file drops the POSIX locks that SQLite
 holds on it.
 """
@@ -31,7 +31,7 @@ from gevent.monkey import get_original
 
 from greenflow.errors import StoreUnavailable
 from greenflow.hub.blocking.threads import Threads
-from greenflow.store.history import History
+from greenflow.store.lineage import Lineage
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ T = TypeVar("T")
 APPLICATION = 0x6772666C
 
 # `PRAGMA user_version`: the layout of the tables. A greater one was written by a newer greenflow.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 # Seconds between tries where SQLite reports a lock at once instead of waiting for it, as it does
 # while another connection turns on WAL mode (sqlite.org/c3ref/busy_handler.html).
@@ -96,20 +96,22 @@ class StoreDatabase:
         synchronous: str,
         timeout: float,
         create_tables: Callable[[sqlite3.Connection], None],
+        upgrade_tables: Callable[[sqlite3.Connection, int], None],
     ) -> None:
         self.path = os.path.abspath(path)
         self.name = name
         self._synchronous = synchronous
         self._timeout = timeout
         self._create_tables = create_tables
-        self.history = History(name, self.path)
+        self._upgrade_tables = upgrade_tables
+        self.lineage = Lineage(name, self.path)
 
     def connect(self, create: bool = False) -> OpenDatabase:
         """Opens the file. Raises StoreUnavailable, or an sqlite3.Error for `explain`."""
         while True:
             before = self._identity()
             if before is None and not create:
-                self.history.losses += 1
+                self.lineage.losses += 1
                 raise StoreUnavailable(
                     f"{self.name}: the file {self.path} is gone; put it back, or restart to begin"
                     " with an empty store"
@@ -127,8 +129,8 @@ class StoreDatabase:
                 self._prepare(connection, create)
                 after = self._identity()
                 if before is None or before == after:
-                    self.history.check(connection)
-                    return OpenDatabase(connection, after, self.history.losses)
+                    self.lineage.check(connection)
+                    return OpenDatabase(connection, after, self.lineage.losses)
             except BaseException:
                 connection.close()
                 raise
@@ -137,7 +139,7 @@ class StoreDatabase:
     def replaced(self, link: OpenDatabase) -> bool:
         """Whether the file is no longer the one that the link is connected to, or was another one
         meanwhile: then the files beside it may have changed, though it is back."""
-        return self._identity() != link.identity or link.losses != self.history.losses
+        return self._identity() != link.identity or link.losses != self.lineage.losses
 
     def _identity(self) -> Identity | None:
         try:
@@ -150,13 +152,19 @@ class StoreDatabase:
         connection.execute(f"PRAGMA synchronous={self._synchronous}")
         new = self._is_new(connection)  # first of all: what is not ours stays as it is
         if new and not create:
-            raise self.history.lost()
+            raise self.lineage.lost()
         self._turn_on_wal(connection)
         if new:
             with transaction(connection):
                 if self._is_new(connection):
                     self._create_tables(connection)
                     connection.execute(f"PRAGMA application_id={APPLICATION}")
+                    connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        elif _version(connection) < SCHEMA_VERSION:
+            with transaction(connection):
+                version = _version(connection)  # somebody else may have been faster
+                if version < SCHEMA_VERSION:
+                    self._upgrade_tables(connection, version)
                     connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
     def _is_new(self, connection: sqlite3.Connection) -> bool:
@@ -227,6 +235,11 @@ class StoreDatabase:
             if kind.startswith(prefix):
                 return reason
         return f"{self.path}: {error} ({kind})"
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    ((version,),) = connection.execute("PRAGMA user_version").fetchall()
+    return int(version)
 
 
 @contextmanager
@@ -302,7 +315,7 @@ class DatabaseThread:
         if self._link is None:
             self._link = self._database.connect()
         else:
-            self._database.history.check(self._link.connection)
+            self._database.lineage.check(self._link.connection)
         return function(self._link.connection)
 
     def _drop(self) -> None:

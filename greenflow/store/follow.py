@@ -7,7 +7,7 @@ milliseconds, for all feeds of the store together; a write through the same stor
 It wakes the hub only when something changed, so an idle feed costs the hub nothing. Readers of a
 WAL database wait for no writer, so neither does this thread.
 
-A file that was put in the place of the old one is opened if it is the same database (history.py),
+A file that was put in the place of the old one is opened if it is the same database (lineage.py),
 and every feed reports a gap. When anything else goes wrong, all feeds are lost with that reason and
 the thread ends; the next feed starts another one.
 """
@@ -117,7 +117,7 @@ class JournalFollower:
                     self._report(Changes({}, number, True))
                 elif (now := data_version(link.connection)) != version:
                     version = now
-                    self._database.history.check(link.connection)
+                    self._database.lineage.check(link.connection)
                     while (changes := changes_behind(link.connection, number)).last != number:
                         number = changes.last
                         self._report(changes)

@@ -1,42 +1,59 @@
-"""Whether the database of an SQLite store is still the one that was opened.
+"""The contract of a store's history: what was changed, by whom, when and why.
 
-Lives here: History. A file that was deleted and made anew, replaced, or overwritten with a backup
-holds other specs than those that run, and nobody has asked for the change: it is not followed, and
-nothing is read from it or written to it, until it is the old one again or the store is opened anew
-(BEHAVIOUR 7.13). What counts is the journal and not the file: a copy that goes on from the last
-number that was seen is the same database.
+Lives here: what every store answers of its changes. How an edit is packed is change.py's; what is
+made of them is rollback.py's. One suite (tests/store/test_history.py) runs against every store.
+
+The changes of a namespace are numbered from 1, without a gap, in the order in which they took
+effect: a change and its documents are written together or not at all. Old ones are forgotten by
+`thin`; the newest never is.
 """
 
 from __future__ import annotations
 
-import sqlite3
+from abc import ABC, abstractmethod
+from collections.abc import Set
 
-from greenflow.errors import StoreUnavailable
-from greenflow.store.tables import goes_on, last_number
+from greenflow.store.change import Edit, Heading
 
 
-class History:
-    """The last number that was seen of a journal, from any thread. `name` is how messages call the
-    store, `path` is its file."""
+class History(ABC):
+    """The changes of a store. Every method raises StoreUnavailable when it is out of reach."""
 
-    def __init__(self, name: str, path: str) -> None:
-        self._name, self._path = name, path
-        self._number: int | None = None
-        self.losses = 0  # how often it was found gone, or to be another one
+    @abstractmethod
+    def newest(self, namespace: str) -> int:
+        """The number of the newest change of a namespace; 0 if there is none."""
 
-    def check(self, connection: sqlite3.Connection) -> None:
-        """Raises StoreUnavailable if the database does not go on from what was seen of it."""
-        seen = self._number  # before the question: another thread may see more meanwhile
-        newest = last_number(connection)
-        if seen is not None and newest != seen and not goes_on(connection, seen):
-            raise self.lost()
-        if self._number is None or newest > self._number:
-            self._number = newest
+    @abstractmethod
+    def oldest(self, namespace: str) -> int:
+        """The number of the oldest change that is remembered; 0 if there is none."""
 
-    def lost(self) -> StoreUnavailable:
-        """What is said of a database that is not the one that was opened."""
-        self.losses += 1
-        return StoreUnavailable(
-            f"{self._name}: {self._path} was replaced, or lost changes that were seen in it, and is"
-            " not followed; put the old one back, or restart to run what is in it"
-        )
+    @abstractmethod
+    def headings(
+        self,
+        namespace: str,
+        below: int | None = None,
+        limit: int = 100,
+        ids: Set[str] | None = None,
+    ) -> list[Heading]:
+        """The newest changes, the newest first; with `below` those before that number, with `ids`
+        only those of these documents."""
+
+    @abstractmethod
+    def edits(
+        self, namespace: str, above: int = 0, upto: int | None = None, ids: Set[str] | None = None
+    ) -> list[Edit]:
+        """What the changes above one number and up to another did, in their order; with `ids` only
+        to these documents and files."""
+
+    @abstractmethod
+    def named(self, namespace: str, name: str) -> frozenset[str]:
+        """The ids of documents that have or had a name, or are called by that id."""
+
+    @abstractmethod
+    def members(self, namespace: str, collection: str, group: str) -> frozenset[str]:
+        """The ids of the documents of a collection that belong to a set."""
+
+    @abstractmethod
+    def thin(self, changes: int, before: float) -> int:
+        """Forget all but the newest changes of each namespace that are older than a time, in
+        seconds since 1970. Returns how many were forgotten."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from greenflow.hub.thread import HomeHub
+from greenflow.spec.signature import Signature
 from greenflow.store.base import Record
 from greenflow.store.operations import Operations
 
@@ -20,17 +21,17 @@ class HomeOperations(Operations):
         super().__init__(inner.collection, inner.scheme, inner.namespace, inner.scope)
         self._home = home
 
-    def create(self, documents: Any) -> list[Record]:
-        return self._home.run(super().create, documents)
+    def create(self, documents: Any, signature: Signature | None = None) -> list[Record]:
+        return self._home.run(super().create, documents, signature)
 
-    def apply(self, documents: Any) -> list[Record]:
-        return self._home.run(super().apply, documents)
+    def apply(self, documents: Any, signature: Signature | None = None) -> list[Record]:
+        return self._home.run(super().apply, documents, signature)
 
-    def update(self, patches: Any) -> list[Record]:
-        return self._home.run(super().update, patches)
+    def update(self, patches: Any, signature: Signature | None = None) -> list[Record]:
+        return self._home.run(super().update, patches, signature)
 
     def read(self, filter: Any = None) -> list[Record]:
         return self._home.run(super().read, filter)
 
-    def delete(self, filter: Any = None) -> list[Record]:
-        return self._home.run(super().delete, filter)
+    def delete(self, filter: Any = None, signature: Signature | None = None) -> list[Record]:
+        return self._home.run(super().delete, filter, signature)

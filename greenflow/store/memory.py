@@ -9,38 +9,63 @@ hold text only, which the garbage collector does not have to walk through.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence, Set
 from itertools import count, product
-from typing import Any
+from typing import Any, NamedTuple
 
 from greenflow.errors import StoreMisconfigured, StoreUnavailable
 from greenflow.hub.breathing import unhurried
-from greenflow.store.base import Record, Store
+from greenflow.spec.signature import Signature, here
+from greenflow.store.base import Record, Rewrite, Store
+from greenflow.store.change import SPECS, VALUES, Pair
 from greenflow.store.document import Row, decode
 from greenflow.store.feed import Mailbox
 from greenflow.store.filter import Filter, compile_filter
-from greenflow.store.plan import UNWRITTEN, Current, Plan, PlannedCollection, Wanted
+from greenflow.store.plan import (
+    UNWRITTEN,
+    Current,
+    Draft,
+    Plan,
+    PlannedCollection,
+    Wanted,
+    drafts_of,
+    pairs_of,
+    plan_apply,
+    records_of,
+)
+from greenflow.store.recent import MemoryHistory
 
 _CLOSED = "memory://: the store is closed"
+
+
+class Planned(NamedTuple):
+    """The rows that are there, those to store, and those to delete."""
+
+    current: Current
+    rows: list[Row]
+    removed: list[Row]
 
 
 class MemoryCollection(PlannedCollection):
     """Documents in a map by id, with a map of names beside it."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, history: MemoryHistory) -> None:
         self._name = name
+        self._history = history
         self._rows: dict[str, Row] = {}
         self._ids: dict[tuple[str, str], str] = {}
         self._revisions = count(1)
         self._feeds: set[Mailbox] = set()
         self._closed = False
 
-    def delete(self, filter: Mapping[str, Any] | None) -> list[Record]:
-        wanted = compile_filter(filter)
+    def delete(
+        self, filter: Mapping[str, Any] | None, signature: Signature | None = None
+    ) -> list[Record]:
+        wanted, signed = compile_filter(filter), signature or here()
         rows = [row for row in self._candidates(wanted) if wanted.matches(decode(row.text))]
-        for row in rows:
-            self._drop(row)
-        self._tell(rows)
+        self._history.check(signed)
+        planned = Planned(Current(rows), [], rows)
+        self._history.record(self.carry_out(planned, signed), signed)
         return [Record(decode(row.text), row.revision) for row in unhurried(rows)]
 
     def find(self, filter: Mapping[str, Any] | None) -> list[Record]:
@@ -92,16 +117,41 @@ class MemoryCollection(PlannedCollection):
         ids = {self._ids[name] for name in wanted.names if name in self._ids}
         return Current(self._rows[id] for id in ids | wanted.ids if id in self._rows)
 
-    def _commit(self, wanted: Wanted, plan: Plan) -> list[Row]:
-        rows = plan(self._current(wanted))
+    def _commit(self, wanted: Wanted, plan: Plan, signature: Signature) -> list[Row]:
+        current = self._current(wanted)
+        rows = plan(current)
+        self._history.check(signature)
+        self._history.record(self.carry_out(Planned(current, rows, []), signature), signature)
+        return [self._rows[row.id] for row in rows]
+
+    def planned(self, drafts: Sequence[Draft], gone: Set[str]) -> Planned:
+        """What storing some documents and deleting others would do. In one stretch with
+        `carry_out`."""
+        current = self._current(Wanted.of(drafts).also(gone))
+        removed = [current.by_id[id] for id in sorted(gone & current.by_id.keys())]
+        return Planned(current, plan_apply(drafts, current.without(gone)), removed)
+
+    def carry_out(self, planned: Planned, signature: Signature) -> list[tuple[str, Pair]]:
+        """Write the rows that are unwritten, once others are gone, and tell the feeds."""
+        current, rows, removed = planned
         changed = [row for row in rows if row.revision == UNWRITTEN]
+        for row in removed:
+            self._drop(row)
         for row in changed:
             if row.id in self._rows:
                 self._drop(self._rows[row.id])
         for row in changed:
             self._put(row._replace(revision=next(self._revisions)))
-        self._tell(changed)
-        return [self._rows[row.id] for row in rows]
+        self._tell([*removed, *changed])
+        if signature.group:
+            self._history.join(self._name, rows, signature.group)
+        written = [self._rows[row.id] for row in rows]
+        pairs = [(self._name, pair) for pair in pairs_of(current, written, signature.places)]
+        return pairs + [(self._name, Pair(row, None)) for row in removed]
+
+    def row(self, id: str) -> Row:
+        """What is stored with an id."""
+        return self._rows[id]
 
     def _put(self, row: Row) -> None:
         self._rows[row.id] = row
@@ -125,9 +175,31 @@ class MemoryStore(Store):
         if url != "memory://":
             raise StoreMisconfigured("memory:// takes nothing behind it; every store is a new one")
         self.url = url
-        self.specs: MemoryCollection = MemoryCollection("specs")
-        self.values: MemoryCollection = MemoryCollection("values")
+        self.history: MemoryHistory = MemoryHistory()
+        self.specs: MemoryCollection = MemoryCollection(SPECS, self.history)
+        self.values: MemoryCollection = MemoryCollection(VALUES, self.history)
+
+    def rewrite(
+        self, specs: Rewrite, values: Rewrite, signature: Signature
+    ) -> tuple[list[Record], list[Record]]:
+        both = (self.specs, self.values)
+        wanted = [(drafts_of(documents), gone) for documents, gone in (specs, values)]
+        planned = [
+            collection.planned(drafts, gone)
+            for collection, (drafts, gone) in zip(both, wanted, strict=True)
+        ]
+        self.history.check(signature)
+        pairs: list[tuple[str, Pair]] = []
+        for collection, plan in zip(both, planned, strict=True):
+            pairs += collection.carry_out(plan, signature)
+        self.history.record(pairs, signature)
+        first, second = (
+            records_of([collection.row(row.id) for row in plan.rows])
+            for collection, plan in zip(both, planned, strict=True)
+        )
+        return first, second
 
     def close(self) -> None:
         self.specs.close()
         self.values.close()
+        self.history.clear()

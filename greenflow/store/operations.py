@@ -26,6 +26,7 @@ from greenflow.errors import (
 )
 from greenflow.spec.fields import COMMON, Spec, rename
 from greenflow.spec.reference import Beside, Lookup, Referred
+from greenflow.spec.signature import Signature
 from greenflow.values.values import ValueValidator, sealed
 
 if TYPE_CHECKING:
@@ -45,20 +46,21 @@ class Operations:
         self.collection, self.scheme, self.namespace = collection, scheme, namespace
         self.scope = scope or namespace
 
-    def create(self, documents: Any) -> list[Record]:
+    def create(self, documents: Any, signature: Signature | None = None) -> list[Record]:
         """Insert new specs; a known id or (namespace, name) is DuplicateSpec (BEHAVIOUR 7.2)."""
-        return self.collection.insert(self._validated(documents))
+        return self.collection.insert(self._validated(documents), signature)
 
-    def apply(self, documents: Any) -> list[Record]:
+    def apply(self, documents: Any, signature: Signature | None = None) -> list[Record]:
         """Replace whole specs, or insert them (BEHAVIOUR 7.4)."""
-        return self.collection.apply(self._validated(documents))
+        return self.collection.apply(self._validated(documents), signature)
 
-    def update(self, patches: Any) -> list[Record]:
+    def update(self, patches: Any, signature: Signature | None = None) -> list[Record]:
         """Merge top-level fields into stored specs (BEHAVIOUR 7.3)."""
         named = [{"namespace": self.namespace, **patch} for patch in as_list(patches)]
         return self.collection.update(
             [self._renamed(patch) for patch in named],
             lambda merged: self.scheme.validate(merged, self.namespace, self._beside([])),
+            signature,
         )
 
     def _renamed(self, patch: dict[str, Any]) -> dict[str, Any]:
@@ -79,9 +81,9 @@ class Operations:
         """The specs that a filter finds, in order of their ids (BEHAVIOUR 7.5)."""
         return self.collection.find(self._scoped(filter))
 
-    def delete(self, filter: Any = None) -> list[Record]:
+    def delete(self, filter: Any = None, signature: Signature | None = None) -> list[Record]:
         """Delete what a filter finds, and return it as it was."""
-        return self.collection.delete(self._scoped(filter))
+        return self.collection.delete(self._scoped(filter), signature)
 
     def _validated(self, documents: Any) -> list[dict[str, Any]]:
         given = as_list(documents)
@@ -102,12 +104,12 @@ class Operations:
             return filter
         return {"$and": [{"namespace": self.namespace}, filter]}
 
-    def opcodes(self) -> dict[str, Callable[[Any], list[dict[str, Any]]]]:
+    def opcodes(self) -> dict[str, Callable[..., list[dict[str, Any]]]]:
         """What workflows may call (BEHAVIOUR 14.2): each takes the payload and answers
         documents. The collection has two names (1.6)."""
         operations = {
             "create": _opcode(self.create),
-            "read": _opcode(self.read),
+            "read": _opcode(lambda filter, signature: self.read(filter)),
             "update": _opcode(self.update),
             "delete": _opcode(self.delete),
         }
@@ -139,12 +141,15 @@ def lookup_in(collection: Collection) -> Lookup:
     return find
 
 
-def _opcode(operation: Callable[[Any], list[Record]]) -> Callable[[Any], list[dict[str, Any]]]:
-    """The operation for workflows: bad input is `invalid argument` (BEHAVIOUR 7.8)."""
+def _opcode(
+    operation: Callable[[Any, Signature | None], list[Record]],
+) -> Callable[..., list[dict[str, Any]]]:
+    """The operation for workflows: bad input is `invalid argument` (BEHAVIOUR 7.8), and the node
+    that calls signs."""
 
-    def call(payload: Any) -> list[dict[str, Any]]:
+    def call(payload: Any, *, signature: Signature | None = None) -> list[dict[str, Any]]:
         try:
-            return [record.document for record in operation(payload)]
+            return [record.document for record in operation(payload, signature)]
         except (SpecInvalid, CompileFailed, DuplicateSpec, UnknownSpec) as error:
             raise InvalidArgument(error) from error
 
@@ -152,7 +157,11 @@ def _opcode(operation: Callable[[Any], list[Record]]) -> Callable[[Any], list[di
 
 
 def apply_values(
-    collection: Collection, documents: Any, namespace: str, keys: Keys
+    collection: Collection,
+    documents: Any,
+    namespace: str,
+    keys: Keys,
+    signature: Signature | None = None,
 ) -> list[Record]:
     """Store whole values, in place of those with their id or name (BEHAVIOUR 16.1); their data is
     encrypted if there is a key. Raises SpecInvalid for what is no value, else as `apply`."""
@@ -163,7 +172,7 @@ def apply_values(
         ids = [each["id"] for each in valid if each.get("id")]
         names = [each["name"] for each in valid if each.get("name")]
         stored = collection.find({"$or": [{"id": {"$in": ids}}, {"name": {"$in": names}}]})
-    return collection.apply(sealed(valid, (record.document for record in stored), keys))
+    return collection.apply(sealed(valid, (record.document for record in stored), keys), signature)
 
 
 def as_list(documents: Any) -> list[dict[str, Any]]:

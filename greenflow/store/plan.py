@@ -11,13 +11,15 @@ nothing. They raise before anything is written, so a batch that fails leaves no 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from functools import partial
 from typing import Any, NamedTuple
 
 from greenflow.errors import DuplicateSpec, InvalidArgument, UnknownSpec
 from greenflow.hub.breathing import unhurried
+from greenflow.spec.signature import Signature, here
 from greenflow.store.base import Collection, Record
+from greenflow.store.change import Pair
 from greenflow.store.document import (
     Row,
     adopt,
@@ -65,12 +67,20 @@ class Current:
             if row.name is not None:
                 self.by_name[row.namespace, row.name] = row
 
+    def without(self, ids: Set[str]) -> Current:
+        """The rows but for those with some ids."""
+        return Current(row for row in self.by_id.values() if row.id not in ids) if ids else self
+
 
 class Wanted(NamedTuple):
     """The ids and (namespace, name) pairs whose rows a plan needs to see."""
 
     ids: frozenset[str]
     names: frozenset[tuple[str, str]]
+
+    def also(self, ids: Set[str]) -> Wanted:
+        """Those, and more ids."""
+        return self._replace(ids=self.ids | ids)
 
     @classmethod
     def of(cls, drafts: Iterable[Draft]) -> Wanted:
@@ -226,22 +236,28 @@ class PlannedCollection(Collection):
         """The stored rows that are wanted, as of one moment."""
 
     @abstractmethod
-    def _commit(self, wanted: Wanted, plan: Plan) -> list[Row]:
+    def _commit(self, wanted: Wanted, plan: Plan, signature: Signature) -> list[Row]:
         """Plans over what is stored and writes the rows that are unwritten, with no writer in
-        between and all or nothing. Returns the plan's rows, with their revisions."""
+        between and all or nothing, and the change with them. Returns the plan's rows, with their
+        revisions."""
 
-    def insert(self, documents: Iterable[Mapping[str, Any]]) -> list[Record]:
-        drafts = [each if each.id else each.identified(new_id()) for each in _drafts(documents)]
-        return self._write(drafts, partial(plan_insert, drafts))
+    def insert(
+        self, documents: Iterable[Mapping[str, Any]], signature: Signature | None = None
+    ) -> list[Record]:
+        drafts = [each if each.id else each.identified(new_id()) for each in drafts_of(documents)]
+        return self._write(drafts, partial(plan_insert, drafts), signature)
 
-    def apply(self, documents: Iterable[Mapping[str, Any]]) -> list[Record]:
-        drafts = list(_drafts(documents))
-        return self._write(drafts, partial(plan_apply, drafts))
+    def apply(
+        self, documents: Iterable[Mapping[str, Any]], signature: Signature | None = None
+    ) -> list[Record]:
+        drafts = drafts_of(documents)
+        return self._write(drafts, partial(plan_apply, drafts), signature)
 
     def update(
         self,
         patches: Iterable[Mapping[str, Any]],
         validate: Callable[[dict[str, Any]], dict[str, Any]],
+        signature: Signature | None = None,
     ) -> list[Record]:
         checked = [_patch(each, f"$[{at}]") for at, each in enumerate(unhurried(patches))]
         wanted = Wanted(
@@ -259,22 +275,38 @@ class PlannedCollection(Collection):
                 rows.append(row)
                 drafts.append(merged)
             try:
-                return self._write(
-                    drafts, partial(plan_update, drafts, [row.revision for row in rows])
-                )
+                seen = [row.revision for row in rows]
+                return self._write(drafts, partial(plan_update, drafts, seen), signature)
             except Stale:
                 continue
         return []
 
-    def _write(self, drafts: Sequence[Draft], plan: Plan) -> list[Record]:
+    def _write(
+        self, drafts: Sequence[Draft], plan: Plan, signature: Signature | None
+    ) -> list[Record]:
         if not drafts:
             return []
-        rows = self._commit(Wanted.of(drafts), plan)
-        return [Record(decode(row.text), row.revision) for row in unhurried(rows)]
+        rows = self._commit(Wanted.of(drafts), plan, signature or here())
+        return records_of(rows)
 
 
-def _drafts(documents: Iterable[Mapping[str, Any]]) -> Iterable[Draft]:
+def records_of(rows: Iterable[Row]) -> list[Record]:
+    """The documents of rows."""
+    return [Record(decode(row.text), row.revision) for row in unhurried(rows)]
+
+
+def drafts_of(documents: Iterable[Mapping[str, Any]]) -> list[Draft]:
+    """The documents of a batch as drafts. Raises InvalidArgument."""
     if isinstance(documents, Mapping | str):
         raise InvalidArgument("$: takes a list of documents, not a single one")
-    for at, document in enumerate(unhurried(documents)):
-        yield draft(document, f"$[{at}]")
+    return [draft(document, f"$[{at}]") for at, document in enumerate(unhurried(documents))]
+
+
+def pairs_of(current: Current, rows: Sequence[Row], places: Sequence[str] = ()) -> list[Pair]:
+    """What a plan changes: its rows that are not the stored ones, with those."""
+    pairs = []
+    for at, row in enumerate(rows):
+        before = current.by_id.get(row.id)
+        if before is None or before.revision != row.revision:
+            pairs.append(Pair(before, row, places[at] if places else ""))
+    return pairs

@@ -1,7 +1,7 @@
 """sqlite:///path: the embedded default. Durable, for many OS processes of one machine.
 
 Lives here: the collections and the store over an SQLite file. The file and its threads are
-database.py's, the SQL is tables.py's, the feeds are follow.py's.
+database.py's, the SQL is tables.py's and ledger.py's, the feeds are follow.py's.
 
     sqlite:///relative/path.db            sqlite:////absolute/path.db
     ?synchronous=FULL|NORMAL|EXTRA        FULL (default): a reported write survives a power cut;
@@ -19,21 +19,35 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from contextlib import suppress
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote
 
 from greenflow.errors import StoreMisconfigured
 from greenflow.hub.breathing import unhurried
 from greenflow.log.redactor import redact_url
-from greenflow.store import tables
-from greenflow.store.base import Feed, Record, Store
+from greenflow.spec.signature import Signature, here
+from greenflow.store import ledger, tables
+from greenflow.store.base import Feed, Record, Rewrite, Store
+from greenflow.store.change import SPECS, VALUES, Edit, Heading, Pair
 from greenflow.store.database import SYNCHRONOUS, DatabaseThread, StoreDatabase, transaction
 from greenflow.store.document import Row, decode
 from greenflow.store.filter import Filter, compile_filter
 from greenflow.store.follow import JournalFollower
-from greenflow.store.plan import UNWRITTEN, Current, Plan, PlannedCollection, Wanted
+from greenflow.store.history import History
+from greenflow.store.plan import (
+    UNWRITTEN,
+    Current,
+    Plan,
+    PlannedCollection,
+    Wanted,
+    drafts_of,
+    pairs_of,
+    plan_apply,
+    records_of,
+)
 
 # Seconds that a call waits for another writer. A batch of 10,000 documents takes less than one; a
 # program that is stopped in a transaction should be reported before a person gives up.
@@ -51,9 +65,11 @@ class SqliteCollection(PlannedCollection):
         self._writer = writer
         self._follower = follower
 
-    def delete(self, filter: Mapping[str, Any] | None) -> list[Record]:
-        wanted = compile_filter(filter)
-        rows = self._writer.run(lambda connection: self._delete(connection, wanted))
+    def delete(
+        self, filter: Mapping[str, Any] | None, signature: Signature | None = None
+    ) -> list[Record]:
+        wanted, signed = compile_filter(filter), signature or here()
+        rows = self._writer.run(lambda connection: self._delete(connection, wanted, signed))
         return [Record(decode(row.text), row.revision) for row in unhurried(rows)]
 
     def find(self, filter: Mapping[str, Any] | None) -> list[Record]:
@@ -87,31 +103,120 @@ class SqliteCollection(PlannedCollection):
 
         return Current(row for page in self._reader.run(read) for row in page.rows())
 
-    def _commit(self, wanted: Wanted, plan: Plan) -> list[Row]:
+    def _commit(self, wanted: Wanted, plan: Plan, signature: Signature) -> list[Row]:
+        step = _Step(self._table, wanted, plan)
+
         def change(connection: sqlite3.Connection) -> list[Row]:
-            with transaction(connection):
-                pages = tables.wanted_rows(connection, self._table, wanted)
-                rows = plan(Current(row for page in pages for row in page.rows()))
-                unwritten = [row for row in rows if row.revision == UNWRITTEN]
-                if not unwritten:
-                    return rows
-                written = {row.id: row for row in tables.write(connection, self._table, unwritten)}
+            (rows,) = _carry_out(connection, [step], signature)
             self._follower.wake()
-            return [written.get(row.id, row) for row in rows]
+            return rows
 
         return self._writer.run(change)
 
-    def _delete(self, connection: sqlite3.Connection, wanted: Filter) -> list[Row]:
+    def _delete(
+        self, connection: sqlite3.Connection, wanted: Filter, signature: Signature
+    ) -> list[Row]:
         """In the writer's thread."""
         with transaction(connection):
+            ledger.check(connection, signature)
             pages = tables.find(connection, self._table, wanted.narrow)
             rows = [
                 row for page in pages for row in page.rows() if wanted.matches(decode(row.text))
             ]
             if rows:
                 tables.remove(connection, self._table, rows)
+                pairs = [(self._table, Pair(row, None)) for row in rows]
+                ledger.record(connection, pairs, signature)
         self._follower.wake()
         return rows
+
+
+class _Step(NamedTuple):
+    """What becomes of one table in a change; `gone` are ids to delete first."""
+
+    table: str
+    wanted: Wanted
+    plan: Plan
+    gone: Set[str] = frozenset()
+
+
+def _carry_out(
+    connection: sqlite3.Connection, steps: list[_Step], signature: Signature
+) -> list[list[Row]]:
+    """Plans over what is stored and writes it, with the change, in one transaction. In the
+    writer's thread. Returns the rows of each plan."""
+    outcome: list[list[Row]] = []
+    pairs: list[tuple[str, Pair]] = []
+    with transaction(connection):
+        ledger.check(connection, signature)
+        for table, wanted, plan, gone in steps:
+            pages = tables.wanted_rows(connection, table, wanted.also(gone))
+            current = Current(row for page in pages for row in page.rows())
+            rows = plan(current.without(gone))
+            removed = [current.by_id[id] for id in sorted(gone & current.by_id.keys())]
+            if removed:
+                tables.remove(connection, table, removed)
+            unwritten = [row for row in rows if row.revision == UNWRITTEN]
+            if unwritten:
+                written = {row.id: row for row in tables.write(connection, table, unwritten)}
+                rows = [written.get(row.id, row) for row in rows]
+            outcome.append(rows)
+            pairs += [(table, pair) for pair in pairs_of(current, rows, signature.places)]
+            pairs += [(table, Pair(row, None)) for row in removed]
+            if signature.group:
+                ledger.join(connection, table, rows, signature.group)
+        ledger.record(connection, pairs, signature)
+    return outcome
+
+
+class SqliteHistory(History):
+    """The changes in the tables of ledger.py."""
+
+    def __init__(self, reader: DatabaseThread, writer: DatabaseThread) -> None:
+        self._reader, self._writer = reader, writer
+
+    def newest(self, namespace: str) -> int:
+        return self._reader.run(partial(ledger.newest, namespace=namespace))
+
+    def oldest(self, namespace: str) -> int:
+        return self._reader.run(partial(ledger.oldest, namespace=namespace))
+
+    def headings(
+        self,
+        namespace: str,
+        below: int | None = None,
+        limit: int = 100,
+        ids: Set[str] | None = None,
+    ) -> list[Heading]:
+        def read(connection: sqlite3.Connection) -> list[Heading]:
+            with transaction(connection, "DEFERRED"):
+                return ledger.headings(connection, namespace, below, limit, ids)
+
+        return self._reader.run(read)
+
+    def edits(
+        self, namespace: str, above: int = 0, upto: int | None = None, ids: Set[str] | None = None
+    ) -> list[Edit]:
+        def read(connection: sqlite3.Connection) -> list[Edit]:
+            with transaction(connection, "DEFERRED"):
+                return ledger.edits(connection, namespace, above, upto, ids)
+
+        return self._reader.run(read)
+
+    def named(self, namespace: str, name: str) -> frozenset[str]:
+        return self._reader.run(partial(ledger.named, namespace=namespace, name=name))
+
+    def members(self, namespace: str, collection: str, group: str) -> frozenset[str]:
+        return self._reader.run(
+            lambda connection: ledger.members(connection, namespace, collection, group)
+        )
+
+    def thin(self, changes: int, before: float) -> int:
+        def forget(connection: sqlite3.Connection) -> int:
+            with transaction(connection):
+                return ledger.thin(connection, changes, before)
+
+        return self._writer.run(forget)
 
 
 class SqliteStore(Store):
@@ -123,8 +228,9 @@ class SqliteStore(Store):
         self._writer = DatabaseThread(database)
         self._reader = DatabaseThread(database)
         self._follower = JournalFollower(database)
-        self.specs = SqliteCollection(tables.SPECS, self._reader, self._writer, self._follower)
-        self.values = SqliteCollection(tables.VALUES, self._reader, self._writer, self._follower)
+        self.specs = SqliteCollection(SPECS, self._reader, self._writer, self._follower)
+        self.values = SqliteCollection(VALUES, self._reader, self._writer, self._follower)
+        self.history = SqliteHistory(self._reader, self._writer)
         try:
             self._writer.open()
         except BaseException:
@@ -139,6 +245,18 @@ class SqliteStore(Store):
                 return ""
         folder = os.path.dirname(path)
         return path if os.path.isdir(folder) else f"{path}: the folder {folder} does not exist"
+
+    def rewrite(
+        self, specs: Rewrite, values: Rewrite, signature: Signature
+    ) -> tuple[list[Record], list[Record]]:
+        steps = []
+        for table, (documents, gone) in ((SPECS, specs), (VALUES, values)):
+            drafts = drafts_of(documents)
+            steps.append(_Step(table, Wanted.of(drafts), partial(plan_apply, drafts), gone))
+        both = self._writer.run(lambda connection: _carry_out(connection, steps, signature))
+        self._follower.wake()
+        first, second = map(records_of, both)
+        return first, second
 
     def close(self) -> None:
         self._follower.close()
@@ -166,4 +284,4 @@ def _database(url: str) -> StoreDatabase:
                 f"{name}: unknown option {shown}; allowed are timeout=SECONDS and"
                 f" synchronous={'|'.join(SYNCHRONOUS)}"
             )
-    return StoreDatabase(unquote(path), name, synchronous, timeout, tables.create)
+    return StoreDatabase(unquote(path), name, synchronous, timeout, tables.create, tables.upgrade)

@@ -23,10 +23,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from greenflow.store import ledger
+from greenflow.store.change import SPECS, VALUES
 from greenflow.store.document import Row
 from greenflow.store.plan import Wanted
-
-SPECS, VALUES = "specs", "values"
 
 # Lines of the journal that are kept. A feed that is further behind reports a gap; at a hundred
 # changes a second that is a quarter of an hour. About 10 MB.
@@ -83,6 +83,13 @@ def create(connection: sqlite3.Connection) -> None:
         "INSERT INTO sqlite_sequence (name, seq) VALUES ('journal', ?)",
         (time.time_ns() // 1000,),
     )
+    ledger.create(connection)
+
+
+def upgrade(connection: sqlite3.Connection, version: int) -> None:
+    """Makes the tables that a file of an older layout lacks. In a transaction."""
+    if version < 2:
+        ledger.create(connection)
 
 
 def last_number(connection: sqlite3.Connection) -> int:

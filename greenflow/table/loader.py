@@ -22,7 +22,7 @@ from greenflow.errors import StoreUnavailable
 from greenflow.hub.backoff import MOST, Backoff
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from greenflow.store.base import Collection, Feed
 
@@ -31,6 +31,8 @@ REMIND = 60.0
 
 TOGETHER = 0.010  # seconds: events that arrive within them are one change (BEHAVIOUR 6.13)
 COMPARE = 30.0  # seconds between comparisons of all revisions (BEHAVIOUR 6.13)
+
+TEND = 600.0  # seconds between two times that the store is tended: nobody waits for it
 
 # Seconds between tries, at most, with a store whose calls wait for it to come back: they are the
 # pause, and notice at once that it is over.
@@ -63,16 +65,19 @@ class Loader:
         collection: Collection,
         namespace: str,
         meanwhile: str = "workflows run on",
+        tend: Callable[[], object] = lambda: None,
     ) -> None:
-        """`meanwhile` is what the log says of a store that is away."""
+        """`meanwhile` is what the log says of a store that is away; `tend` is called now and then
+        while it is not."""
         self.table, self.collection, self.namespace = table, collection, namespace
-        self._meanwhile = meanwhile
+        self._meanwhile, self._tend = meanwhile, tend
         self.connected = False
         self._feed: Feed | None = None
         self._greenlet: gevent.Greenlet[[], None] | None = None
         self._stopping = Event()
         self._retry, self._retry_at = Backoff(), 0.0
         self._compare_at = 0.0
+        self._tend_at = monotonic() + COMPARE  # not while everything starts
         self._remind_at = 0.0
 
     def start(self) -> None:
@@ -153,6 +158,9 @@ class Loader:
             return
         elif monotonic() >= self._compare_at:
             self._compare()
+        if monotonic() >= self._tend_at:
+            self._tend_at = monotonic() + TEND
+            self._tend()
         if monotonic() >= self._retry_at:
             if batch is None and self.table.failed():
                 self.table.change({}, retry=True)

@@ -73,6 +73,11 @@ def shown(document: Mapping[str, Any]) -> dict[str, Any]:
     return {**rest, "data": MASK} if "data" in document or is_encrypted(document) else rest
 
 
+def without_clear_data(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored value as the history keeps it: with its data only if that is encrypted."""
+    return {key: item for key, item in document.items() if key != "data"}
+
+
 def data_of(document: Mapping[str, Any], keys: Keys) -> Any:
     """The data of a stored value. Raises Sealed."""
     sealed = document.get(ENCRYPTED)

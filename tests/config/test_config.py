@@ -54,6 +54,8 @@ def test_every_setting_is_reached_from_a_flag_a_variable_and_the_file() -> None:
         "lint.warning": ("GF012", ["GF012"]),
         "lint.info": ("GF012", ["GF012"]),
         "lint.off": ("GF012", ["GF012"]),
+        "history.keep": ("10", 10),
+        "history.days": ("0.5", 0.5),
         "process.open": ("500", 500),
         "javascript.workers": ("3", 3),
         "javascript.timeout": ("250ms", 0.25),

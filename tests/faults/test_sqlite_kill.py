@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from pathlib import Path
@@ -34,15 +35,15 @@ def test_a_batch_is_wholly_old_or_wholly_new(tmp_path: Path) -> None:
     kill(f"sqlite:///{tmp_path}/store.db", random.Random(7), KILLS)
 
 
-def kill(url: str, moments: random.Random, times: int) -> None:
-    """Kill a writer so many times, and look at what it left each time."""
+def kill(url: str, moments: random.Random, times: int, latest: float = LATEST_KILL) -> None:
+    """Kill a writer so many times, at most so long after a report, and look at what it left."""
     generation = 0
     for _ in range(times):
         with python(WRITER, url, str(generation + 1)) as writer:
             assert writer.stdout is not None
             first = writer.stdout.readline()
             assert first, "the writer did not get to its first report"
-            time.sleep(moments.uniform(0, LATEST_KILL))
+            time.sleep(moments.uniform(0, latest))
             writer.kill()
             reported = int((first + writer.stdout.read()).split()[-1])
             assert writer.wait() == -9
@@ -53,6 +54,11 @@ def kill(url: str, moments: random.Random, times: int) -> None:
             # what was reported is there; at most one batch was written and not yet reported
             assert reported <= generation <= reported + 1
             assert len({record.revision for record in found}) == SPECS
+            # the change and its documents are there together
+            assert store.history.newest("default") == generation
+            edits = store.history.edits("default", generation - 1)
+            texts = {json.loads(edit.after or "")["generation"] for edit in edits}
+            assert (len(edits), texts) == (SPECS, {generation})
             assert store.specs.revisions(None) == {r.document["id"]: r.revision for r in found}
 
 

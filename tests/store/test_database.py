@@ -12,7 +12,7 @@ import pytest
 
 from greenflow.errors import StoreUnavailable
 from greenflow.store import Batch, open_store
-from greenflow.store.database import APPLICATION, StoreDatabase
+from greenflow.store.database import APPLICATION, SCHEMA_VERSION, StoreDatabase
 from greenflow.store.sqlite import SqliteStore
 from tests.store.tools import (
     DEADLINE,
@@ -208,7 +208,7 @@ def test_the_file_says_whose_it_is(url: str, path: Path) -> None:
     open_store(url).close()
     with another(path) as connection:
         assert connection.execute("PRAGMA application_id").fetchall() == [(APPLICATION,)]
-        assert connection.execute("PRAGMA user_version").fetchall() == [(1,)]
+        assert connection.execute("PRAGMA user_version").fetchall() == [(SCHEMA_VERSION,)]
 
 
 # the file under a running store

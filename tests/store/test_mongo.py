@@ -345,13 +345,13 @@ def test_what_was_written_before_another_writer_was_faster_is_undone(
             else:
                 other.specs.insert_one({"_id": "d", "namespace": "default", "y": 2})
 
-        undo = MongoCollection._undo
+        undo = MongoCollection.undo
 
         def undone(self: MongoCollection, *arguments: Any) -> None:
             undo(self, *arguments)
             seen.append(list(other.specs.find({}, {"_revision": 0}).sort("_id")))
 
-        monkeypatch.setattr(MongoCollection, "_undo", undone)
+        monkeypatch.setattr(MongoCollection, "undo", undone)
         interfere(monkeypatch, meddle)
         store.specs.apply([spec(id, x=2) for id in "abcd"])
         assert documents(store.specs.find(None)) == [spec(id, x=2) for id in "abcd"]

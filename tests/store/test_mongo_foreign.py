@@ -20,8 +20,8 @@ from greenflow.errors import DuplicateSpec, StoreUnavailable
 from greenflow.store import open_store
 from greenflow.store.mongo import documents as forms
 from greenflow.store.mongo import journal, steps, transaction
-from greenflow.store.mongo.history import NOTES
 from greenflow.store.mongo.journal import JOURNAL
+from greenflow.store.mongo.lineage import NOTES
 from tests import mongo
 from tests.store.test_mongo import failing
 from tests.store.tools import documents, follow, ids, spec

@@ -1,8 +1,9 @@
 """mongodb://host/database: the store that many machines share.
 
 Lives here: the collections, how they are read and followed, and the store. How a batch is written
-is writing.py's, the connection is driver.py's, the stored form is documents.py's, the feeds are
-feed.py's and poll.py's, and whether a collection is still the same is history.py's.
+is writer.py's and writing.py's, its change in the history is ledger.py's, the connection is
+driver.py's, the stored form is documents.py's, the feeds are feed.py's and poll.py's, and whether a
+collection is still the same is lineage.py's.
 
     mongodb://host1,host2/database?replicaSet=name      mongodb+srv://...
     ?feed=stream|tail|poll  how changes are followed; by default what the server can
@@ -16,20 +17,25 @@ still as it was read; when one cannot be written, those before it are undone.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from greenflow.hub.breathing import unhurried
-from greenflow.store.base import Feed, Record, Store
+from greenflow.spec.signature import Signature, here
+from greenflow.store.base import Feed, Record, Rewrite, Store
+from greenflow.store.change import SPECS, VALUES
 from greenflow.store.document import Row, decode
 from greenflow.store.filter import compile_filter
 from greenflow.store.mongo.documents import rows
 from greenflow.store.mongo.driver import Driver
 from greenflow.store.mongo.feed import ChangeStream, FeedReader, Tail
+from greenflow.store.mongo.history import MongoHistory
 from greenflow.store.mongo.poll import Poll
 from greenflow.store.mongo.refusal import Refused
-from greenflow.store.mongo.writing import MongoWriting
-from greenflow.store.plan import Current, Plan, Wanted
+from greenflow.store.mongo.writer import MongoWriter
+from greenflow.store.mongo.writing import MongoWriting, Planner
+from greenflow.store.plan import Current, Plan, Wanted, drafts_of, plan_apply, records_of
 
 READERS: dict[str, type[FeedReader]] = {"stream": ChangeStream, "tail": Tail, "poll": Poll}
 
@@ -41,8 +47,9 @@ class MongoCollection(MongoWriting):
 
     patient = True
 
-    def __init__(self, driver: Driver, name: str) -> None:
-        super().__init__(driver, name)
+    def __init__(self, writer: MongoWriter, name: str) -> None:
+        super().__init__(writer.driver, name, writer.pending)
+        self._writer = writer
         self._readers: set[FeedReader] = set()
         self._told = ""  # what the log says that changes are followed by
 
@@ -65,18 +72,29 @@ class MongoCollection(MongoWriting):
         found = self._driver.run(lambda: self._wanted(wanted))
         return Current(unhurried(rows(found)))
 
-    def delete(self, filter: Mapping[str, Any] | None) -> list[Record]:
-        wanted = compile_filter(filter)
-        gone = self._driver.run(lambda: self._delete(wanted))
+    def delete(
+        self, filter: Mapping[str, Any] | None, signature: Signature | None = None
+    ) -> list[Record]:
+        wanted, signed = compile_filter(filter), signature or here()
+        plan = self._deletion(wanted)
+        (gone,) = self._driver.run(lambda: self._writer.write([(self, plan)], signed))
         return [Record(decode(row.text), row.revision) for row in unhurried(gone)]
 
-    def _commit(self, wanted: Wanted, plan: Plan) -> list[Row]:
-        return self._driver.run(lambda: self._store(wanted, plan))
+    def _commit(self, wanted: Wanted, plan: Plan, signature: Signature) -> list[Row]:
+        storing = self._storing(wanted, plan, signature.places)
+        (written,) = self._driver.run(lambda: self._writer.write([(self, storing)], signature))
+        return written
+
+    def becoming(self, rewrite: Rewrite, places: Sequence[str]) -> Planner:
+        """Plans what becomes of it in a change of both collections."""
+        drafts = drafts_of(rewrite.documents)
+        plan = partial(plan_apply, drafts)
+        return self._storing(Wanted.of(drafts), plan, places, rewrite.gone)
 
     # -- following -----------------------------------------------------------------------------
 
     def feed(self, namespace: str | None) -> Feed:
-        self._driver.run(self._confirm)
+        self._driver.run(self.confirm)
         try:
             return self._open(namespace)
         except Refused as refusal:
@@ -84,7 +102,7 @@ class MongoCollection(MongoWriting):
             return self._open(namespace)
 
     def _open(self, namespace: str | None) -> Feed:
-        reader = READERS[self._driver.kind(self._has_history)](self._driver, self._name, namespace)
+        reader = READERS[self._driver.kind(self._has_history)](self._driver, self.name, namespace)
         self._readers.add(reader)
         try:
             feed = reader.open(lambda: self._readers.discard(reader))
@@ -93,7 +111,7 @@ class MongoCollection(MongoWriting):
             raise
         if self._told != reader.told and not self._driver.polls:
             self._told = reader.told
-            _log.info("%s: %s are followed by %s", self._driver.name, self._name, reader.told)
+            _log.info("%s: %s are followed by %s", self._driver.name, self.name, reader.told)
         return feed
 
     def end_feeds(self) -> None:
@@ -109,13 +127,26 @@ class MongoStore(Store):
     def __init__(self, url: str) -> None:
         self._driver = Driver(url)
         self.url = self._driver.name
-        self.specs: MongoCollection = MongoCollection(self._driver, "specs")
-        self.values: MongoCollection = MongoCollection(self._driver, "values")
+        self._writer = MongoWriter(self._driver)
+        self.specs: MongoCollection = MongoCollection(self._writer, SPECS)
+        self.values: MongoCollection = MongoCollection(self._writer, VALUES)
+        self.history = MongoHistory(self._driver, self._writer.ledger, self.specs.prepare)
         try:
             self._driver.run(lambda: self._driver.client.admin.command("ping"))
         except BaseException:
             self.close()
             raise
+
+    def rewrite(
+        self, specs: Rewrite, values: Rewrite, signature: Signature
+    ) -> tuple[list[Record], list[Record]]:
+        plans = [
+            (self.specs, self.specs.becoming(specs, signature.places)),
+            (self.values, self.values.becoming(values, signature.places)),
+        ]
+        both = self._driver.run(lambda: self._writer.write(plans, signature))
+        first, second = map(records_of, both)
+        return first, second
 
     def close(self) -> None:
         self.specs.end_feeds()

@@ -1,120 +1,63 @@
-"""Whether a collection of a MongoDB store is still the one that was opened.
+"""The history of a MongoDB store: the contract of store/history.py over the collections of
+ledger.py.
 
-Lives here: MongoHistory. A collection that was dropped, alone or with its database, or replaced by
-another one, holds other specs than those that run, and nobody has asked for the change: it is not
-followed, and nothing is read from it or written to it, until what was in it is back or the store is
-opened anew (BEHAVIOUR 7.13).
-
-What counts is what was in it and not where it lies: a server may move or reshard a collection,
-which makes another one of it. So a collection that is another one is taken for the same if most of
-some documents that were seen are still there, no older than they were; and one in which nothing was
-seen may be any.
+Lives here: MongoHistory, which calls the ledger in the driver.
 """
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterable, Mapping
-from heapq import nlargest
-from typing import Any, NamedTuple
+from collections.abc import Callable, Set
+from typing import TypeVar
 
-from greenflow.errors import StoreUnavailable
-from greenflow.store.mongo.documents import REVISION, id_text
+from greenflow.store.change import Edit, Heading
+from greenflow.store.history import History
 from greenflow.store.mongo.driver import Driver
+from greenflow.store.mongo.ledger import MongoLedger
 
-# What there is to know of a collection, one document each: which one it is, and the greatest number
-# of what was deleted.
-NOTES = "greenflow_notes"
-
-# Documents by which a collection is known again.
-SAMPLE = 8
+T = TypeVar("T")
 
 
-class Seen(NamedTuple):
-    """A document that was seen."""
+class MongoHistory(History):
+    """The changes in the collections of ledger.py."""
 
-    number: int
-    key: Any  # its `_id`
-    namespace: Any
+    def __init__(self, driver: Driver, ledger: MongoLedger, prepare: Callable[[], None]) -> None:
+        """`prepare` is called in the driver, before anything is read."""
+        self._driver, self._ledger, self._prepare = driver, ledger, prepare
 
+    def _run(self, function: Callable[[], T]) -> T:
+        def prepared() -> T:
+            self._prepare()
+            return function()
 
-class MongoHistory:
-    """What was seen of one collection. All methods are called in the driver."""
+        return self._driver.run(prepared)
 
-    def __init__(self, driver: Driver, collection: str) -> None:
-        self._driver, self._name = driver, collection
-        self._collection = driver.database[collection]
-        self._notes = driver.database[NOTES]
-        self._identity: str | None = None
-        self._seen: dict[str, Seen] = {}
+    def newest(self, namespace: str) -> int:
+        return self._run(lambda: self._ledger.newest(namespace))
 
-    def check(self) -> bool:
-        """Whether it is the collection that it was. Raises StoreUnavailable if it was lost; False
-        for another one that may be followed, and has to be prepared."""
-        now = self._found()
-        if self._identity is None or now == self._identity:
-            self._identity = now
-            return True
-        if self._seen and not self._goes_on():
-            raise StoreUnavailable(
-                f"{self._driver.name}: the collection {self._name} was dropped or replaced, has"
-                " lost what was seen in it, and is not followed; restore it, or restart to run what"
-                " is in it"
-            )
-        self._identity = None
-        return False
+    def oldest(self, namespace: str) -> int:
+        return self._run(lambda: self._ledger.oldest(namespace))
 
-    def _found(self) -> str | None:
-        """Which collection it is now; None: there is none."""
-        listed = list(self._driver.database.list_collections(filter={"name": self._name}))
-        if not listed:
-            return None
-        unique = listed[0].get("info", {}).get("uuid")
-        if unique is not None:
-            return bytes(unique).hex()
-        notes = self._notes.find_one({"_id": self._name}) or {}
-        if "token" not in notes and self._identity is None:
-            notes = {"token": self._make_token()}
-        token: str | None = notes.get("token")
-        return token
+    def headings(
+        self,
+        namespace: str,
+        below: int | None = None,
+        limit: int = 100,
+        ids: Set[str] | None = None,
+    ) -> list[Heading]:
+        if limit <= 0:  # no limit at all, to MongoDB
+            return []
+        return self._run(lambda: self._ledger.headings(namespace, below, limit, ids))
 
-    def _make_token(self) -> str | None:
-        """A name for the collection, on a server that gives it none; the first one stays."""
-        self._notes.update_one({"_id": self._name}, {"$setOnInsert": {"last": 0}}, upsert=True)
-        unnamed = {"_id": self._name, "token": {"$exists": False}}
-        self._notes.update_one(unnamed, {"$set": {"token": secrets.token_hex(16)}})
-        notes = self._notes.find_one({"_id": self._name}) or {}
-        return notes.get("token")
+    def edits(
+        self, namespace: str, above: int = 0, upto: int | None = None, ids: Set[str] | None = None
+    ) -> list[Edit]:
+        return self._run(lambda: self._ledger.edits_of(namespace, above, upto, ids))
 
-    def _goes_on(self) -> bool:
-        seen = self._seen
-        keys = [each.key for each in seen.values()]
-        found = self._collection.find({"_id": {"$in": keys}}, {REVISION: 1})
-        numbers = {id_text(each["_id"]): _number(each) for each in found}
-        kept = sum(numbers.get(id, -1) >= each.number for id, each in seen.items())
-        return 2 * kept > len(seen)
+    def named(self, namespace: str, name: str) -> frozenset[str]:
+        return self._run(lambda: self._ledger.named(namespace, name))
 
-    def saw(self, found: Iterable[Mapping[str, Any]], namespace: str | None, whole: bool) -> None:
-        """These documents are there; if they are `whole`, no others are, in the namespace or at
-        all."""
-        fresh = {
-            id_text(each["_id"]): Seen(_number(each), each["_id"], each.get("namespace"))
-            for each in nlargest(SAMPLE, found, key=_number)
-        }
-        kept = {
-            id: each
-            for id, each in self._seen.items()
-            if not whole or (namespace is not None and each.namespace != namespace)
-        }
-        both = nlargest(SAMPLE, {**kept, **fresh}.items(), key=lambda item: item[1].number)
-        self._seen = dict(both)
+    def members(self, namespace: str, collection: str, group: str) -> frozenset[str]:
+        return self._run(lambda: self._ledger.members(namespace, collection, group))
 
-    def forget(self, ids: Iterable[str]) -> None:
-        """These documents are not there any more."""
-        gone = frozenset(ids)
-        self._seen = {id: each for id, each in self._seen.items() if id not in gone}
-
-
-def _number(found: Mapping[str, Any]) -> int:
-    number = found.get(REVISION)
-    return int(number) if isinstance(number, int | float) else 0
+    def thin(self, changes: int, before: float) -> int:
+        return self._run(lambda: self._ledger.thin(changes, before))

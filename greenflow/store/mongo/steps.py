@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import groupby, islice
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pymongo import DeleteOne, InsertOne, ReplaceOne
 from pymongo.errors import DuplicateKeyError, WriteConcernError
 
 from greenflow.store.document import Row, decode, encode
-from greenflow.store.mongo.documents import next_number, number, stored
+from greenflow.store.mongo.documents import REVISION, next_number, number, stored
 
 T = TypeVar("T")
 
@@ -49,10 +49,16 @@ class WriteStep:
     ) -> None:
         self.before, self.after, self._form, self._has_key = before, after, form, has_key
         self.key = self.row.id if key is None else key
+        self._later: WriteStep | None = None  # the step behind this one
 
     def behind(self, before: Row) -> WriteStep:
         """The same, of a document that an earlier step changes."""
         return WriteStep(before, self.after, self._form, self.key, self._has_key)
+
+    def ahead_of(self, later: WriteStep) -> WriteStep:
+        """This step, which knows the one behind it."""
+        self._later = later
+        return self
 
     def nameless(self) -> tuple[Row, WriteStep]:
         """The document as it was without its name, and the step that takes it away."""
@@ -94,29 +100,54 @@ class WriteStep:
 
     def write(self, collection: Any) -> None:
         """Do it, if the document is as it was. Raises Overtaken if not."""
-        _write(collection, self.before, self._form, self.key)
+        as_read = None if self.before is None else _as_read(self.before)
+        _write(collection, as_read, self._form, self.key)
 
-    def undo(self, collection: Any) -> None:
-        """Put the document back as it was, unless somebody else changed it meanwhile."""
+    def undo(self) -> Undo:
+        """What puts the document back as it was."""
+        numbers: tuple[int, ...] = (number(self.row.revision),)
+        if self._later is not None:  # undoing that one leaves the document with one more
+            numbers += (number(self._later.row.revision) + 1,)
+        return Undo(self.key, self.row, self.before, numbers, self.is_delete, self._has_key)
+
+
+class Undo(NamedTuple):
+    """Puts the document of a row, with that `_id`, back as it was before a step (None: not there),
+    if it still has one of the numbers that the step may have left, or is gone if the step deleted
+    it."""
+
+    key: Any
+    row: Row
+    before: Row | None
+    numbers: tuple[int, ...]
+    is_gone: bool
+    has_key: bool
+
+    def carry_out(self, collection: Any) -> None:
+        """Do it, unless somebody else changed the document meanwhile."""
         form = None
         if self.before is not None:
-            form, _ = stored(self.before, number(self.row.revision) + 1, self._has_key)
+            form, _ = stored(self.before, max(self.numbers) + 1, self.has_key)
+        as_left = None if self.is_gone else {REVISION: {"$in": list(self.numbers)}}
         # Or the step was never carried out; or it is undone, and no majority has said so yet.
         with suppress(Overtaken, WriteConcernError):
-            _write(collection, self.after, form, self.key)
+            _write(collection, as_left, form, self.key)
 
 
-def _write(collection: Any, before: Row | None, form: dict[str, Any] | None, key: Any) -> None:
+def _write(
+    collection: Any, as_read: dict[str, Any] | None, form: dict[str, Any] | None, key: Any
+) -> None:
+    """`as_read` finds the document as it was read; None: it was not there."""
     try:
-        if before is None:
+        if as_read is None:
             if form is not None:
                 collection.insert_one({"_id": key, **form})
             return
-        as_read = {"_id": key, **_as_read(before)}
+        wanted = {"_id": key, **as_read}
         if form is None:
-            found = collection.delete_one(as_read).deleted_count
+            found = collection.delete_one(wanted).deleted_count
         else:
-            found = collection.replace_one(as_read, form).matched_count
+            found = collection.replace_one(wanted, form).matched_count
         if not found:
             raise Overtaken
     except DuplicateKeyError as error:
@@ -126,7 +157,7 @@ def _write(collection: Any, before: Row | None, form: dict[str, Any] | None, key
 def _as_read(row: Row) -> dict[str, Any]:
     """Finds the document if it is as it was read. One of another program has no number."""
     count = number(row.revision)
-    return {"_revision": count if count else {"$in": [0, None]}}
+    return {REVISION: count if count else {"$in": [0, None]}}
 
 
 def runs(steps: list[WriteStep]) -> Iterator[list[WriteStep]]:
@@ -151,8 +182,8 @@ def ordered(steps: list[WriteStep]) -> list[WriteStep]:
         if not free:
             for at, step in enumerate(blocked):
                 nameless, first = step.nameless()
-                order.append(first)
                 blocked[at] = step.behind(nameless)
+                order.append(first.ahead_of(blocked[at]))
         order += free
         waiting = blocked
     return order

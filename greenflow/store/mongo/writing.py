@@ -1,19 +1,22 @@
-"""How batches are written to a MongoDB collection: all or nothing, with no writer in between.
+"""The two collections of a MongoDB store in the driver: how they are read, and a batch's documents
+written.
 
-Lives here: MongoWriting, what the two collections have below what everybody calls: preparing them,
-reading in the driver, and writing. What one document of a batch is to MongoDB is steps.py's.
-Everything here happens in the driver.
+Lives here: MongoWriting, what the two have below what everybody calls: preparing them, reading,
+working out what a batch does, and writing its documents. What one document is to MongoDB is
+steps.py's; when a batch is begun again, and the change that it is, are writer.py's. Everything here
+happens in the driver.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from typing import Any, NamedTuple
 
 from pymongo.client_session import ClientSession
-from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
+from pymongo.errors import BulkWriteError
 
 from greenflow.errors import DuplicateSpec, StoreUnavailable
+from greenflow.store.change import Pair
 from greenflow.store.document import Row, decode
 from greenflow.store.filter import Filter
 from greenflow.store.mongo.documents import (
@@ -27,17 +30,28 @@ from greenflow.store.mongo.documents import (
     stored,
 )
 from greenflow.store.mongo.driver import Driver
-from greenflow.store.mongo.history import NOTES, MongoHistory
 from greenflow.store.mongo.indexes import make_indexes
 from greenflow.store.mongo.journal import make_journal, note
-from greenflow.store.mongo.refusal import Refused, is_refusal, words
+from greenflow.store.mongo.lineage import NOTES, MongoLineage
+from greenflow.store.mongo.pending import PendingChanges
+from greenflow.store.mongo.refusal import Refused
 from greenflow.store.mongo.steps import TOGETHER, Overtaken, WriteStep, ordered, parts, runs
-from greenflow.store.mongo.transaction import in_transaction
-from greenflow.store.plan import UNWRITTEN, Current, Plan, PlannedCollection, Wanted
+from greenflow.store.plan import UNWRITTEN, Current, Plan, PlannedCollection, Wanted, pairs_of
 
 Found = list[dict[str, Any]]
 
-Change = Callable[[ClientSession | None], tuple[list[Row], list[WriteStep]]]
+
+class MongoPart(NamedTuple):
+    """What a change does to one collection: its rows, as the caller gets them, and the steps."""
+
+    collection: MongoWriting
+    rows: list[Row]
+    steps: list[WriteStep]
+    pairs: list[Pair]
+
+
+Planner = Callable[[ClientSession | None], MongoPart]
+
 
 # Documents of one answer of the server: what is decoded in one stretch, a few milliseconds.
 PAGE = 500
@@ -49,22 +63,18 @@ ASKED = 100
 # Ids in one entry of the journal.
 NOTED = 100
 
-# Times that a batch is begun again because another writer was faster.
-ATTEMPTS = 20
-
 _DUPLICATE = 11000  # the code of a key that is taken
-# The code of a server before 4.4 for a collection that is to be made in a transaction.
-_NOT_IN_TRANSACTION = 263
 
 
 class MongoWriting(PlannedCollection):
     """The documents of one collection, in the driver."""
 
-    def __init__(self, driver: Driver, name: str) -> None:
-        self._driver, self._name = driver, name
+    def __init__(self, driver: Driver, name: str, pending: PendingChanges) -> None:
+        self._driver, self.name = driver, name
+        self._pending = pending
         self._collection = driver.database[name]
         self._notes = driver.database[NOTES]
-        self._history = MongoHistory(driver, name)
+        self._lineage = MongoLineage(driver, name)
         self._has_history = False  # the server's: it has change streams, or should
         self._has_key = False  # documents have their namespace and name in one field
         self._is_prepared = False
@@ -72,25 +82,40 @@ class MongoWriting(PlannedCollection):
 
     # -- preparing -----------------------------------------------------------------------------
 
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
         """Ask what the server can, and make indexes and the journal, once."""
         if self._is_prepared:
             return
         self._has_history = self._driver.has_history()
         self._has_key = make_indexes(self._driver, self._collection)
-        if self._driver.kind(self._has_history) == "tail":
+        if self.tells:
             try:
                 make_journal(self._driver)
             except Refused as refusal:
                 self._driver.settle_for_polls(str(refusal))
+        self._pending.prepare(self.tells)
         self._is_prepared = True
 
-    def _confirm(self) -> None:
+    @property
+    def has_history(self) -> bool:
+        """Whether the server has transactions, or should."""
+        return self._has_history
+
+    @property
+    def tells(self) -> bool:
+        """Whether changes are followed by a journal."""
+        return self._driver.kind(self._has_history) == "tail"
+
+    def prepare_again(self) -> None:
+        """Make what is not there any more."""
+        self._is_prepared = False
+        self.prepare()
+
+    def confirm(self) -> None:
         """See that it is the collection that was opened. Raises StoreUnavailable."""
-        self._prepare()
-        while not self._history.check():
-            self._is_prepared = False
-            self._prepare()
+        self.prepare()
+        while not self._lineage.check():
+            self.prepare_again()
 
     # -- reading -------------------------------------------------------------------------------
 
@@ -132,45 +157,54 @@ class MongoWriting(PlannedCollection):
     ) -> Found:
         """What the queries find, which ask for these ids, or else for all of some namespace. It is
         believed only of the collection that was opened."""
-        self._prepare()
+        self.prepare()
         found: Found = []
         for query in queries:
             found += self._collection.find(query, batch_size=PAGE, session=session)
         missing = set(ids or ()) - {id_text(each["_id"]) for each in found}
         if session is None:
-            self._confirm()  # after it: what was dropped before has told us nothing
-        self._history.forget(missing)
+            self.confirm()  # after it: what was dropped before has told us nothing
+        self._lineage.forget(missing)
         namespace = queries[0].get("namespace") if queries else None
         is_whole = ids is None and (namespace is None or isinstance(namespace, str))
-        self._history.saw(found, namespace if is_whole else None, is_whole)
+        self._lineage.saw(found, namespace if is_whole else None, is_whole)
         return found
 
     # -- writing -------------------------------------------------------------------------------
 
-    def _delete(self, wanted: Filter) -> list[Row]:
-        def change(session: ClientSession | None) -> tuple[list[Row], list[WriteStep]]:
+    def _deletion(self, wanted: Filter) -> Planner:
+        """Plans to delete what the filter finds."""
+
+        def plan(session: ClientSession | None) -> MongoPart:
             found = self._matching(wanted, session)
             others = other_keys(found)
             gone = [row for row in rows(found) if wanted.matches(decode(row.text))]
             gone.sort(key=lambda row: row.id)
-            return gone, [WriteStep(row, None, key=others.get(row.id)) for row in gone]
+            steps = [WriteStep(row, None, key=others.get(row.id)) for row in gone]
+            return MongoPart(self, gone, steps, [Pair(row, None) for row in gone])
 
-        return self._write_all(change)
+        return plan
 
-    def _store(self, wanted: Wanted, plan: Plan) -> list[Row]:
-        def change(session: ClientSession | None) -> tuple[list[Row], list[WriteStep]]:
-            found = self._wanted(wanted, session)
+    def _storing(
+        self, wanted: Wanted, plan: Plan, places: Sequence[str] = (), gone: Set[str] = frozenset()
+    ) -> Planner:
+        """Plans over what is stored, and to delete some ids first."""
+
+        def planned(session: ClientSession | None) -> MongoPart:
+            found = self._wanted(wanted.also(gone), session)
             others, current = other_keys(found), Current(rows(found))
-            planned = plan(current)
+            planned = plan(current.without(gone))
             unwritten = [row for row in planned if row.revision == UNWRITTEN]
             if unwritten:
                 self._refuse_held(found, unwritten)
             floor = 0
             if any(row.id not in current.by_id for row in unwritten):
-                notes = self._notes.find_one({"_id": self._name}, session=session) or {}
+                notes = self._notes.find_one({"_id": self.name}, session=session) or {}
                 floor = int(notes.get("last", 0))
             written: list[Row] = []
-            steps = []
+            removed = (gone & current.by_id.keys()) - {row.id for row in planned}
+            leaving = [current.by_id[id] for id in sorted(removed)]
+            steps = [WriteStep(row, None, key=others.get(row.id)) for row in leaving]
             for row in planned:
                 if row.revision == UNWRITTEN:
                     before = current.by_id.get(row.id)
@@ -180,9 +214,11 @@ class MongoWriting(PlannedCollection):
                     key = others.get(row.id)
                     steps.append(WriteStep(before, row, form, key, self._has_key))
                 written.append(row)
-            return written, ordered(steps)
+            pairs = pairs_of(current, written, places)
+            pairs += [Pair(row, None) for row in leaving]
+            return MongoPart(self, written, ordered(steps), pairs)
 
-        return self._write_all(change)
+        return planned
 
     @staticmethod
     def _refuse_held(found: Found, unwritten: list[Row]) -> None:
@@ -210,28 +246,13 @@ class MongoWriting(PlannedCollection):
         deleted = [number(step.before.revision) for step in steps if step.is_delete and step.before]
         if deleted and max(deleted) > 0:
             last = {"$max": {"last": max(deleted)}}
-            self._notes.update_one({"_id": self._name}, last, upsert=True, session=session)
+            self._notes.update_one({"_id": self.name}, last, upsert=True, session=session)
 
-    def _write_all(self, change: Change) -> list[Row]:
-        """Read, plan and write, all or nothing, until no other writer is faster."""
-        self._confirm()
-        for _ in range(ATTEMPTS):
-            try:
-                if self._has_history and self._driver.has_transactions is not False:
-                    result, steps = self._together(change)
-                else:
-                    result, steps = change(None)
-                    self._note_deleted(steps, None)
-                    self._one_by_one(steps)
-            except Overtaken:
-                continue
-            self._note(steps)
-            self._history.forget(step.row.id for step in steps if step.is_delete)
-            self._history.saw(self._written(steps), None, False)
-            return result
-        raise StoreUnavailable(
-            f"{self._driver.name}: other writers were faster {ATTEMPTS} times; try again"
-        )
+    def wrote(self, steps: list[WriteStep]) -> None:
+        """These are done: tell those who follow, and know them again."""
+        self._note(steps)
+        self._lineage.forget(step.row.id for step in steps if step.is_delete)
+        self._lineage.saw(self._written(steps), None, False)
 
     @staticmethod
     def _written(steps: list[WriteStep]) -> Iterator[Mapping[str, Any]]:
@@ -240,28 +261,7 @@ class MongoWriting(PlannedCollection):
                 count = number(step.row.revision)
                 yield {"_id": step.key, "namespace": step.row.namespace, "_revision": count}
 
-    def _together(self, change: Change) -> tuple[list[Row], list[WriteStep]]:
-        """In a transaction. Raises Overtaken, also if the server turns out to have none."""
-        try:
-            done = in_transaction(
-                self._driver, lambda session: self._in_transaction(change, session)
-            )
-        except OperationFailure as error:
-            if error.code == _NOT_IN_TRANSACTION:
-                self._is_prepared = False
-                self._prepare()
-                raise Overtaken from error
-            if not self._driver.has_transactions and is_refusal(error):
-                self._driver.settle_for_steps(words(error))
-                raise Overtaken from error
-            raise
-        self._driver.has_transactions = True
-        return done
-
-    def _in_transaction(
-        self, change: Change, session: ClientSession
-    ) -> tuple[list[Row], list[WriteStep]]:
-        result, steps = change(session)
+    def write_in_transaction(self, steps: list[WriteStep], session: ClientSession) -> None:
         self._note_deleted(steps, session)
         for part in parts(steps, TOGETHER):
             try:
@@ -277,21 +277,21 @@ class MongoWriting(PlannedCollection):
                     f"{self._driver.name}: {len(part) - done} of {len(part)} documents of a batch"
                     f" were not found again, and nothing of it is written: {part[0].row.id} ..."
                 )
-        return result, steps
 
-    def _one_by_one(self, steps: list[WriteStep]) -> None:
-        """On a server without transactions: each step only if its document is as it was read."""
-        done: list[WriteStep] = []
-        try:
-            for run in runs(steps):
-                if run[0].operation is None:
-                    run[0].write(self._collection)
-                    done += run
-                else:
-                    self._write_run(run, done)
-        except BaseException as error:
-            self._undo(done, error)
-            raise
+    def write_one_by_one(
+        self, steps: list[WriteStep], done: list[WriteStep], beat: Callable[[], None]
+    ) -> None:
+        """On a server without transactions: each step only if its document is as it was read. Those
+        that were done are added to `done`; `beat` is called between commands."""
+        self._note_deleted(steps, None)
+        for at, run in enumerate(runs(steps)):
+            if at:
+                beat()
+            if run[0].operation is None:
+                run[0].write(self._collection)
+                done += run
+            else:
+                self._write_run(run, done)
 
     def _write_run(self, run: list[WriteStep], done: list[WriteStep]) -> None:
         """Steps in one command, up to the first that does not fit; those that were done are added
@@ -318,25 +318,22 @@ class MongoWriting(PlannedCollection):
         if overtaken:
             raise Overtaken
 
-    def _undo(self, done: list[WriteStep], error: BaseException) -> None:
-        """Put back what was written before a batch failed."""
-        try:
-            for step in reversed(done):
-                step.undo(self._collection)
-            self._note(done)  # who looked meanwhile must look again
-        except PyMongoError as failure:
-            error.add_note(f"some of the batch is written, and could not be undone: {failure}")
+    def undo(self, done: list[WriteStep]) -> None:
+        """Put back what was written before a batch failed. Raises PyMongoError."""
+        for step in reversed(done):
+            step.undo().carry_out(self._collection)
+        self._note(done)  # who looked meanwhile must look again
 
     def _note(self, steps: list[WriteStep]) -> None:
         """Tell those who follow the journal."""
-        if self._driver.kind(self._has_history) != "tail":
+        if not self.tells:
             return
         ids: dict[str, list[str]] = {}
         for step in steps:
             ids.setdefault(step.row.namespace, []).append(step.row.id)
         for namespace, changed in ids.items():
             for part in parts(changed, NOTED):
-                note(self._driver, self._name, {namespace: part})
+                note(self._driver, self.name, {namespace: part})
 
 
 def _is_duplicate(error: BulkWriteError) -> bool:
