@@ -24,7 +24,8 @@ from greenflow.lang.javascript.limits import WorkerLimits
 if TYPE_CHECKING:
     from gevent.hub import Hub
 
-    from greenflow.lang.javascript.pool import JavaScriptPool, ModuleSource
+    from greenflow.lang.javascript.calls import ModuleSource
+    from greenflow.lang.javascript.pool import JavaScriptPool
 
 __all__ = ["JavaScript", "Limits", "close", "compile", "hold", "release", "running"]
 
@@ -139,7 +140,7 @@ class JavaScript:
 
 def compile(code: str) -> JavaScript:
     """A program of an ES module. Raises CompileFailed."""
+    from greenflow.lang.javascript.calls import ModuleSource
     from greenflow.lang.javascript.module import function
-    from greenflow.lang.javascript.pool import ModuleSource
 
     return JavaScript(ModuleSource(next(_numbers), function(code)))

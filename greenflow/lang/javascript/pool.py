@@ -31,10 +31,11 @@ from functools import partial
 from pathlib import Path
 
 import gevent
-from gevent.event import AsyncResult, Event
+from gevent.event import Event
 
 from greenflow.errors import GreenflowError
 from greenflow.hub.child import Child
+from greenflow.lang.javascript.calls import ModuleSource, PendingCall
 from greenflow.lang.javascript.limits import WorkerLimits
 from greenflow.lang.javascript.lines import WireLines
 
@@ -57,30 +58,6 @@ MAX_LINE = 32 << 20
 
 _log = logging.getLogger("greenflow.lang")
 _WORKER = "greenflow.lang.javascript.worker"
-
-
-class PendingCall:
-    """A call under way: where its answer goes, and what is needed to run it again."""
-
-    __slots__ = tuple("answer deaths is_given_up number program seconds text waits worker".split())
-
-    def __init__(self, program: ModuleSource, seconds: float, text: str) -> None:
-        self.program, self.seconds, self.text = program, seconds, text
-        self.answer: AsyncResult[bytes] = AsyncResult()
-        self.deaths = 0  # of workers that may have run it
-        self.worker: JavaScriptWorker | None = None  # who has it, by which number
-        self.number = b""
-        self.is_given_up = False  # nobody waits for the answer
-        self.waits = False  # it began, and had to wait for a timer or a promise
-
-
-class ModuleSource:
-    """A program as workers know it, by a number of its own."""
-
-    __slots__ = ("__weakref__", "code", "number")
-
-    def __init__(self, number: int, code: str) -> None:
-        self.number, self.code = number, code
 
 
 class JavaScriptWorker:
