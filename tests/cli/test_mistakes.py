@@ -364,7 +364,7 @@ MISTAKES = {
         snippet("javascript", "'function f(x) { return x }'"), INVALID, "4:10", ("export",)
     ),
     "TypeScript": Mistake(
-        snippet("typescript", "'export default (x: ) => x'"), INVALID, "4:27", ("$.code",)
+        snippet("typescript", "'export default (x: ) => x'"), INVALID, "4:29", ("$.code",)
     ),
     "JSON": Mistake(snippet("json", "'{'"), INVALID, "4:11", ("$.code",)),
     "a condition": Mistake("- {kind: if, name: a, when: 'self ='}\n", INVALID, "1:35", ("$.when",)),
