@@ -275,12 +275,12 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
 
     def __repr__(self) -> str:
         """Without passwords, keys, and what specs may see."""
-        shown = (
+        parts = (
             f"{field.name}={shown(field, of(self, field.name))!r}"
             for field in fields(type(self))
             if of(self, field.name) != field.default
         )
-        return f"Settings({', '.join(shown)})"
+        return f"Settings({', '.join(parts)})"
 
 
 class Setting(NamedTuple):
