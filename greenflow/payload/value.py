@@ -174,10 +174,11 @@ def adopt(payload: Any) -> Any:
 
 
 def by_value(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of others for workflows: it gets copies, and what it returns is a payload."""
+    """A function of others for workflows: it gets copies, and what it returns is a payload. What
+    the engine tells it of its caller, by name, is given on as it is."""
 
     @functools.wraps(function)
-    def call(*arguments: Any) -> Any:
-        return adopt(function(*map(copy, arguments)))
+    def call(*arguments: Any, **told: Any) -> Any:
+        return adopt(function(*map(copy, arguments), **told))
 
     return call
