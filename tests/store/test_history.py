@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greenflow.errors import ChangedMeanwhile, DuplicateSpec
@@ -202,7 +202,7 @@ def test_a_deleted_document_may_come_again(store: Store) -> None:
     assert verbs == ["created", "deleted"] * 3
 
 
-@on_a_store
+@settings(on_a_store, max_examples=20)
 @given(st.data())
 def test_replaying_any_history_gives_what_is_stored(url: str, data: st.DataObject) -> None:
     ids = st.sampled_from("abcde")
