@@ -183,9 +183,9 @@ def _last(
     each = iter(ids)
     while part := list(islice(each, PAGE)):
         rows = connection.execute(
-            "SELECT value, (SELECT json_array(revision, depth) FROM edits WHERE namespace = ?1"
-            " AND collection = ?2 AND id = value ORDER BY number DESC LIMIT 1)"
-            " FROM json_each(?3)",
+            "SELECT value, (SELECT json_array(revision, depth) FROM edits WHERE namespace = ?"
+            " AND collection = ? AND id = value ORDER BY number DESC LIMIT 1)"
+            " FROM json_each(?)",
             (namespace, collection, json.dumps(part)),
         ).fetchall()
         last.update((id, Last(*json.loads(text))) for id, text in rows if text is not None)
@@ -305,10 +305,10 @@ def _packed(row: tuple[int, str, str, str | None, int, str, int, str, bytes]) ->
 def named(connection: sqlite3.Connection, namespace: str, name: str) -> frozenset[str]:
     """The ids of documents that have or had a name, or are called by that id."""
     rows = connection.execute(
-        "SELECT DISTINCT id FROM edits WHERE namespace = ?1 AND name = ?2"
-        " UNION SELECT id FROM edits WHERE namespace = ?1 AND id = ?2"
+        "SELECT DISTINCT id FROM edits WHERE namespace = :namespace AND name = :name"
+        " UNION SELECT id FROM edits WHERE namespace = :namespace AND id = :name"
         " AND collection IN ('specs', 'values')",
-        (namespace, name),
+        {"namespace": namespace, "name": name},
     ).fetchall()
     return frozenset(id for (id,) in rows)
 
@@ -331,21 +331,21 @@ def thin(connection: sqlite3.Connection, changes: int, before: float) -> int:
     for (namespace,) in connection.execute("SELECT DISTINCT namespace FROM changes").fetchall():
         ((cut,),) = connection.execute(
             "SELECT coalesce(max(number), 0) FROM changes"
-            " WHERE namespace = ?1 AND number <= ?2 AND time < ?3",
+            " WHERE namespace = ? AND number <= ? AND time < ?",
             (namespace, newest(connection, namespace) - max(changes, 1), int(before * 1e6)),
         ).fetchall()
         forgotten += connection.execute(
             "DELETE FROM changes WHERE namespace = ? AND number <= ?", (namespace, cut)
         ).rowcount
         connection.execute(
-            "DELETE FROM edits WHERE namespace = ?1 AND number <= ?2 AND number <"
+            "DELETE FROM edits WHERE namespace = :namespace AND number <= :cut AND number <"
             " coalesce((SELECT max(whole.number) FROM edits AS whole"
-            "  WHERE whole.namespace = ?1 AND whole.collection = edits.collection"
+            "  WHERE whole.namespace = :namespace AND whole.collection = edits.collection"
             "  AND whole.id = edits.id AND whole.depth = 0 AND whole.number <="
-            "  (SELECT min(kept.number) FROM edits AS kept WHERE kept.namespace = ?1"
+            "  (SELECT min(kept.number) FROM edits AS kept WHERE kept.namespace = :namespace"
             "   AND kept.collection = edits.collection AND kept.id = edits.id"
-            "   AND kept.number > ?2)), ?2 + 1)",
-            (namespace, cut),
+            "   AND kept.number > :cut)), :cut + 1)",
+            {"namespace": namespace, "cut": cut},
         )
     return forgotten
 
