@@ -390,8 +390,8 @@ def test_a_strand_that_is_broken_off_in_a_statement_is_no_silent_loss(
     with running_in(server.url, text) as running:
         running.probes.gates["gate"] = Event()
         call = begun(running, "all")
-        until(lambda: running.probes.of("reached"))
-        gevent.sleep(0)
+        asleep = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+        until(lambda: running.call("db", asleep))  # the statement has begun
         running.probes.gates["gate"].set()
         error = call.get(timeout=30)
         assert isinstance(error, SqlFailed)
