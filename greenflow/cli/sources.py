@@ -6,7 +6,6 @@ that applied them; a spec whose file says no longer what is stored is written an
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -121,7 +120,7 @@ def _written(documents: Iterable[Mapping[str, Any]]) -> dict[str, str]:
         path = f"{called}.yaml"
         if path in files:  # two names that differ in what no file may have
             path = f"{called}-{document['id']}.yaml"
-        files[path] = to_yaml(json.loads(json.dumps(ordered(document))))
+        files[path] = to_yaml(ordered(document))
     return files
 
 

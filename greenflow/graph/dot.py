@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from greenflow.graph.drawing import Drawing, Vertex, one_line
+from greenflow.graph.drawing import Drawing, one_line
 
 
 def written(drawing: Drawing) -> str:
@@ -28,17 +28,12 @@ def written(drawing: Drawing) -> str:
 def _body(drawing: Drawing, key: str, indent: str) -> Iterator[str]:
     for vertex in drawing.vertices_of(key):
         faulty = ', style="rounded,dashed", color=red, fontcolor=red' if vertex.note else ""
-        yield f"{indent}{_quoted(vertex.key)} [label={_quoted(_text(vertex))}{faulty}];"
+        yield f"{indent}{_quoted(vertex.key)} [label={_quoted(vertex.text)}{faulty}];"
     for group in drawing.inside(key):
-        title = f"{group.title}\n{group.note}" if group.note else group.title
         yield f"{indent}subgraph {_quoted(f'cluster {group.key}')} {{"
-        yield f"{indent}  label={_quoted(title)};"
+        yield f"{indent}  label={_quoted(group.text)};"
         yield from _body(drawing, group.key, indent + "  ")
         yield f"{indent}}}"
-
-
-def _text(vertex: Vertex) -> str:
-    return "\n".join(line for line in (vertex.title, vertex.detail, vertex.note) if line)
 
 
 def _quoted(text: str) -> str:

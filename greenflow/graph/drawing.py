@@ -19,6 +19,16 @@ class Vertex(NamedTuple):
     note: str = ""
     group: str = ""
 
+    @property
+    def lines(self) -> list[str]:
+        """What is written in it."""
+        return [line for line in (self.title, self.detail, self.note) if line]
+
+    @property
+    def text(self) -> str:
+        """The same as one text."""
+        return "\n".join(self.lines)
+
 
 class Arrow(NamedTuple):
     """An arrow from one vertex to another, by their keys."""
@@ -35,6 +45,11 @@ class Group(NamedTuple):
     title: str
     parent: str = ""
     note: str = ""
+
+    @property
+    def text(self) -> str:
+        """What is written at it, line by line."""
+        return f"{self.title}\n{self.note}" if self.note else self.title
 
 
 class Drawing(NamedTuple):

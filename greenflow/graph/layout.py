@@ -56,8 +56,7 @@ class Layout(NamedTuple):
 
 def lines_of(vertex: Vertex) -> list[str]:
     """What is written in a box, line by line, cut where it is too long."""
-    given = (vertex.title, vertex.detail, vertex.note)
-    return [shortened(line) for line in given if line]
+    return [shortened(line) for line in vertex.lines]
 
 
 def shortened(line: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from greenflow.graph.drawing import Drawing, Vertex, one_line
+from greenflow.graph.drawing import Drawing, one_line
 
 _ENTITIES = str.maketrans({character: f"#{ord(character)};" for character in '"#<>&`\\{}[]|'})
 
@@ -32,16 +32,11 @@ def _body(
     drawing: Drawing, key: str, keys: dict[str, str], frames: dict[str, str], indent: str
 ) -> Iterator[str]:
     for vertex in drawing.vertices_of(key):
-        yield f"{indent}{keys[vertex.key]}[{_quoted(_text(vertex))}]"
+        yield f"{indent}{keys[vertex.key]}[{_quoted(vertex.text)}]"
     for group in drawing.inside(key):
-        title = f"{group.title}\n{group.note}" if group.note else group.title
-        yield f"{indent}subgraph {frames[group.key]}[{_quoted(title)}]"
+        yield f"{indent}subgraph {frames[group.key]}[{_quoted(group.text)}]"
         yield from _body(drawing, group.key, keys, frames, indent + "  ")
         yield f"{indent}end"
-
-
-def _text(vertex: Vertex) -> str:
-    return "\n".join(line for line in (vertex.title, vertex.detail, vertex.note) if line)
 
 
 def _quoted(text: str) -> str:

@@ -75,8 +75,7 @@ def _vertex(vertex: Vertex, box: Box) -> str:
     texts = _line(box.x + PADDING, box.y + LINE, first)
     for number, line in enumerate(rest, 2):
         texts += _line(box.x + PADDING, box.y + number * LINE, line, "detail")
-    whole = "\n".join(line for line in (vertex.title, vertex.detail, vertex.note) if line)
-    return f"<g{state}><title>{_text(whole)}</title>{_rectangle(box)}{texts}</g>"
+    return f"<g{state}><title>{_text(vertex.text)}</title>{_rectangle(box)}{texts}</g>"
 
 
 def _rectangle(box: Box) -> str:

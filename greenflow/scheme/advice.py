@@ -7,12 +7,12 @@ of it keeps a spec from being stored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from greenflow.errors import GreenflowError
 from greenflow.scheme.registry import Scheme
 from greenflow.spec.ports import LIFECYCLE, canonical
+from greenflow.spec.undecoded import inner_of, links_of
 
 Document = dict[str, Any]
 
@@ -30,13 +30,12 @@ class Around:
 
     def targets(self, document: Document, port: str) -> Iterator[Document]:
         """The specs that one port leads to."""
-        for name, links in _links(document):
+        for name, link in links_of(document):
             if canonical(name) == port:
-                for link in links:
-                    key = "id" if link.get("id") else "name"
-                    target = self._known.get((key, link[key]))
-                    if target is not None:
-                        yield target
+                key = "id" if link.get("id") else "name"
+                target = self._known.get((key, link[key]))
+                if target is not None:
+                    yield target
 
     def following(self, documents: Iterable[Document]) -> list[Document]:
         """All that they lead to, over whatever port a packet takes; also themselves, if they lead
@@ -52,17 +51,17 @@ class Around:
 
     def leading(self, document: Document) -> list[Document]:
         """What it leads to, over whatever port a packet takes."""
-        ports = {canonical(name) for name, _ in _links(document)}.difference(LIFECYCLE)
+        ports = {canonical(name) for name, _ in links_of(document)}.difference(LIFECYCLE)
         return [target for port in sorted(ports) for target in self.targets(document, port)]
 
     def label(self, document: Document) -> str:
         """What a line of advice calls a spec."""
         return f"{document.get('name') or document.get('id')!r} ({document['kind']})"
 
-    def has_effect(self, document: Document) -> bool:
+    def has_effect(self, document: Mapping[str, Any]) -> bool:
         """Whether it, or a spec inside it, reaches outside of greenflow."""
-        kind = _kind(self._scheme, document)
-        return bool(kind and kind.reaches_outside) or any(map(self.has_effect, _inner(document)))
+        kind = self._scheme.known_type(document)
+        return bool(kind and kind.reaches_outside) or any(map(self.has_effect, inner_of(document)))
 
 
 def advice(
@@ -70,36 +69,22 @@ def advice(
 ) -> list[str]:
     """Lines of advice about the documents, as they are stored. `others` are asked for what is
     stored besides, where a kind has advice to give."""
-    advising = [document for document in documents if hasattr(_kind(scheme, document), "advise")]
-    if not advising:
+    if not any(hasattr(scheme.known_type(document), "advise") for document in documents):
         return []
     around = Around([*others(), *documents], scheme)
-    lines = [_kind(scheme, document).advise(document, around) for document in advising]
-    return [line for found in lines for line in found]
+    return [line for _, line in _advised(documents, around, scheme)]
 
 
 def advice_on(documents: list[Document], scheme: Scheme) -> Iterator[tuple[Document, str]]:
     """Lines of advice about documents that are all there are, each with the one it is about."""
-    around = Around(documents, scheme)
+    return _advised(documents, Around(documents, scheme), scheme)
+
+
+def _advised(
+    documents: Iterable[Document], around: Around, scheme: Scheme
+) -> Iterator[tuple[Document, str]]:
     for document in documents:
-        kind = _kind(scheme, document)
+        kind: Any = scheme.known_type(document)
         if hasattr(kind, "advise"):
             for line in kind.advise(document, around):
                 yield document, line
-
-
-def _links(document: Document) -> list[tuple[str, list[Document]]]:
-    links = document.get("links") or {}
-    return [(name, to if isinstance(to, list) else [to]) for name, to in links.items() if to]
-
-
-def _inner(document: Document) -> list[Document]:
-    inner = document.get("specs") or []
-    return inner if isinstance(inner, list) else [inner]
-
-
-def _kind(scheme: Scheme, document: Document) -> Any:
-    try:
-        return scheme.node_type(document["kind"])
-    except (LookupError, GreenflowError):
-        return None

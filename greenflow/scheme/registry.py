@@ -215,6 +215,13 @@ class Scheme:
         stored = rename(self.node_type(document["kind"]).spec_type, document)
         return {**stored, "namespace": document.get("namespace") or namespace}
 
+    def known_type(self, document: Mapping[str, Any]) -> type[Node[Any]] | None:
+        """The type of the kind that a document says, sound or not; None if there is none."""
+        try:
+            return self.node_type(str(document.get("kind")))
+        except (LookupError, GreenflowError):
+            return None
+
     def outline(self, document: dict[str, Any], namespace: str) -> Spec:
         """The fields that every spec has, of a document that `decode` has deferred."""
         known = rename(Spec, document)

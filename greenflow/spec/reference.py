@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from greenflow.errors import SpecFault
 from greenflow.spec.template import Deferred
+from greenflow.spec.undecoded import inner_of
 
 #: Where what is wrong in a spec stands, `file:line:column` or its id and revision, and what is said
 #: there: as `Document.located` has it.
@@ -101,7 +102,5 @@ def referred_to(document: Mapping[str, Any]) -> Iterator[str]:
     for field in _FIELDS:
         if isinstance(called := document.get(field), str):
             yield called
-    inner = document.get("specs", document.get("nodes"))
-    for one in inner if isinstance(inner, list) else [inner]:
-        if isinstance(one, dict):
-            yield from referred_to(one)
+    for inner in inner_of(document):
+        yield from referred_to(inner)

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from greenflow.errors import ChangedMeanwhile, StoreUnavailable
+from greenflow.spec.signature import Signature
 from greenflow.store.document import Row, decode, encode
 from greenflow.values.values import without_clear_data
 
@@ -243,9 +244,13 @@ def _restored(data: bytes, dictionary: str | None = None) -> str:
     return (unpacker.decompress(data) + unpacker.flush()).decode()
 
 
-def outdated(namespace: str, newest: int, expected: int | None) -> ChangedMeanwhile:
-    """What is said to a writer that has not seen the newest change."""
-    return ChangedMeanwhile(
-        f"namespace {namespace}: the newest change is {newest}, not {expected}: somebody changed it"
-        " meanwhile; see `greenflow log`, and begin again from there"
-    )
+def check_expected(signature: Signature, newest: Callable[[str], int]) -> None:
+    """Raises ChangedMeanwhile if the signature expects other changes to be the `newest` of their
+    namespaces."""
+    for namespace, expected in signature.expected.items():
+        number = newest(namespace)
+        if expected != number:
+            raise ChangedMeanwhile(
+                f"namespace {namespace}: the newest change is {number}, not {expected}: somebody"
+                " changed it meanwhile; see `greenflow log`, and begin again from there"
+            )

@@ -30,15 +30,12 @@ from greenflow.store.change import (
     Last,
     Packed,
     Pair,
-    outdated,
     pack,
     pack_files,
     unpack_with,
 )
 from greenflow.store.document import Row
-
-# Rows in one step, as in tables.py.
-PAGE = 256
+from greenflow.store.statements import PAGE, insert
 
 _TABLES = (
     "CREATE TABLE changes (namespace TEXT NOT NULL, number INTEGER NOT NULL, time INTEGER NOT NULL,"
@@ -83,15 +80,6 @@ def oldest(connection: sqlite3.Connection, namespace: str) -> int:
     return int(number)
 
 
-def check(connection: sqlite3.Connection, signature: Signature) -> None:
-    """Raises ChangedMeanwhile if the signature expects other changes to be the newest. In the
-    transaction that writes."""
-    for namespace, expected in signature.expected.items():
-        number = newest(connection, namespace)
-        if expected != number:
-            raise outdated(namespace, number, expected)
-
-
 def record(
     connection: sqlite3.Connection, pairs: Sequence[tuple[str, Pair]], signature: Signature
 ) -> None:
@@ -104,10 +92,11 @@ def record(
 
 def join(connection: sqlite3.Connection, collection: str, rows: Iterable[Row], group: str) -> None:
     """Documents belong to a set from now on, and to no other."""
-    _insert(
+    insert(
         connection,
-        "INSERT OR REPLACE INTO sets VALUES",
+        "sets",
         [(row.namespace, collection, row.id, group) for row in rows],
+        "INSERT OR REPLACE",
     )
 
 
@@ -139,9 +128,9 @@ def _record(
         _leave(connection, namespace, collection, gone)
     if all(collection != VALUES for collection, _ in pairs):  # a file of values has them in clear
         packed += _files(connection, namespace, number, signature)
-    _insert(
+    insert(
         connection,
-        f"INSERT INTO edits (namespace, {_EDIT}) VALUES",
+        f"edits (namespace, {_EDIT})",
         [(namespace, *each._replace(verb=_LETTERS[each.verb])) for each in packed],
     )
 
@@ -348,17 +337,3 @@ def thin(connection: sqlite3.Connection, changes: int, before: float) -> int:
             {"namespace": namespace, "cut": cut},
         )
     return forgotten
-
-
-def _insert(
-    connection: sqlite3.Connection,
-    statement: str,
-    rows: Iterable[tuple[str | int | bytes | None, ...]],
-) -> None:
-    rows = iter(rows)
-    while part := list(islice(rows, PAGE)):
-        places = f"({', '.join('?' * len(part[0]))})"
-        connection.execute(
-            f"{statement} {', '.join([places] * len(part))}",
-            [column for row in part for column in row],
-        )

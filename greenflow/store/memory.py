@@ -17,7 +17,7 @@ from greenflow.errors import StoreMisconfigured, StoreUnavailable
 from greenflow.hub.breathing import unhurried
 from greenflow.spec.signature import Signature, here
 from greenflow.store.base import Record, Rewrite, Store
-from greenflow.store.change import SPECS, VALUES, Pair
+from greenflow.store.change import SPECS, VALUES, Pair, check_expected
 from greenflow.store.document import Row, decode
 from greenflow.store.feed import Mailbox
 from greenflow.store.filter import Filter, compile_filter
@@ -63,7 +63,7 @@ class MemoryCollection(PlannedCollection):
     ) -> list[Record]:
         wanted, signed = compile_filter(filter), signature or here()
         rows = [row for row in self._candidates(wanted) if wanted.matches(decode(row.text))]
-        self._history.check(signed)
+        check_expected(signed, self._history.newest)
         planned = Planned(Current(rows), [], rows)
         self._history.record(self.carry_out(planned, signed), signed)
         return [Record(decode(row.text), row.revision) for row in unhurried(rows)]
@@ -120,7 +120,7 @@ class MemoryCollection(PlannedCollection):
     def _commit(self, wanted: Wanted, plan: Plan, signature: Signature) -> list[Row]:
         current = self._current(wanted)
         rows = plan(current)
-        self._history.check(signature)
+        check_expected(signature, self._history.newest)
         self._history.record(self.carry_out(Planned(current, rows, []), signature), signature)
         return [self._rows[row.id] for row in rows]
 
@@ -188,7 +188,7 @@ class MemoryStore(Store):
             collection.planned(drafts, gone)
             for collection, (drafts, gone) in zip(both, wanted, strict=True)
         ]
-        self.history.check(signature)
+        check_expected(signature, self.history.newest)
         pairs: list[tuple[str, Pair]] = []
         for collection, plan in zip(both, planned, strict=True):
             pairs += collection.carry_out(plan, signature)

@@ -25,7 +25,6 @@ from greenflow.store.change import (
     Heading,
     Pair,
     kept,
-    outdated,
 )
 from greenflow.store.document import Row
 from greenflow.store.history import History
@@ -79,13 +78,6 @@ class MemoryHistory(History):
         self._edits: Counter[str] = Counter()  # by namespace
         self._files: dict[tuple[str, str], str] = {}
         self._groups: dict[tuple[str, str, str], str] = {}
-
-    def check(self, signature: Signature) -> None:
-        """Raises ChangedMeanwhile if the signature expects other changes to be the newest."""
-        for namespace, expected in signature.expected.items():
-            newest = self.newest(namespace)
-            if expected != newest:
-                raise outdated(namespace, newest, expected)
 
     def record(self, pairs: _Pairs, signature: Signature) -> None:
         """Adds what a batch did, as one change of each namespace."""

@@ -31,7 +31,7 @@ from greenflow.log.redactor import redact_url
 from greenflow.spec.signature import Signature, here
 from greenflow.store import ledger, tables
 from greenflow.store.base import Feed, Record, Rewrite, Store
-from greenflow.store.change import SPECS, VALUES, Edit, Heading, Pair
+from greenflow.store.change import SPECS, VALUES, Edit, Heading, Pair, check_expected
 from greenflow.store.database import SYNCHRONOUS, DatabaseThread, StoreDatabase, transaction
 from greenflow.store.document import Row, decode
 from greenflow.store.filter import Filter, compile_filter
@@ -118,7 +118,7 @@ class SqliteCollection(PlannedCollection):
     ) -> list[Row]:
         """In the writer's thread."""
         with transaction(connection):
-            ledger.check(connection, signature)
+            check_expected(signature, partial(ledger.newest, connection))
             pages = tables.find(connection, self._table, wanted.narrow)
             rows = [
                 row for page in pages for row in page.rows() if wanted.matches(decode(row.text))
@@ -148,7 +148,7 @@ def _carry_out(
     outcome: list[list[Row]] = []
     pairs: list[tuple[str, Pair]] = []
     with transaction(connection):
-        ledger.check(connection, signature)
+        check_expected(signature, partial(ledger.newest, connection))
         for table, wanted, plan, gone in steps:
             pages = tables.wanted_rows(connection, table, wanted.also(gone))
             current = Current(row for page in pages for row in page.rows())

@@ -27,14 +27,11 @@ from greenflow.store import ledger
 from greenflow.store.change import SPECS, VALUES
 from greenflow.store.document import Row
 from greenflow.store.plan import Wanted
+from greenflow.store.statements import PAGE, insert
 
 # Lines of the journal that are kept. A feed that is further behind reports a gap; at a hundred
 # changes a second that is a quarter of an hour. About 10 MB.
 JOURNAL_KEPT = 100_000
-
-# Rows in one step: about a millisecond of work, so neither the hub nor this thread waits for long
-# (20 ms is the limit of the hub). Five parameters each, of 32,766 (sqlite.org/limits.html).
-PAGE = 256
 
 # Lines of the journal in one step, for the same reason; they are short.
 JOURNAL_PAGE = 2_000
@@ -215,7 +212,7 @@ def write(connection: sqlite3.Connection, table: str, rows: Sequence[Row]) -> li
     """
     numbered = _journal(connection, table, rows)
     _remove(connection, table, [row.id for row in rows])
-    _insert(connection, f'"{table}" (id, namespace, name, revision, document)', numbered)
+    insert(connection, f'"{table}" (id, namespace, name, revision, document)', numbered)
     return numbered
 
 
@@ -228,7 +225,7 @@ def remove(connection: sqlite3.Connection, table: str, rows: Sequence[Row]) -> N
 def _journal(connection: sqlite3.Connection, table: str, rows: Sequence[Row]) -> list[Row]:
     first = last_number(connection) + 1
     numbered = [row._replace(revision=number) for number, row in enumerate(rows, first)]
-    _insert(
+    insert(
         connection,
         "journal (number, collection, namespace, id)",
         [(row.revision, table, row.namespace, row.id) for row in numbered],
@@ -244,16 +241,4 @@ def _remove(connection: sqlite3.Connection, table: str, ids: Iterable[str]) -> N
         connection.execute(
             f'DELETE FROM "{table}" WHERE id IN (SELECT value FROM json_each(?))',
             (json.dumps(part),),
-        )
-
-
-def _insert(
-    connection: sqlite3.Connection, into: str, rows: Iterable[tuple[str | int | None, ...]]
-) -> None:
-    rows = iter(rows)
-    while part := list(islice(rows, PAGE)):
-        places = f"({', '.join('?' * len(part[0]))})"
-        connection.execute(
-            f"INSERT INTO {into} VALUES {', '.join([places] * len(part))}",
-            [column for row in part for column in row],
         )

@@ -15,6 +15,7 @@ from typing import Any
 
 from greenflow.graph.drawing import Arrow, Drawing, Group, Vertex
 from greenflow.spec.ports import canonical
+from greenflow.spec.undecoded import inner_of, links_of
 
 Document = Mapping[str, Any]
 
@@ -51,7 +52,7 @@ class _Picture:
     def _add(self, document: Document, key: str, group: str, note: str) -> None:
         """A vertex for a spec, or a group for one that has specs inside."""
         self._of_key[key] = document
-        inner = _inner(document)
+        inner = inner_of(document)
         title = str(document.get("name") or document.get("id") or document.get("kind"))
         kind = str(document.get("kind"))
         if not inner:
@@ -63,7 +64,7 @@ class _Picture:
 
     def _link(self, document: Document, key: str, known: Mapping[tuple[str, str], str]) -> None:
         """The edges of a spec, and of those inside."""
-        inner = _inner(document)
+        inner = inner_of(document)
         inside = {
             ("name", str(each["name"])): f"{key}{_INSIDE}{number}"
             for number, each in enumerate(inner)
@@ -72,13 +73,12 @@ class _Picture:
         for number, each in enumerate(inner):
             self._link(each, f"{key}{_INSIDE}{number}", inside)
         if inner and not _bounds(document):
-            for number, _ in list(pairwise(range(len(inner)))):
+            for number, _ in pairwise(range(len(inner))):
                 self._edge(f"{key}{_INSIDE}{number}", "out", f"{key}{_INSIDE}{number + 1}", "in")
-        for port, links in (document.get("links") or {}).items():
-            for link in links if isinstance(links, list) else [links]:
-                called = ("id", link["id"]) if link.get("id") else ("name", link.get("name") or "")
-                target = known.get(called) or self._absent(called[1])
-                self._edge(key, port, target, link.get("port") or "in")
+        for port, link in links_of(document):
+            called = ("id", link["id"]) if link.get("id") else ("name", link.get("name") or "")
+            target = known.get(called) or self._absent(called[1])
+            self._edge(key, port, target, link.get("port") or "in")
 
     def _edge(self, source: str, port: str, target: str, entry: str) -> None:
         label = " → ".join(
@@ -90,7 +90,7 @@ class _Picture:
 
     def _ends(self, key: str, port: str, side: str, chained: int) -> Iterator[str]:
         """The vertices that a port of a spec is: itself, or those inside."""
-        inner = _inner(self._of_key.get(key, {}))
+        inner = inner_of(self._of_key.get(key, {}))
         if not inner:
             yield key
             return
@@ -113,11 +113,6 @@ class _Picture:
             self._missing[called] = f"?{called}"
             self.vertices.append(Vertex(f"?{called}", called, "", "is not there"))
         return self._missing[called]
-
-
-def _inner(document: Document) -> list[Document]:
-    inner = document.get("specs") or []
-    return inner if isinstance(inner, list) else [inner]
 
 
 def _bounds(document: Document) -> bool:

@@ -23,6 +23,7 @@ from greenflow.spec.fields import Link, Spec
 from greenflow.spec.ports import canonical, has_port
 from greenflow.spec.reference import Referred, referred_to
 from greenflow.spec.template import Deferred, unbound
+from greenflow.spec.undecoded import links_of
 from greenflow.table.activity import lack, work_out
 from greenflow.table.advice import advise
 from greenflow.values.seal import Keys
@@ -123,7 +124,7 @@ class _Stored:
         """The rule, for these and all that depends on them. Of two that claim the same, and could
         be active otherwise, the first one is."""
         ids = list(ids)
-        kinds = {id: self._kind(self.documents[id]) for id in self.documents}
+        kinds = {id: self.scheme.known_type(self.documents[id]) for id in self.documents}
         claiming = [id for id, kind in kinds.items() if kind is not None and _claims(kind)]
         if not set(claiming).isdisjoint(ids):
             ids = self.around([*ids, *claiming])
@@ -131,12 +132,6 @@ class _Stored:
         if self._take_claims([id for id in claiming if not reasons.get(id, "-")]):
             reasons = work_out(self, ids, {}, self.documents).reasons
         return reasons
-
-    def _kind(self, document: dict[str, Any]) -> type[Node[Any]] | None:
-        try:
-            return self.scheme.node_type(str(document.get("kind")))
-        except (LookupError, GreenflowError):
-            return None
 
     def _take_claims(self, ids: Iterable[str]) -> bool:
         """Give each what it claims, unless another one has it: that is its fault then."""
@@ -158,13 +153,10 @@ class _Stored:
     def _written(self, document: dict[str, Any]) -> Iterator[tuple[str, str]]:
         """The out ports and the ids that a document leads to or is made of, as far as it can be
         read undecoded: as little as that costs."""
-        written = document.get("links") or document.get("ports")
-        for port, links in written.items() if isinstance(written, dict) else ():
-            for link in links if isinstance(links, list) else [links]:
-                if isinstance(link, dict):
-                    id = str(link.get("id") or self.names.get(str(link.get("name"))))
-                    if id in self.documents:
-                        yield port, id
+        for port, link in links_of(document):
+            id = str(link.get("id") or self.names.get(str(link.get("name"))))
+            if id in self.documents:
+                yield port, id
         for called in referred_to(document):
             id = self.names.get(called, called)
             if id in self.documents:

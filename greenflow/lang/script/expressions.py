@@ -130,11 +130,7 @@ class ExpressionParser(ArrowParser):
                 if self.newline:
                     return
                 start = self.start
-                self.next()
-                if self.token == "const":
-                    self.next()
-                else:
-                    self.type()
+                self._const_or_type()
                 self.erase(start)
                 continue
             if token == "<" and self.text.startswith("<!--", self.start):
@@ -143,17 +139,21 @@ class ExpressionParser(ArrowParser):
             self.next()
             self._unary()
 
+    def _const_or_type(self) -> None:
+        """What an assertion says, behind the token that begins it."""
+        self.next()
+        if self.token == "const":
+            self.next()
+        else:
+            self.type()
+
     def _unary(self) -> None:
         while True:
             if self.token in _PREFIXES:
                 self.next()
             elif self.scan_less():
                 start = self.start
-                self.next()
-                if self.token == "const":
-                    self.next()
-                else:
-                    self.type()
+                self._const_or_type()
                 self.expect(">")
                 self.erase(start)
             else:

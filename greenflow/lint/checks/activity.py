@@ -12,12 +12,11 @@ from typing import Any
 
 from greenflow.config import Settings
 from greenflow.errors import SpecFault
-from greenflow.lint.checks.validity import located
+from greenflow.lint.checks.validity import as_author_wrote, located
 from greenflow.lint.finding import LintFinding, at
 from greenflow.scheme.advice import advice_on
 from greenflow.scheme.registry import Scheme
 from greenflow.spec.batch import Entry
-from greenflow.spec.fields import as_written
 from greenflow.table.stored import judge
 
 # What the table says of a node that lacks something, and the rule that it is of.
@@ -69,7 +68,5 @@ def _of_a_value(fault: SpecFault) -> bool:
 
 
 def _finding(entry: Entry, scheme: Scheme, rule: str, fault: SpecFault) -> LintFinding:
-    written: Mapping[str, Any] = entry.document.data
-    kind = scheme.node_type(written["kind"]).spec_type
-    path = as_written(kind, dict(written), fault.path)
+    path = as_author_wrote(entry.document, scheme, fault.path)
     return located(entry.document, rule, fault._replace(path=path))

@@ -10,12 +10,12 @@ from typing import Any
 
 from greenflow.engine.node import Node
 from greenflow.engine.source import Source
-from greenflow.errors import GreenflowError
 from greenflow.lint.finding import LintFinding, at
 from greenflow.scheme.registry import Scheme
 from greenflow.spec.batch import Entry
 from greenflow.spec.ports import ERROR, LIFECYCLE, canonical
 from greenflow.spec.reference import referred_to
+from greenflow.spec.undecoded import links_of
 
 # Kinds that wait without being asked for `Node.waits`: a packet that was in one counts anew.
 _WAITING = frozenset(("sleep",))
@@ -47,7 +47,7 @@ class _Links:
 
     def __init__(self, entries: Iterable[Entry], scheme: Scheme) -> None:
         self.entries = {entry.data["id"]: entry for entry in entries}
-        self.kinds = {id: _kind(scheme, entry.data) for id, entry in self.entries.items()}
+        self.kinds = {id: scheme.known_type(entry.data) for id, entry in self.entries.items()}
         self._names = {
             entry.data["name"]: id for id, entry in self.entries.items() if entry.data.get("name")
         }
@@ -55,7 +55,7 @@ class _Links:
         for id, entry in self.entries.items():
             self.leading[id] = [
                 (canonical(port), target, str(link.get("port") or "in"))
-                for port, link in _links(entry.data)
+                for port, link in links_of(entry.data)
                 if (target := self._target(link))
             ]
 
@@ -68,20 +68,6 @@ class _Links:
     def id_of(self, called: str) -> str | None:
         """The id of what is called so."""
         return called if called in self.entries else self._names.get(called)
-
-
-def _links(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    written = document.get("links") or document.get("ports")
-    for port, links in written.items() if isinstance(written, Mapping) else ():
-        for link in links if isinstance(links, list) else [links]:
-            yield port, link
-
-
-def _kind(scheme: Scheme, document: Mapping[str, Any]) -> type[Node[Any]] | None:
-    try:
-        return scheme.node_type(document["kind"])
-    except (LookupError, GreenflowError):
-        return None
 
 
 def _unreachable(links: _Links, broken: Sequence[Mapping[str, Any]]) -> Iterator[LintFinding]:
@@ -97,7 +83,7 @@ def _unreachable(links: _Links, broken: Sequence[Mapping[str, Any]]) -> Iterator
             *referred_to(document),
             *(
                 str(link.get("id") or link.get("name"))
-                for _, link in _links(document)
+                for _, link in links_of(document)
                 if isinstance(link, Mapping)
             ),
         ]
@@ -154,7 +140,7 @@ def _errors(links: _Links) -> Iterator[LintFinding]:
     """Listeners whose errors nobody takes, and switches that leave some of them."""
     for id, entry in links.entries.items():
         ports = {port for port, _, _ in links.leading[id]}
-        written = {canonical(port) for port, _ in _links(entry.data)}
+        written = {canonical(port) for port, _ in links_of(entry.data)}
         if entry.data["kind"] == "listener" and "out" in written and ERROR not in written:
             yield at(entry.document, "GF017", "$", "no `error` link: failures answer in our words")
         if ERROR in ports:

@@ -11,12 +11,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from greenflow.errors import GreenflowError, SpecFault
-from greenflow.lint.checks.validity import located
+from greenflow.errors import SpecFault
+from greenflow.lint.checks.validity import as_author_wrote, located
 from greenflow.lint.finding import LintFinding, at
 from greenflow.scheme.registry import Scheme
 from greenflow.spec.batch import Entry
-from greenflow.spec.fields import as_written, fields
+from greenflow.spec.fields import fields
 
 # Words of a field or a header that holds a secret.
 _SECRET = re.compile(
@@ -56,16 +56,6 @@ def check(entries: Sequence[Entry], scheme: Scheme) -> Iterator[LintFinding]:
         yield from _same_code(entry, codes)
 
 
-def _written(entry: Entry, scheme: Scheme, path: str) -> str:
-    """The path as the author wrote it."""
-    document = entry.document.data
-    try:
-        kind = scheme.node_type(document["kind"]).spec_type
-    except (LookupError, GreenflowError):
-        return path
-    return as_written(kind, document, path)
-
-
 def _secrets(entry: Entry, scheme: Scheme) -> Iterator[LintFinding]:
     for path, key, text in _texts(entry.data):
         if path.startswith("$.annotations"):
@@ -80,7 +70,7 @@ def _secrets(entry: Entry, scheme: Scheme) -> Iterator[LintFinding]:
             yield at(
                 entry.document,
                 "GF019",
-                _written(entry, scheme, path),
+                as_author_wrote(entry.document, scheme, path),
                 "this looks like a secret in clear; keep it as a value and bind it with `env`",
             )
 
@@ -116,11 +106,8 @@ def _unused(entry: Entry) -> Iterator[LintFinding]:
 
 def _other_words(entry: Entry, scheme: Scheme) -> Iterator[LintFinding]:
     written = entry.document.data
-    try:
-        kind = scheme.node_type(written["kind"])
-    except (LookupError, GreenflowError):
-        return
-    for field in fields(kind.spec_type):
+    kind = scheme.known_type(written)
+    for field in () if kind is None else fields(kind.spec_type):
         if field.alias and field.alias in written:
             yield at(
                 entry.document,

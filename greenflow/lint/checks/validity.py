@@ -14,6 +14,7 @@ from greenflow.lint.finding import File, LintFinding
 from greenflow.scheme.registry import Scheme
 from greenflow.spec.batch import Entry, examined
 from greenflow.spec.document import Document, DocumentError, files_of, read_file
+from greenflow.spec.fields import as_written
 
 
 class SpecFiles(NamedTuple):
@@ -78,6 +79,12 @@ def located(document: Document, rule: str, fault: SpecFault) -> LintFinding:
     anchor, _ = document.position(fault.path)
     message = str(said).removeprefix("$: ")
     return LintFinding(rule, document.source, line, column, message, str(name), anchor)
+
+
+def as_author_wrote(document: Document, scheme: Scheme, path: str) -> str:
+    """A path of a spec with the names of fields that its author used."""
+    kind = scheme.known_type(document.data)
+    return path if kind is None else as_written(kind.spec_type, document.data, path)
 
 
 def _unnamed(documents: Iterable[Document]) -> Iterator[LintFinding]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -38,7 +39,7 @@ from greenflow.store.change import (
     Last,
     Packed,
     Pair,
-    outdated,
+    check_expected,
     pack,
     pack_files,
     unpack_with,
@@ -105,10 +106,7 @@ class MongoLedger:
 
     def check(self, signature: Signature, session: ClientSession | None = None) -> None:
         """Raises ChangedMeanwhile if the signature expects other changes to be the newest."""
-        for namespace, expected in signature.expected.items():
-            number = self.newest(namespace, session)
-            if expected != number:
-                raise outdated(namespace, number, expected)
+        check_expected(signature, partial(self.newest, session=session))
 
     def begin(
         self,
