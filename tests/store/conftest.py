@@ -29,6 +29,16 @@ def url(request: pytest.FixtureRequest, tmp_path: Path, hurried: None) -> str:
 
 
 @pytest.fixture
+def replica_set(hurried: None) -> str:
+    return mongo.url()
+
+
+@pytest.fixture
+def standalone(hurried: None) -> str:
+    return mongo.url(standalone=True)
+
+
+@pytest.fixture
 def path(tmp_path: Path) -> Path:
     """Where an SQLite store may be put."""
     return tmp_path / "store.db"

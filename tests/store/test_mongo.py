@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import gevent
 import pytest
 from bson import ObjectId
-from pymongo import MongoClient
 
 from greenflow.errors import DuplicateSpec, InvalidArgument, StoreMisconfigured, StoreUnavailable
 from greenflow.store import Feed, open_store
 from greenflow.store.mongo import MongoCollection, journal, steps
 from greenflow.store.mongo.journal import JOURNAL
 from tests import mongo
-from tests.store.tools import DEADLINE, documents, follow, ids, next_batch, run, spec
+from tests.store.tools import (
+    DEADLINE,
+    documents,
+    follow,
+    ids,
+    mongo_database,
+    next_batch,
+    run,
+    spec,
+)
 
 MODES = ["mongodb", "mongodb-standalone"]
 
@@ -28,28 +36,11 @@ def url(request: pytest.FixtureRequest, hurried: None) -> str:
     return mongo.url(standalone="standalone" in request.param)
 
 
-@pytest.fixture
-def replica_set(hurried: None) -> str:
-    return mongo.url()
-
-
-@pytest.fixture
-def standalone(hurried: None) -> str:
-    return mongo.url(standalone=True)
-
-
-@contextmanager
-def database(url: str) -> Iterator[Any]:
-    """The database as another program sees it."""
-    with closing(MongoClient[dict[str, Any]](url)) as client:
-        yield client.get_default_database()
-
-
 @contextmanager
 def failing(url: str, command: str, code: int, times: int = 1) -> Iterator[None]:
     """The server refuses this command of greenflow's with this code, so many times."""
     data = {"failCommands": [command], "errorCode": code, "appName": "greenflow"}
-    with database(url) as other:
+    with mongo_database(url) as other:
         fail = {"configureFailPoint": "failCommand", "mode": {"times": times}, "data": data}
         other.client.admin.command(fail)
         yield
@@ -127,7 +118,7 @@ def test_settings_of_the_driver_pass_through_the_url(replica_set: str) -> None:
 
 
 def test_documents_are_stored_as_themselves(url: str) -> None:
-    with open_store(url) as store, database(url) as other:
+    with open_store(url) as store, mongo_database(url) as other:
         store.specs.insert([spec("a", "n", kind="snippet", code="x", deep={"list": [1, None]})])
         stored = other.specs.find_one({"_id": "a"})
         number = stored.pop("_revision")
@@ -164,7 +155,7 @@ def test_what_bson_does_not_hold_is_kept_all_the_same(url: str, odd: dict[str, A
 
 def test_integers_that_an_older_release_took_are_read(url: str) -> None:
     text = '{"id": "a", "namespace": "default", "name": "n", "big": 18446744073709551615}'
-    with open_store(url) as store, database(url) as other:
+    with open_store(url) as store, mongo_database(url) as other:
         store.specs.insert([spec("a", "n")])
         other.specs.update_one({"_id": "a"}, {"$set": {"_text": text}, "$inc": {"_revision": 1}})
         assert documents(store.specs.find(None)) == [spec("a", "n", big=2**64 - 1)]
@@ -188,7 +179,7 @@ def test_a_document_over_16_mib_is_refused_with_its_batch(url: str) -> None:
 
 
 def test_indexes_are_made(url: str) -> None:
-    with open_store(url) as store, database(url) as other:
+    with open_store(url) as store, mongo_database(url) as other:
         store.specs.find(None)
         indexes = other.specs.index_information()
         assert indexes["names"]["unique"]
@@ -201,7 +192,7 @@ def test_indexes_are_made(url: str) -> None:
 
 def test_what_a_tool_stored_is_found(url: str) -> None:
     made, moment = ObjectId(), datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
-    with open_store(url) as store, database(url) as other:
+    with open_store(url) as store, mongo_database(url) as other:
         other.specs.insert_one(
             {"_id": made, "namespace": "default", "kind": "nop", "at": moment, "raw": b"\0"}
         )
@@ -220,7 +211,7 @@ def test_what_a_tool_stored_is_found(url: str) -> None:
 
 
 def test_a_change_by_a_tool_is_another_revision(url: str) -> None:
-    with open_store(url) as store, database(url) as other:
+    with open_store(url) as store, mongo_database(url) as other:
         (before,) = store.specs.insert([spec("a", x=1)])
         other.specs.update_one({"_id": "a"}, {"$set": {"x": 2}})
         assert store.specs.revisions("default")["a"] != before.revision
@@ -231,7 +222,7 @@ def test_a_change_by_a_tool_is_another_revision(url: str) -> None:
 def test_what_is_no_document_of_ours_is_left_out_and_told(
     url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with open_store(url) as store, database(url) as other:
+    with open_store(url) as store, mongo_database(url) as other:
         store.specs.insert([spec("a")])
         other.specs.insert_many([{"_id": "odd", "kind": "nop"}, {"_id": "worse", "namespace": 3}])
         other.specs.insert_one({"_id": "", "namespace": "default"})
@@ -241,7 +232,7 @@ def test_what_is_no_document_of_ours_is_left_out_and_told(
 
 
 def test_a_change_stream_reports_changes_by_tools(replica_set: str) -> None:
-    with open_store(replica_set) as store, database(replica_set) as other:
+    with open_store(replica_set) as store, mongo_database(replica_set) as other:
         store.specs.insert([spec("gone")])
         with store.specs.feed("default") as changes:
             other.specs.insert_one({"_id": "a", "namespace": "default"})
@@ -271,7 +262,7 @@ def interfere(monkeypatch: pytest.MonkeyPatch, action: Callable[[], None]) -> No
 def test_a_batch_is_planned_again_when_another_writer_was_faster(
     standalone: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with open_store(standalone) as store, database(standalone) as other:
+    with open_store(standalone) as store, mongo_database(standalone) as other:
         store.specs.insert([spec("a", x=1), spec("b", x=1)])
         interfere(
             monkeypatch,
@@ -334,7 +325,7 @@ def test_what_was_written_before_another_writer_was_faster_is_undone(
 ) -> None:
     """Several documents in one command, one of which is not as it was read."""
     seen: list[list[dict[str, Any]]] = []
-    with open_store(standalone) as store, database(standalone) as other:
+    with open_store(standalone) as store, mongo_database(standalone) as other:
         store.specs.insert([spec("a", x=1), spec("b", x=1), spec("c", x=1)])
 
         def meddle() -> None:
@@ -372,7 +363,7 @@ def test_a_writer_that_is_never_fast_enough_is_told(
     standalone: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = MongoCollection._wanted
-    with open_store(standalone) as store, database(standalone) as other:
+    with open_store(standalone) as store, mongo_database(standalone) as other:
         store.specs.insert([spec("a", x=1)])
 
         def overtaken(self: MongoCollection, *arguments: Any) -> Any:
@@ -460,7 +451,7 @@ def test_a_feed_that_the_server_ends_goes_on_or_says_so(url: str, code: int) -> 
 @pytest.mark.parametrize("what", ["collection", "database"])
 def test_what_was_dropped_is_not_followed(url: str, what: str) -> None:
     """Nobody has asked for specs to be gone: the store is away, and says why."""
-    with open_store(url) as store, database(url) as other, store.specs.feed(None) as changes:
+    with open_store(url) as store, mongo_database(url) as other, store.specs.feed(None) as changes:
         (kept, _) = store.specs.insert([spec("a"), spec("z")])
         assert follow(changes, ["a"]) >= {"a"}
         before = list(other.specs.find({}))
@@ -494,7 +485,7 @@ def test_what_was_dropped_is_not_followed(url: str, what: str) -> None:
 
 
 def test_a_collection_in_which_nothing_was_is_taken_as_it_is(url: str) -> None:
-    with open_store(url) as store, database(url) as other:
+    with open_store(url) as store, mongo_database(url) as other:
         store.specs.insert([spec("a")])
         store.specs.delete(None)
         other.specs.drop()
@@ -505,7 +496,7 @@ def test_a_collection_in_which_nothing_was_is_taken_as_it_is(url: str) -> None:
 
 
 def test_a_journal_that_was_dropped_is_made_again(standalone: str) -> None:
-    with open_store(standalone) as store, database(standalone) as other:
+    with open_store(standalone) as store, mongo_database(standalone) as other:
         with store.specs.feed(None) as changes:
             other[JOURNAL].drop()
             store.specs.insert([spec("a")])  # makes it again, and not as it should be
@@ -562,7 +553,7 @@ def test_greenlets_that_are_killed_in_calls_leave_the_store_usable(url: str) -> 
 
 def test_a_slow_server_blocks_nobody_else(url: str) -> None:
     data = {"failCommands": ["find"], "blockConnection": True, "blockTimeMS": 200}
-    with open_store(url) as store, database(url) as other:
+    with open_store(url) as store, mongo_database(url) as other:
         store.specs.find(None)
         point = {"configureFailPoint": "failCommand", "mode": {"times": 1}, "data": data}
         other.client.admin.command(point)

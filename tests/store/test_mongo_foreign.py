@@ -8,13 +8,13 @@ import datetime
 import logging
 import uuid
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import gevent
 import pytest
 from bson import Binary, Decimal128, Int64, ObjectId, Timestamp
-from pymongo import MongoClient, ReplaceOne
+from pymongo import ReplaceOne
 
 from greenflow.errors import DuplicateSpec, StoreUnavailable
 from greenflow.store import open_store
@@ -24,7 +24,7 @@ from greenflow.store.mongo.journal import JOURNAL
 from greenflow.store.mongo.lineage import NOTES
 from tests import mongo
 from tests.store.test_mongo import failing
-from tests.store.tools import documents, follow, ids, spec
+from tests.store.tools import documents, follow, ids, mongo_database, spec
 
 
 @pytest.fixture(params=["mongodb", "mongodb-standalone", "mongodb-documentdb3"])
@@ -32,23 +32,6 @@ def url(request: pytest.FixtureRequest, hurried: None) -> str:
     if "documentdb" in request.param:
         return mongo.lacking("documentdb3")
     return mongo.url(standalone="standalone" in request.param)
-
-
-@pytest.fixture
-def replica_set(hurried: None) -> str:
-    return mongo.url()
-
-
-@pytest.fixture
-def standalone(hurried: None) -> str:
-    return mongo.url(standalone=True)
-
-
-@contextmanager
-def database(url: str) -> Iterator[Any]:
-    """The database as another program sees it."""
-    with closing(MongoClient[dict[str, Any]](url)) as client:
-        yield client.get_default_database()
 
 
 def same(document: dict[str, Any]) -> dict[str, Any]:
@@ -62,7 +45,7 @@ def same(document: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("name", ["journal", "log", "names"])
 def test_collections_of_others_are_left_alone(url: str, name: str, capped: bool) -> None:
     capped = capped and "directConnection" not in url  # that server has no capped collections
-    with database(url) as other:
+    with mongo_database(url) as other:
         options = {"capped": True, "size": 1 << 20} if capped else {}
         other.create_collection(name, **options)
         rows = [{"_id": at, "entry": f"row {at}"} for at in range(1000)]
@@ -75,7 +58,7 @@ def test_collections_of_others_are_left_alone(url: str, name: str, capped: bool)
 
 
 def test_the_journal_of_an_older_release_is_neither_read_nor_dropped(standalone: str) -> None:
-    with database(standalone) as other:
+    with mongo_database(standalone) as other:
         other.create_collection("journal", capped=True, size=1 << 20)
         rows = [{"_id": 1, "collection": "specs", "namespace": "default", "ids": ["old"]}]
         other.journal.insert_many(rows)
@@ -91,7 +74,7 @@ def test_a_journal_that_is_not_capped_is_not_dropped(
     """It is followed otherwise, if the server cannot make it capped."""
     caplog.set_level(logging.INFO)
     rows = [{"_id": at, "text": "x" * 100} for at in range(50)]
-    with database(standalone) as other:
+    with mongo_database(standalone) as other:
         other[JOURNAL].insert_many(rows)
         with open_store(standalone) as one, one.specs.feed(None) as changes:
             with open_store(standalone) as two:
@@ -105,7 +88,7 @@ def test_a_journal_that_another_makes_at_the_same_moment(
     standalone: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The driver has looked, and then it is there (code 48)."""
-    with database(standalone) as other:
+    with mongo_database(standalone) as other:
         other.create_collection(JOURNAL, capped=True, size=1 << 20)
         create = type(other).create_collection
 
@@ -155,7 +138,7 @@ KEYS: list[tuple[Any, str]] = [
 
 @pytest.mark.parametrize(("key", "id"), KEYS, ids=[id for _, id in KEYS])
 def test_a_document_keeps_the_id_that_its_tool_gave_it(url: str, key: Any, id: str) -> None:
-    with open_store(url) as store, database(url) as other:
+    with open_store(url) as store, mongo_database(url) as other:
         other.specs.insert_one({"_id": key, "namespace": "default", "name": "n", "x": 1})
         with store.specs.feed("default") as changes:
             (found,) = store.specs.find({"id": id})
@@ -179,7 +162,7 @@ def test_a_document_keeps_the_id_that_its_tool_gave_it(url: str, key: Any, id: s
 
 
 def test_names_of_theirs_are_swapped(url: str) -> None:
-    with open_store(url) as store, database(url) as other:
+    with open_store(url) as store, mongo_database(url) as other:
         other.specs.insert_many(
             [
                 {"_id": 1, "namespace": "default", "name": "x"},
@@ -193,7 +176,7 @@ def test_names_of_theirs_are_swapped(url: str) -> None:
 def test_of_two_documents_with_one_id_the_text_is_it(
     url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with open_store(url) as store, database(url) as other:
+    with open_store(url) as store, mongo_database(url) as other:
         other.specs.insert_many([{"_id": 7, "namespace": "default", "x": 1}])
         other.specs.insert_many([{"_id": "7", "namespace": "default", "x": 2}])
         assert documents(store.specs.find(None)) == [spec("7", x=2)]
@@ -204,7 +187,7 @@ def test_of_two_documents_with_one_id_the_text_is_it(
 
 @pytest.mark.parametrize("held", ["name", "id"])
 def test_what_an_invalid_document_holds_is_said(url: str, held: str) -> None:
-    with open_store(url) as store, database(url) as other:
+    with open_store(url) as store, mongo_database(url) as other:
         other.specs.insert_one(
             {"_id": "odd", "namespace": "default", "name": "n", "x": float("nan")}
         )
@@ -245,7 +228,7 @@ def test_the_store_reads_from_the_primary_whatever_the_url_says(
 def test_a_move_to_another_namespace_is_seen_in_both(replica_set: str) -> None:
     with (
         open_store(replica_set) as store,
-        database(replica_set) as other,
+        mongo_database(replica_set) as other,
     ):
         store.specs.insert([spec("old"), spec("other")])
         with store.specs.feed("default") as here, store.specs.feed("elsewhere") as there:
@@ -273,7 +256,7 @@ def unconfirmed(url: str, command: str, times: int = 1) -> Any:
 
     @contextmanager
     def point() -> Iterator[None]:
-        with database(url) as other:
+        with mongo_database(url) as other:
             fail = {"configureFailPoint": "failCommand", "mode": {"times": times}, "data": data}
             other.client.admin.command(fail)
             yield
@@ -285,7 +268,7 @@ def unconfirmed(url: str, command: str, times: int = 1) -> Any:
 @pytest.mark.parametrize("times", [1, 3])
 def test_a_write_that_no_majority_confirmed_is_told_and_undone(standalone: str, times: int) -> None:
     """What was written is known: a fault of the write concern is none of the writes."""
-    with open_store(standalone) as store, database(standalone) as other:
+    with open_store(standalone) as store, mongo_database(standalone) as other:
         before = store.specs.insert([spec("a", x=1), spec("b", x=1)])
         wanted = [spec("a", x=2), spec("b", x=2), spec("c", x=2)]
         with (
@@ -344,7 +327,7 @@ def test_revisions_of_what_was_deleted_grow_whatever_the_clock_says(
         with open_store(url) as store:
             (before,) = store.specs.insert([spec("a", x=1)])
             store.specs.delete(None)
-    with open_store(url) as store, database(url) as other:
+    with open_store(url) as store, mongo_database(url) as other:
         (after,) = store.specs.insert([spec("a", x=1)])
         assert after.revision > before.revision
         assert other[NOTES].find_one({"_id": "specs"})["last"] > 0
@@ -368,7 +351,7 @@ def test_a_dropped_journal_of_ours_is_capped_again(
             return self[JOURNAL].insert_many(kept)
         return original(self, name, *arguments, **options)
 
-    with database(standalone) as other:
+    with mongo_database(standalone) as other:
         original = type(other).command
         other[JOURNAL].insert_one({"collection": "specs", "namespace": "default", "ids": ["x"]})
         monkeypatch.setattr(type(other), "command", command)

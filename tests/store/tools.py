@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from pymongo import MongoClient
 
 from greenflow.errors import InvalidArgument
 from greenflow.store import Batch, Collection, Feed, Record, Store
@@ -120,3 +121,10 @@ def under_way(lane: DatabaseThread) -> bool:
     pool = lane._threads._pool
     assert pool is not None
     return len(pool) > 0 and pool.task_queue.qsize() == 0
+
+
+@contextmanager
+def mongo_database(url: str) -> Iterator[Any]:
+    """The database as another program sees it."""
+    with closing(MongoClient[dict[str, Any]](url)) as client:
+        yield client.get_default_database()
