@@ -113,7 +113,7 @@ def _apply(
     from greenflow.errors import NoDatabase
     from greenflow.scheme.registry import Scheme
     from greenflow.spec.batch import check, read_files
-    from greenflow.store.applying import application, check_deletions
+    from greenflow.store.applying import application, carried_out, check_deletions
     from greenflow.store.base import Rewrite, open_store
     from greenflow.store.operations import lookup_in
     from greenflow.values.seal import Keys
@@ -174,9 +174,7 @@ def _apply(
                 save(wish.save, plan, signature)
             return DIFFERENT if wish.exit_code and plan.edits else 0
         rewrite = Rewrite(documents, plan.gone if plan else frozenset())
-        specs, values = (Rewrite(), rewrite) if name == "values" else (rewrite, Rewrite())
-        both = store.rewrite(specs, values, signature)
-        records = both[name == "values"]
+        records = carried_out(store, name, rewrite, signature)
         applied = [record.document for record in records]
         verdict = change.verdict(applied, scheme, settings)
         lines = _advice(collection, applied, scheme)

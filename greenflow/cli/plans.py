@@ -60,6 +60,7 @@ def save(path: str, plan: Application, signature: Signature) -> None:
 def carry_out(settings: Settings, path: str, message: str) -> int:
     """Do what a plan in a file says. Raises ChangedMeanwhile if it is stale, and OSError."""
     from greenflow.spec.signature import here
+    from greenflow.store.applying import carried_out
     from greenflow.store.base import Rewrite, open_store
 
     content = _read(path)
@@ -70,9 +71,8 @@ def carry_out(settings: Settings, path: str, message: str) -> int:
         files=content["files"],
     )
     rewrite = Rewrite(content["documents"], frozenset(content["gone"]))
-    values = content["collection"] == "values"
     with open_store(settings.database) as store:
-        store.rewrite(*((Rewrite(), rewrite) if values else (rewrite, Rewrite())), signature)
+        carried_out(store, content["collection"], rewrite, signature)
     click.echo(f"done: {len(rewrite.documents)} applied, {len(rewrite.gone)} deleted")
     return 0
 

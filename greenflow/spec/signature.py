@@ -14,9 +14,6 @@ from functools import cache
 from types import MappingProxyType
 from typing import NamedTuple
 
-#: The author of what another program has written: the store cannot know who it was.
-UNKNOWN = "unknown"
-
 
 class Signature(NamedTuple):
     """Who writes a batch, why, and from what.

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from greenflow.errors import GreenflowError
+from greenflow.spec.signature import Signature
 from greenflow.store.base import Record, Rewrite, Store
-from greenflow.store.change import SPECS, VALUES, Edit
+from greenflow.store.change import VALUES, Edit
 from greenflow.store.document import Row, decode, encode, identifier
 from greenflow.store.plan import Current, drafts_of, plan_apply
 
@@ -35,10 +36,15 @@ class Application(NamedTuple):
     edits: list[Edit]
     made_on: dict[str, int]
 
-    def rewrites(self) -> tuple[Rewrite, Rewrite]:
-        """What becomes of specs, and of values."""
-        own = Rewrite(self.documents, self.gone)
-        return (own, Rewrite()) if self.collection == SPECS else (Rewrite(), own)
+
+def carried_out(
+    store: Store, collection: str, rewrite: Rewrite, signature: Signature
+) -> list[Record]:
+    """Stores and deletes documents of one collection, in one change. Returns what is stored of
+    them. Raises as `Store.rewrite` does."""
+    if collection == VALUES:
+        return store.rewrite(Rewrite(), rewrite, signature)[1]
+    return store.rewrite(rewrite, Rewrite(), signature)[0]
 
 
 def application(

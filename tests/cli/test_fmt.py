@@ -29,5 +29,5 @@ def test_standard_input_goes_to_standard_output(greenflow: Command) -> None:
 
 def test_what_cannot_be_read_stays_as_it_is(greenflow: Command, tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("kind: [")
-    assert greenflow("fmt", "a.yaml").code in (1, 3)
+    assert greenflow("fmt", "a.yaml").code == 3
     assert (tmp_path / "a.yaml").read_text() == "kind: ["
