@@ -8,6 +8,7 @@ core from the OS process that it waits for.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import gevent
 
@@ -20,3 +21,12 @@ def until(condition: Callable[[], object]) -> None:
     with gevent.Timeout(DEADLINE):
         while not condition():
             gevent.sleep(PAUSE)
+
+
+def is_running(pid: int) -> bool:
+    """Whether an OS process is there and has not ended; one that waits to be reaped has."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False  # it was reaped before the file was opened, or between that and its reading
+    return state != "Z"

@@ -17,7 +17,7 @@ import pytest
 from greenflow.errors import GreenflowError
 from greenflow.lang import javascript
 from tests.lang.scripts import own_workers, returning, run
-from tests.waiting import DEADLINE, until
+from tests.waiting import DEADLINE, is_running, until
 
 pytestmark = pytest.mark.usefixtures(own_workers.__name__)
 
@@ -211,14 +211,6 @@ def test_calls_queued_behind_one_that_is_stopped_are_answered() -> None:
     assert [call.value for call in calls[1:]] == [1, 2, 3, 4, 5]
 
 
-def _is_alive(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
 def test_a_killed_worker_is_replaced() -> None:
     program = javascript.compile(returning("a"))
     assert program(1, timeout=DEADLINE) == 1
@@ -374,7 +366,7 @@ def test_workers_end_with_a_program_that_does_not_close_them() -> None:
     )
     pids = [int(pid) for pid in done.stdout.split()]
     assert len(pids) == 2
-    until(lambda: not any(_is_alive(pid) for pid in pids))
+    until(lambda: not any(is_running(pid) for pid in pids))
 
 
 def test_workers_end_with_a_program_that_is_killed_in_a_busy_call() -> None:
@@ -393,7 +385,7 @@ def test_workers_end_with_a_program_that_is_killed_in_a_busy_call() -> None:
     )
     pids = [int(pid) for pid in done.stdout.split()]
     assert len(pids) == 2
-    until(lambda: not any(_is_alive(pid) for pid in pids))
+    until(lambda: not any(is_running(pid) for pid in pids))
 
 
 def test_a_fork_has_workers_of_its_own() -> None:

@@ -14,7 +14,7 @@ import pytest
 from greenflow.errors import CompileFailed, FunctionTimedOut, GreenflowError, WorkerDied
 from greenflow.python import wire
 from greenflow.python.pool import Order, PythonPool
-from tests.waiting import until
+from tests.waiting import is_running, until
 
 ENGINE = """
 import sys, os, gevent
@@ -28,14 +28,6 @@ pool.run(wire.encode(0, "pickle"), None)
 print(*pool.processes(), flush=True)
 busy.join()
 """
-
-
-def is_running(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
 
 
 def test_no_worker_outlives_an_engine_that_is_killed() -> None:
