@@ -1,9 +1,9 @@
 """Settings: what an operator may say.
 
-Lives here: `Settings` with every field's default and description, and what may be asked of it. Not
-here: where settings come from (loading.py), and what a setting does. One setting has one name in
-three spellings: `listener.host`, as it is called here and in errors; `host` under `[listener]` in
-greenflow.toml; `GREENFLOW_LISTENER_HOST`.
+Lives here: `Settings`, and what may be asked of it. Its groups, each field with default and
+description, are groups.py's. Not here: where settings come from (loading.py), and what a setting
+does. One setting has one name in three spellings: `listener.host`, as it is called here and in
+errors; `host` under `[listener]` in greenflow.toml; `GREENFLOW_LISTENER_HOST`.
 """
 
 from __future__ import annotations
@@ -15,196 +15,42 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, ge
 import msgspec
 from msgspec import Meta, Struct
 
+from greenflow.config.groups import (
+    BrokerSettings as BrokerSettings,
+)
+from greenflow.config.groups import (
+    HistorySettings as HistorySettings,
+)
+from greenflow.config.groups import (
+    HttpSettings as HttpSettings,
+)
+from greenflow.config.groups import (
+    JavaScriptSettings as JavaScriptSettings,
+)
+from greenflow.config.groups import (
+    LintSettings as LintSettings,
+)
+from greenflow.config.groups import (
+    ListenerSettings as ListenerSettings,
+)
+from greenflow.config.groups import (
+    LogSettings as LogSettings,
+)
+from greenflow.config.groups import (
+    ProcessSettings as ProcessSettings,
+)
+from greenflow.config.groups import (
+    SyscallSettings as SyscallSettings,
+)
+from greenflow.config.groups import (
+    ValuesSettings as ValuesSettings,
+)
+from greenflow.config.marks import DURATION, HOSTS, SECRETS, TEXTS
 from greenflow.log.redactor import redact, redact_url, url_secrets
 from greenflow.log.secret import MASK
 
 #: What the environment variables of settings begin with.
 PREFIX = "GREENFLOW_"
-
-#: Marks a field that takes a duration.
-_DURATION = {"format": "duration"}
-
-#: Marks a field that takes a list of hosts, addresses and networks.
-_HOSTS = {"format": "hosts"}
-
-#: Marks a field that takes a list of texts, and one whose texts are secrets.
-_TEXTS = {"format": "texts"}
-_SECRETS = {"format": "secrets"}
-
-
-class ListenerSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """What listeners do unless their spec says otherwise."""
-
-    host: Annotated[
-        str,
-        Meta(min_length=1, description="address that listeners open unless their spec names one"),
-    ] = "127.0.0.1"
-
-
-class HttpSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where `http` and `websocket` nodes may go."""
-
-    allow: Annotated[
-        list[str],
-        Meta(
-            extra=_HOSTS,
-            description="what a payload or a redirect may name for http and websocket nodes "
-            "though it is not public: hosts, addresses, networks; private, loopback, link-local",
-        ),
-    ] = []
-
-
-class BrokerSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """What carries the events of `trigger` nodes, and how often a failed one is delivered."""
-
-    url: Annotated[
-        str,
-        Meta(
-            min_length=1,
-            description="what carries events: memory://, amqp://, redis:// or mongodb://HOST..., "
-            "sqs://REGION",
-        ),
-    ] = "memory://"
-    prefetch: Annotated[
-        int,
-        Meta(ge=1, le=10_000, description="messages that a trigger works on at a time"),
-    ] = 32
-    deliveries: Annotated[
-        int,
-        Meta(ge=1, description="how often a message is delivered before it is a dead letter"),
-    ] = 5
-    backoff: Annotated[
-        float,
-        Meta(
-            extra=_DURATION,
-            description="time before a message is delivered a second time; doubled each time",
-        ),
-    ] = 1.0
-    backoff_most: Annotated[
-        float, Meta(extra=_DURATION, description="time between two deliveries, at most")
-    ] = 60.0
-    dead_letters: Annotated[
-        str, Meta(min_length=1, description="topic of messages that nobody could process")
-    ] = "dead"
-    visibility: Annotated[
-        float,
-        Meta(
-            extra=_DURATION,
-            description="time after which others get the messages of a runtime that says nothing "
-            "(redis, mongodb, sqs)",
-        ),
-    ] = 30.0
-    timeout: Annotated[
-        float,
-        Meta(extra=_DURATION, description="time in which a message must have been published"),
-    ] = 5.0
-    held: Annotated[
-        int,
-        Meta(ge=0, description="bytes of events that a process may publish before it commits"),
-    ] = 16 * 1024 * 1024
-    waiting: Annotated[
-        int,
-        Meta(ge=0, description="bytes of events that may wait for a trigger (memory)"),
-    ] = 64 * 1024 * 1024
-    expires: Annotated[
-        float,
-        Meta(
-            extra=_DURATION,
-            description="time for which messages wait when no runtime takes them; 0 for ever",
-        ),
-    ] = 604_800.0
-
-
-class ProcessSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """How much one event, request or run may do, with all that it begins; more is an error."""
-
-    packets: Annotated[int, Meta(ge=1, description="packets handled for one process, in all")] = (
-        10_000_000
-    )
-    children: Annotated[
-        int, Meta(ge=1, description="children of one process, and theirs, at a time")
-    ] = 100_000
-    open: Annotated[int, Meta(ge=1, description="packets of one process that are unanswered")] = (
-        100_000
-    )
-
-
-class SyscallSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the opcodes of syscall nodes may reach."""
-
-    namespace: Annotated[
-        str | None,
-        Meta(description="namespace that nodes.read and nodes.delete see; * for all, default: own"),
-    ] = None
-
-
-class JavaScriptSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """The OS processes that run JavaScript and TypeScript, and what a call may take there."""
-
-    workers: Annotated[
-        int, Meta(ge=1, le=1024, description="OS processes that run JavaScript; started when used")
-    ] = 2
-    timeout: Annotated[
-        float,
-        Meta(
-            extra=_DURATION,
-            description="how long a call may take unless its node says otherwise, as 1 or 500ms",
-        ),
-    ] = 1.0
-    memory_mib: Annotated[
-        int, Meta(ge=16, le=65536, description="memory that a call may take, in MiB")
-    ] = 128
-
-
-class ValuesSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """How values are kept."""
-
-    key: Annotated[
-        list[str],
-        Meta(
-            extra=_SECRETS,
-            description="encrypts the data of stored values: 32 bytes in base64; of several keys "
-            "the first encrypts, and each decrypts",
-        ),
-    ] = []
-
-
-class LintSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """How bad each rule of `greenflow lint` is, if not as bad as it says itself."""
-
-    error: Annotated[
-        list[str], Meta(extra=_TEXTS, description="rules of lint that are errors")
-    ] = []
-    warning: Annotated[
-        list[str], Meta(extra=_TEXTS, description="rules of lint that are warnings")
-    ] = []
-    info: Annotated[list[str], Meta(extra=_TEXTS, description="rules of lint that are hints")] = []
-    off: Annotated[
-        list[str], Meta(extra=_TEXTS, description="rules of lint that are not looked at")
-    ] = []
-
-
-class HistorySettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """How long the changes of what is stored are remembered: as long as either says."""
-
-    keep: Annotated[
-        int, Meta(ge=1, description="newest changes of a namespace that are remembered")
-    ] = 1000
-    days: Annotated[float, Meta(ge=0, description="days for which every change is remembered")] = (
-        90.0
-    )
-
-
-class LogSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """What goes to standard error."""
-
-    level: Annotated[
-        Literal["debug", "info", "warning", "error"], Meta(description="the least level logged")
-    ] = "info"
-    format: Annotated[
-        Literal["auto", "text", "json"],
-        Meta(description="text, json, or auto: text on a terminal, else json"),
-    ] = "auto"
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -223,14 +69,14 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     grace: Annotated[
         float,
         Meta(
-            extra=_DURATION,
+            extra=DURATION,
             description="time that what is under way has to end before it is ended, as 30 or 1m30s",
         ),
     ] = 30.0
     hub_guard: Annotated[
         float,
         Meta(
-            extra=_DURATION,
+            extra=DURATION,
             description="how long a node may block all others before the log names it, as 100ms; "
             "0 for never",
         ),
@@ -259,7 +105,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     environment_files: Annotated[
         list[str],
         Meta(
-            extra=_TEXTS,
+            extra=TEXTS,
             description="files of KEY=VALUE lines that add to the environment of specs, or folders "
             "of files that each are one KEY",
         ),
@@ -267,7 +113,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     environment_inherit: Annotated[
         list[str],
         Meta(
-            extra=_TEXTS,
+            extra=TEXTS,
             description="variables of the OS process that add to the environment of specs; "
             "PREFIX_* for all that begin so",
         ),
@@ -329,10 +175,10 @@ def _declared(struct: type[Struct], prefix: str) -> Iterator[Setting]:
             kind,
             default,
             meta.description,
-            is_duration=meta.extra == _DURATION,
-            is_hosts=meta.extra == _HOSTS,
-            is_texts=meta.extra in (_TEXTS, _SECRETS),
-            is_secret=meta.extra == _SECRETS,
+            is_duration=meta.extra == DURATION,
+            is_hosts=meta.extra == HOSTS,
+            is_texts=meta.extra in (TEXTS, SECRETS),
+            is_secret=meta.extra == SECRETS,
         )
 
 
