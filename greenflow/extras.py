@@ -16,6 +16,7 @@ EXTRAS = {
     "cryptography": "secrets",
     "prometheus_client": "metrics",
     "redis": "broker",
+    "opentelemetry": "tracing",
     "sqlalchemy": "sql",
 }
 

@@ -22,7 +22,11 @@ from greenflow.scheme.registry import Scheme
 OURS = {"bench", "lint", "test", "types"}
 
 # What is imported under another name than its package's.
-PACKAGES = {"backports": "backports.zstd", "prometheus_client": "prometheus-client"}
+PACKAGES = {
+    "backports": "backports.zstd",
+    "opentelemetry": "opentelemetry-exporter-otlp-proto-http",
+    "prometheus_client": "prometheus-client",
+}
 
 
 def wanted(extra: str) -> set[str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 #: Topics of what happens inside a runtime: their events never leave it.
@@ -20,17 +21,23 @@ LOCAL_TOPICS = frozenset(("load", "unload"))
 #: None if not. On the hub; never blocks.
 Done = Callable[[BaseException | None], None]
 
+#: Which trace an event belongs to that is being handed out: the `traceparent` of who published it.
+#: Variables, for few subscribers ask.
+TRACE: ContextVar[str | None] = ContextVar("greenflow.broker.trace", default=None)
+
 #: What a subscriber is handed each event with. On the hub; must not block.
 Deliver = Callable[[Any, Done], None]
 
 
 class Parcel(NamedTuple):
     """An event that is ready to go: what is done to its payload from now on does not show in it.
-    `content` is the broker's own, `size` about how many bytes of memory it takes."""
+    `content` is the broker's own, `size` about how many bytes of memory it takes; `trace` is the
+    one that it is of."""
 
     topic: str
     content: Any
     size: int
+    trace: str | None = None
 
 
 class Subscription(ABC):
@@ -49,20 +56,21 @@ class Subscription(ABC):
 class Broker(ABC):
     """Carries events. Payloads are those of greenflow.payload.value."""
 
-    def publish(self, topic: str, payload: Any) -> None:
+    def publish(self, topic: str, payload: Any, trace: str | None = None) -> None:
         """Hand an event over. On return the broker has it, and it is not lost any more than the
         broker says.
 
         Raises InvalidArgument for a payload that cannot travel, BrokerUnavailable when the broker
         does not take it.
         """
-        (error,) = self.send([self.pack(topic, payload)])
+        (error,) = self.send([self.pack(topic, payload, trace)])
         if error is not None:
             raise error
 
     @abstractmethod
-    def pack(self, topic: str, payload: Any) -> Parcel:
-        """Make an event ready, to be sent later or not at all.
+    def pack(self, topic: str, payload: Any, trace: str | None = None) -> Parcel:
+        """Make an event ready, to be sent later or not at all. `trace` says which trace it is of,
+        as a `traceparent`.
 
         Raises InvalidArgument for a payload that cannot travel, BrokerUnavailable for one that the
         broker would never take.

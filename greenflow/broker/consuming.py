@@ -29,7 +29,7 @@ import gevent
 from gevent.event import Event
 
 from greenflow.broker import counting, wire
-from greenflow.broker.base import Deliver, Subscription
+from greenflow.broker.base import TRACE, Deliver, Subscription
 from greenflow.broker.transport import Consumer, Message, Queue, Transport
 from greenflow.errors import BrokerUnavailable, InvalidArgument, messages
 from greenflow.hub.backoff import Backoff
@@ -152,7 +152,11 @@ class RemoteSubscription(Subscription):
             self._retry(message, self._bury, reason, payload)
             return
         done = partial(self._done, message, payload)
-        self._context.copy().run(self._deliver, payload, done)
+        context = self._context.copy()
+        trace = wire.trace_of(message.content_type)
+        if trace is not None:
+            context.run(TRACE.set, trace)
+        context.run(self._deliver, payload, done)
 
     def _limit(self) -> int:
         """How often a message is delivered at most; 0 for ever."""

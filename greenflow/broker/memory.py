@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from contextvars import copy_context
 from typing import Any
 
-from greenflow.broker.base import LOCAL_TOPICS, Broker, Deliver, Parcel, Subscription
+from greenflow.broker.base import LOCAL_TOPICS, TRACE, Broker, Deliver, Parcel, Subscription
 from greenflow.config import BrokerSettings
 from greenflow.errors import BrokerUnavailable
 from greenflow.payload.value import measured
@@ -38,18 +38,20 @@ class MemoryBroker(Broker):
         self._waiting = waiting
         self._topics: dict[str, dict[str, Queued]] = {}  # in order of subscription
 
-    def publish(self, topic: str, payload: Any) -> None:
-        error = self._take(topic, payload, None)
+    def publish(self, topic: str, payload: Any, trace: str | None = None) -> None:
+        error = self._take(topic, payload, None, trace)
         if error is not None:
             raise error
 
-    def pack(self, topic: str, payload: Any) -> Parcel:
-        return Parcel(topic, *measured(payload))
+    def pack(self, topic: str, payload: Any, trace: str | None = None) -> Parcel:
+        return Parcel(topic, *measured(payload), trace)
 
     def send(self, parcels: Sequence[Parcel]) -> list[Exception | None]:
         return [self._take(*parcel) for parcel in parcels]
 
-    def _take(self, topic: str, payload: Any, size: int | None) -> Exception | None:
+    def _take(
+        self, topic: str, payload: Any, size: int | None, trace: str | None
+    ) -> Exception | None:
         """Hand an event to all of its subscribers, or to none and say why. Raises InvalidArgument
         for a payload that is measured only now and cannot travel."""
         lines = list(self._topics.get(topic, {}).values())
@@ -67,7 +69,7 @@ class MemoryBroker(Broker):
                         "broker.url"
                     )
         for line in lines:
-            line.take(payload, (size or 0) + EVENT_BYTES)
+            line.take(payload, (size or 0) + EVENT_BYTES, trace)
         return None
 
     def subscribe(
@@ -100,7 +102,7 @@ class Queued:
         self.subscriber = subscriber
         # While a subscriber is replaced there are two: one of them takes an event.
         self.subscriptions: list[MemorySubscription] = []
-        self.waiting: deque[tuple[Any, int]] = deque()
+        self.waiting: deque[tuple[Any, int, str | None]] = deque()
         self.size = self.under_way = 0
         self._hands_out = False
 
@@ -117,9 +119,9 @@ class Queued:
                 return subscription
         return None
 
-    def take(self, payload: Any, size: int) -> None:
+    def take(self, payload: Any, size: int, trace: str | None) -> None:
         """Hand the event out, or keep it."""
-        self.waiting.append((payload, size))
+        self.waiting.append((payload, size, trace))
         self.size += size
         self.hand_out()
 
@@ -132,10 +134,10 @@ class Queued:
             while (
                 self.waiting and (taker := self.taker()) is not None and self.under_way < taker.most
             ):
-                payload, size = self.waiting.popleft()
+                payload, size, trace = self.waiting.popleft()
                 self.size -= size
                 self.under_way += 1
-                taker.deliver(payload)
+                taker.deliver(payload, trace)
         finally:
             self._hands_out = False
 
@@ -158,9 +160,12 @@ class MemorySubscription(Subscription):
         self._context = copy_context()
         line.subscriptions.append(self)
 
-    def deliver(self, payload: Any) -> None:
+    def deliver(self, payload: Any, trace: str | None) -> None:
         """Hand an event out."""
-        self._context.copy().run(self._deliver, payload, self._line.done)
+        context = self._context.copy()
+        if trace is not None:
+            context.run(TRACE.set, trace)
+        context.run(self._deliver, payload, self._line.done)
 
     def start(self) -> None:
         self.is_started = True

@@ -47,17 +47,17 @@ class RemoteBroker(Broker):
         self._away: set[object] = set()  # whose connection is lost
         self._reason = ""  # why one was lost last
 
-    def publish(self, topic: str, payload: Any) -> None:
+    def publish(self, topic: str, payload: Any, trace: str | None = None) -> None:
         if topic in LOCAL_TOPICS:
             self._local.publish(topic, payload)  # which needs no copy
         else:
-            super().publish(topic, payload)
+            super().publish(topic, payload, trace)
 
-    def pack(self, topic: str, payload: Any) -> Parcel:
+    def pack(self, topic: str, payload: Any, trace: str | None = None) -> Parcel:
         if topic in LOCAL_TOPICS:
             return self._local.pack(topic, payload)
         queue = self._dead if topic == self._dead.topic else None
-        posting = Posting(topic, wire.encode(payload), wire.MESSAGEPACK, queue)
+        posting = Posting(topic, wire.encode(payload), wire.kind_of(trace), queue)
         refusal = self.transport.refusal(posting)
         if refusal:
             raise self._outbox.failed(topic, refusal)

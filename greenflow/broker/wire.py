@@ -23,6 +23,8 @@ from greenflow.payload.value import adopt
 
 MESSAGEPACK, JSON = "application/msgpack", "application/json"
 
+_TRACE = "; traceparent="
+
 ERROR = 1  # the code of our extension for errors
 
 # A cause of a cause and so on, this deep. Chains of real errors are short; a cycle ends here.
@@ -35,6 +37,17 @@ def encode(payload: Any) -> bytes:
         return _encoder.encode(payload)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InvalidArgument() from ValueError(f"the payload cannot be published: {error}")
+
+
+def kind_of(trace: str | None) -> str:
+    """The content type of what `encode` made. Which trace it is of goes with it as a parameter, for
+    that is what every server keeps beside a body."""
+    return MESSAGEPACK if trace is None else f"{MESSAGEPACK}{_TRACE}{trace}"
+
+
+def trace_of(content_type: str) -> str | None:
+    """Which trace a message is of, if its content type says so."""
+    return content_type.partition(_TRACE)[2] or None
 
 
 def decode(body: bytes, content_type: str = MESSAGEPACK) -> Any:

@@ -43,6 +43,9 @@ from greenflow.config.groups import (
     SyscallSettings as SyscallSettings,
 )
 from greenflow.config.groups import (
+    TracingSettings as TracingSettings,
+)
+from greenflow.config.groups import (
     ValuesSettings as ValuesSettings,
 )
 from greenflow.config.marks import DURATION, HOSTS, SECRETS, TEXTS
@@ -99,6 +102,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     lint: LintSettings = LintSettings()
     values: ValuesSettings = ValuesSettings()
     history: HistorySettings = HistorySettings()
+    tracing: TracingSettings = TracingSettings()
     environment: Annotated[
         dict[str, str], Meta(description="values for {{ .KEY }} of specs that name no value")
     ] = {}

@@ -184,3 +184,28 @@ class LogSettings(Struct, frozen=True, forbid_unknown_fields=True):
         Literal["auto", "text", "json"],
         Meta(description="text, json, or auto: text on a terminal, else json"),
     ] = "auto"
+
+
+class TracingSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which requests, events and runs are traced, and who gets the traces."""
+
+    to: Annotated[
+        str,
+        Meta(
+            pattern="^(|program|https?://.+)$",
+            description="who gets traces: URL of a collector that takes OTLP over HTTP, as "
+            "http://localhost:4318; program: whatever OpenTelemetry the program has set up",
+        ),
+    ] = ""
+    sampled: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1,
+            description="share that is traced of those whose caller does not say: 0.01 is one of "
+            "a hundred",
+        ),
+    ] = 0.01
+    service: Annotated[
+        str, Meta(min_length=1, description="what traces call this service (service.name)")
+    ] = "greenflow"

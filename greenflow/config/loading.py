@@ -214,6 +214,11 @@ def _from_environment(
 
 
 def _unknown(name: str, known: Mapping[str, Setting]) -> str:
-    close = difflib.get_close_matches(name, known, 1)
+    last = name.rpartition(".")[2]
+    close = [  # also in what it is called itself: groups alone are alike by chance
+        each
+        for each in difflib.get_close_matches(name, known)
+        if difflib.get_close_matches(last, [each.rpartition(".")[2]])
+    ]
     hint = f"did you mean {close[0]}" if close else f"known are {', '.join(known)}"
     return f"unknown setting; {hint}"

@@ -27,7 +27,7 @@ from greenflow.engine.process import RUNNING, Process, Reader
 from greenflow.engine.resolving import Referring
 from greenflow.engine.result import AS_IT_IS, SPECIAL, Answer, Send
 from greenflow.engine.services import Compiler, Services
-from greenflow.engine.waiting import counted_anew
+from greenflow.engine.waiting import waiting
 from greenflow.errors import SpecFault
 from greenflow.log.secret import conceal, concealed
 from greenflow.payload.value import adopt, copy
@@ -264,7 +264,7 @@ class Node(Foresight[S], Referring[S], Generic[S]):
         """Turn a handler into what a port calls for each packet."""
         node, reads_only, send, out = self, self.reads_only, self.send, self.out
         sends_plainly = type(self).send is Node.send
-        handle = counted_anew(handle) if self.waits else handle
+        handle = waiting(self, handle) if self.waits else handle
 
         def receive(reader: Reader, packet: Packet) -> bool:
             ctx = Context(node, reader, packet)

@@ -152,6 +152,7 @@ class Process:
         "readers",
         "ready",
         "state",
+        "trace",
         "whole",
         "world",
     )
@@ -175,6 +176,8 @@ class Process:
         self.error: BaseException | None = None
         # Of a request that it began with: method, path, and id if it has one.
         self.event: tuple[str, str, str | None] | None = None
+        # Of which trace it is (tracing.py): a Traced, the text of a caller's, "" or None.
+        self.trace: Any = None
         self._runners: set[Any] = set()  # greenlets that run handlers of this process
         self._runaway = False  # it is over its budget; until the source asks again
         self._refusal: Fault | None = None  # what all packets are answered then
@@ -199,6 +202,7 @@ class Process:
                 registry.add(self)
         else:
             self.grace, self.budget, self.world = parent.grace, parent.budget, parent.world
+            self.trace = parent.trace
             self._room = parent.budget.open
             spending = self._spending = parent.spending()
             if parent.state is not RUNNING:
@@ -499,6 +503,11 @@ class Process:
         finally:
             if not inside:
                 self._run_no_more(me)
+
+    def within(self, function: Callable[..., T], *args: Any) -> T:
+        """Call a function with the context variables that its greenlets begin with: what it sets,
+        they see. Only before the first of them runs."""
+        return self._context.run(function, *args)
 
     def wait(self, reply: Reply) -> None:
         """Block the calling greenlet until the reply is full."""

@@ -27,6 +27,7 @@ from greenflow.values.values import Bindings, Values
 
 if TYPE_CHECKING:
     from greenflow.config import Settings
+    from greenflow.engine.tracing import Tracer
 
 T = TypeVar("T")
 
@@ -78,6 +79,7 @@ class Services:
         # Whether a node of this runtime wants requests as they came (Received). Few do,
         # and keeping them costs every request something.
         self.keeps_requests = False
+        self.tracer: Tracer | None = None  # of a runtime whose processes may be traced
         self.processes: set[Process] = set()  # every live process without a parent
         self.budget = Budget(**asdict(settings.process))
         # Where a person finds a spec, given its id and a path in it: `file:line:column`. None for

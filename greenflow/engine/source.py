@@ -20,6 +20,7 @@ from greenflow.engine.packet import NOTHING, Fault
 from greenflow.engine.port import OutPort
 from greenflow.engine.process import RUNNING, Process
 from greenflow.engine.services import Services
+from greenflow.engine.tracing import of_node
 from greenflow.errors import ProcessExited, Runaway, SnippetFailed, noted
 from greenflow.log.secret import conceal, concealed
 from greenflow.payload.origin import origin_of
@@ -112,7 +113,9 @@ class Run:
 
     def __call__(self, payload: Any) -> None:
         """Run a process for an event in the calling greenlet; errors go as BEHAVIOUR 5.5 says."""
-        self.follow(self.begin(), payload)
+        process = self.begin()
+        self._trace(process)
+        self.follow(process, payload)
 
     def spawn(
         self,
@@ -123,9 +126,20 @@ class Run:
     ) -> Process:
         """Run a process for an event, or a child of a process, in a greenlet of its own."""
         process = self.begin(parent, hops, generation)
+        self._trace(process, begins_anew=generation is None)
         process.on_exit(partial(self.answered, process))
         process.spawn(self.follow, process, payload)
         return process
+
+    def _trace(self, process: Process, begins_anew: bool = True) -> None:
+        """Trace a process that nobody outside asked for, or a child with its parent."""
+        tracer = self.node.services.tracer
+        if tracer is None:
+            return
+        if not begins_anew:
+            tracer.follow(process, self.node)
+        elif tracer.takes(process):
+            tracer.start(process, name_of(self.node), "INTERNAL", of_node(self.node))
 
     def follow(self, process: Process, payload: Any) -> None:
         """See a process through: ask, give an error to `error`, settle, exit."""

@@ -1,7 +1,8 @@
 """Whether a handler waited: a cycle that waits is no runaway (BEHAVIOUR 3.10).
 
-Lives here: how a node whose handlers may wait begins to count the writes of a descent anew. Kinds
-say `waits = True`; for all others nothing is asked.
+Lives here: what a node has whose handlers may wait: a span in a traced process (tracing.py), and
+how it begins to count the writes of a descent anew. Kinds say `waits = True`; for all others
+nothing is asked.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from gevent import get_hub
+
+from greenflow.engine.tracing import traced
 
 
 class _Turns:
@@ -34,6 +37,13 @@ class _Turns:
 
 
 _turns: WeakKeyDictionary[Any, _Turns] = WeakKeyDictionary()
+
+
+def waiting(node: Any, handle: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """The handler of a node that may wait, with all that such a one has."""
+    if node.services.tracer is not None:
+        handle = traced(node, handle)
+    return counted_anew(handle)
 
 
 def counted_anew(handle: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:

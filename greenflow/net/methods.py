@@ -21,7 +21,8 @@ METHODS = (
     *("UNBIND", "UNLINK", "UNSUBSCRIBE"),
 )
 
-_KNOWN = frozenset(METHODS)
+#: All of them, for who asks often.
+KNOWN = frozenset(METHODS)
 
 
 def fault_of(method: str, any_method: bool = False) -> str:
@@ -29,7 +30,7 @@ def fault_of(method: str, any_method: bool = False) -> str:
     every token will do (RFC 9110 9.1)."""
     if not is_token(method):
         return f"{method!r} is no method: it is no token (RFC 9110 5.6.2)"
-    if any_method or method.upper() in _KNOWN:
+    if any_method or method.upper() in KNOWN:
         return ""
     close = get_close_matches(method.upper(), METHODS, 1)
     hint = f"did you mean {close[0]}? " if close else ""

@@ -45,6 +45,7 @@ from greenflow.net.url import (
     remove_dot_segments,
 )
 from greenflow.nodes.envelope import no_request
+from greenflow.nodes.traced import tell_status, trace_call
 from greenflow.payload.stream import Stream
 from greenflow.spec.fields import Spec
 
@@ -191,13 +192,17 @@ class Http(Node[HttpSpec]):
         seconds, limit, stream = self.spec.timeout, self.spec.limits.body, self.spec.stream
         follows = self.spec.redirects == "follow"
         request = to_request(self.url, payload, stream, self.spec.sends)
+        tracer = self.services.tracer
+        if tracer is not None:
+            trace_call(tracer, ctx.process, request)
         if stream:
             response = self.client.exchange(request, seconds, limit, stream, follows=follows)
             return ctx.enter(_begun(response))
         limit = BODY_LIMIT if limit is None else limit
-        return to_answer(
-            request, self.client.exchange(request, seconds, limit, follows=follows), limit
-        )
+        response = self.client.exchange(request, seconds, limit, follows=follows)
+        if tracer is not None:
+            tell_status(ctx.process, response.status)
+        return to_answer(request, response, limit)
 
 
 def homes(url: Url) -> list[tuple[str, int]]:

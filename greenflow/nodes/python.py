@@ -29,6 +29,7 @@ from msgspec import Meta
 from greenflow.engine.declaring import node
 from greenflow.engine.node import Context, Node, describe
 from greenflow.engine.services import Compiler
+from greenflow.engine.tracing import Traced
 from greenflow.errors import CompileFailed, FunctionTimedOut, InvalidArgument, SpecFault
 from greenflow.hub.blocking.threads import Threads
 from greenflow.hub.turns import Turns
@@ -222,8 +223,12 @@ class Python(Node[PythonSpec]):
 
     def _in_worker(self, ctx: Context, payload: Any) -> Any:
         assert self._pool is not None
-        serialize = self.spec.serialize
-        kind, body = self._pool.run(wire.encode(payload, serialize), self.spec.timeout)
+        serialize, tracer = self.spec.serialize, self.services.tracer
+        trace = None
+        if tracer is not None and type(ctx.process.trace) is Traced:
+            trace = tracer.headers(ctx.process)
+        encoded = wire.encode(payload, serialize)
+        kind, body = self._pool.run(encoded, self.spec.timeout, trace)
         if kind == wire.INVALID:
             raise InvalidArgument(body.decode())
         if kind == wire.ERROR:

@@ -24,6 +24,7 @@ from greenflow.engine.declaring import node
 from greenflow.engine.node import Context, Node, describe
 from greenflow.engine.result import new_send
 from greenflow.engine.services import Compiler, Services
+from greenflow.engine.tracing import Traced
 from greenflow.errors import InvalidArgument, SpecFault, noted
 from greenflow.hub.breathing import unhurried
 from greenflow.log.secret import conceal
@@ -78,12 +79,13 @@ class RouterSpec(Spec):
 
 class Leaf(NamedTuple):
     """Where a route ends: its port, the names of its parameters in order, whether it wants the body
-    as it came, and what it reads the body as."""
+    as it came, what it reads the body as, and its path as it was written."""
 
     port: str
     names: tuple[str, ...]
     raw: bool
     parsing: Parsing | None
+    path: str
 
 
 class Branch:
@@ -170,7 +172,7 @@ class Routes:
         method = route.method.upper()
         if method in routes:
             return False
-        routes[method] = Leaf(route.port, tuple(names), route.raw, route.parsing)
+        routes[method] = Leaf(route.port, tuple(names), route.raw, route.parsing, route.path)
         self.methods.add(method)
         return True
 
@@ -281,6 +283,8 @@ class Router(Node[RouterSpec]):
         if isinstance(found, set):
             return ctx.to("error", unrouted(method, found))
         leaf, texts = found
+        if type(ctx.process.trace) is Traced:
+            ctx.process.trace.routed(method, leaf.path)
         added: dict[str, Any] = {
             "params": dict(zip(leaf.names, texts, strict=True)) if texts else {}
         }

@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from greenflow.broker.base import Broker, Done, Parcel, Subscription
+from greenflow.broker.base import TRACE, Broker, Done, Parcel, Subscription
 from greenflow.engine.budget import SourceSpec
 from greenflow.engine.declaring import node
 from greenflow.engine.node import Context, Node, describe
@@ -29,6 +29,7 @@ from greenflow.engine.packet import NOTHING
 from greenflow.engine.process import Process
 from greenflow.engine.scope import limited_alone
 from greenflow.engine.source import Run, Source, conclude
+from greenflow.engine.tracing import PARENT, Tracer, of_node
 from greenflow.errors import EventsFull, NotPublished, ProcessExited
 from greenflow.spec.fields import TimeLimit
 from greenflow.spec.ports import canonical
@@ -77,12 +78,14 @@ class Trigger(Source[TriggerSpec]):
     _subscription: Subscription | None = None
 
     def handle(self, ctx: Context, payload: Any) -> Any:
-        services = self.services
+        services, trace = self.services, None
+        if services.tracer is not None:
+            trace = services.tracer.headers(ctx.process)[PARENT]
         if self.spec.when == "now":
-            services.broker.publish(self.spec.topic, payload)
+            services.broker.publish(self.spec.topic, payload, trace)
         else:
             held = _Held.of(ctx.process.owner, services.broker, services.settings.broker.held)
-            held.add(self, services.broker.pack(self.spec.topic, payload))
+            held.add(self, services.broker.pack(self.spec.topic, payload, trace))
         return NOTHING
 
     def prepare(self) -> None:
@@ -109,9 +112,19 @@ class Trigger(Source[TriggerSpec]):
     def _deliver(self, run: Run, payload: Any, done: Done) -> None:
         event = _Event(done)
         process = run.begin()
+        if self.services.tracer is not None:
+            self._trace(self.services.tracer, process)
         process.on_exit(partial(event.end, process))
         process.on_exit(partial(run.answered, process))
         process.spawn(self._follow, run, process, payload, event)
+
+    def _trace(self, tracer: Tracer, process: Process) -> None:
+        """The process of an event begins: trace it, if that is to be."""
+        parent = TRACE.get()
+        if tracer.takes(process, parent):
+            topic = {"messaging.destination.name": self.spec.topic}
+            said = of_node(self) | topic | {"messaging.operation.type": "process"}
+            tracer.start(process, f"process {self.spec.topic}", "CONSUMER", said, parent)
 
     def _follow(self, run: Run, process: Process, payload: Any, event: _Event) -> None:
         try:

@@ -182,8 +182,11 @@ class PythonPool:
         """The OS processes that were started: the workers' wardens."""
         return [worker.child.pid for worker in (*self._idle, *self._busy)]
 
-    def run(self, body: bytes, timeout: float | None) -> tuple[bytes, bytes]:
-        """The answer of a call (wire.py). `timeout` are seconds from when the call is sent.
+    def run(
+        self, body: bytes, timeout: float | None, trace: dict[str, str] | None = None
+    ) -> tuple[bytes, bytes]:
+        """The answer of a call (wire.py). `timeout` are seconds from when the call is sent, `trace`
+        the headers of the trace that it is in.
 
         Raises FunctionTimedOut, WorkerDied; CompileFailed when no worker can be had any more.
         """
@@ -192,7 +195,7 @@ class PythonPool:
             for _ in range(SENDS):
                 worker = self._take()
                 try:
-                    answer = self._run(worker, body, timeout)
+                    answer = self._run(worker, body, timeout, trace)
                 except BaseException:
                     self._busy.discard(worker)
                     worker.close()
@@ -205,12 +208,18 @@ class PythonPool:
         raise WorkerDied(f"workers of {self._order.reference} end before they take a call")
 
     def _run(
-        self, worker: PythonWorker, body: bytes, timeout: float | None
+        self,
+        worker: PythonWorker,
+        body: bytes,
+        timeout: float | None,
+        trace: dict[str, str] | None,
     ) -> tuple[bytes, bytes] | None:
         """The answer; None if the worker was gone before it had the call whole."""
         try:
             with gevent.Timeout(timeout) as limit:
                 try:
+                    if trace is not None:
+                        wire.send(worker.child.socket, wire.TRACE, msgspec.json.encode(trace))
                     wire.send(worker.child.socket, wire.CALL, body)
                 except OSError:
                     return None

@@ -3,7 +3,8 @@
 Lives here: frames, payloads as pickle or JSON, and errors as text. Not here: who sends what when.
 
 A frame is one byte of kind, eight bytes of length, and so many bytes. To a worker goes one `SETUP`
-(JSON), answered by `READY` or `REFUSED`; then `CALL`s (a payload), each answered by `VALUE`,
+(JSON), answered by `READY` or `REFUSED`; then `CALL`s (a payload), before each perhaps a `TRACE`
+(JSON, the headers of the trace that it is in), and each answered by `VALUE`,
 `SEVERAL` (a list, what a generator gave), `INVALID` (the reason why the argument cannot be used) or
 `ERROR` (as `tell` has it). A worker runs code of the same user, so what it pickles is as trusted as
 it is; still only plain payloads are pickled, so that the engine imports nothing of the function's.
@@ -22,7 +23,7 @@ import msgspec
 from greenflow.errors import GreenflowError, InvalidArgument, PythonError, messages
 from greenflow.payload.origin import Origin, mark, origin_of
 
-SETUP, CALL = b"S", b"C"
+SETUP, TRACE, CALL = b"S", b"T", b"C"
 READY, REFUSED, VALUE, SEVERAL, INVALID, ERROR = b"R", b"X", b"V", b"G", b"I", b"E"
 
 _HEAD = struct.Struct("!cQ")

@@ -164,7 +164,26 @@ def serve(wire: socket.socket, first: dict[str, Any]) -> None:
             return lines.ERROR, coder.encode(lines.tell(error, frames=1))
 
     while True:
-        lines.send(wire, *answer(lines.receive(wire)[1]))
+        kind, body = lines.receive(wire)
+        if kind == lines.TRACE:
+            trace = coder.decode(body)
+            _, body = lines.receive(wire)
+            lines.send(wire, *_in_trace(trace, answer, body))
+        else:
+            lines.send(wire, *answer(body))
+
+
+def _in_trace(trace: dict[str, str], answer: Any, body: bytes) -> Any:
+    """Answer a call as a part of a trace, for what of the function's libraries takes that down."""
+    from contextvars import copy_context
+
+    from opentelemetry.context import attach
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    sent = {name.lower(): value for name, value in trace.items()}
+    context = copy_context()
+    context.run(attach, TraceContextTextMapPropagator().extract(sent))
+    return context.run(answer, body)
 
 
 def main(descriptor: str, engine: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Set
 from functools import partial
 from time import monotonic, time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gevent
 from gevent.event import Event
@@ -29,6 +29,9 @@ from greenflow.store.base import Store, open_store
 from greenflow.store.operations import Operations, apply_values
 from greenflow.table.loader import Loader
 from greenflow.table.table import Table
+
+if TYPE_CHECKING:
+    from greenflow.runtime.exporting import Exporting
 
 # What runtimes held when this OS process was forked: nothing of it is closed here.
 _left_to_the_parent: list[dict[str, Any]] = []
@@ -66,6 +69,7 @@ class Assembly:
         self._secrets: frozenset[str] = frozenset()
         self._languages: dict[str, Any] | None = None  # what those that it holds were told
         self._guarded: Hub | None = None
+        self._exporting: Exporting | None = None
 
     def _open(self) -> None:
         patching.check()
@@ -82,6 +86,11 @@ class Assembly:
                 broker=open_broker(self.settings.broker, self.namespace, self._clock),
             )
             self._services.locate = self.locate
+            if self.settings.tracing.to:
+                from greenflow.runtime.exporting import Exporting
+
+                self._exporting = Exporting(self.settings.tracing)
+                self._services.tracer = self._exporting.tracer
             self._languages = of_languages(self.settings)
             lang.hold(self._languages)
             self._services.operations.update({**self._operations().opcodes(), **self._registered})
@@ -131,6 +140,9 @@ class Assembly:
             self._finish(self._services)
             self._services.close()
             self._services = None
+        if self._exporting is not None:
+            self._exporting.close()
+            self._exporting = None
         if self._guarded is not None:
             guard.release(self._guarded)
             self._guarded = None
@@ -173,7 +185,7 @@ class Assembly:
         _left_to_the_parent.append(self.__dict__.copy())
         self._opened = self._services = self._table = self._loader = None
         self._values_loader = None
-        self._languages = self._guarded = None
+        self._languages = self._guarded = self._exporting = None
 
 
 def _thin(store: Store, settings: Settings) -> None:

@@ -55,6 +55,7 @@ from greenflow.nodes.request import (
     to_payload,
     to_response,
 )
+from greenflow.nodes.traced import trace_request
 from greenflow.nodes.unlinked import leads_nowhere
 from greenflow.payload.stream import Stream
 
@@ -200,8 +201,7 @@ class Listener(Source[ListenerSpec]):
             request_id = identify(request, self.proxies)
             respond = partial(respond_as, request_id, respond)
         if self.cors is not None:
-            preflight = self.cors.preflight(request)
-            if preflight is not None:
+            if (preflight := self.cors.preflight(request)) is not None:
                 respond(preflight)
                 return
             respond = self.cors.wrap(request, respond)
@@ -226,6 +226,8 @@ class Listener(Source[ListenerSpec]):
         if request_id is not None:
             payload["request_id"] = request_id
         process.event = request.method, request.path, request_id
+        if (tracer := self.services.tracer) is not None:
+            respond = trace_request(tracer, self, process, request, respond)
         if self.exit_after is not None:
             request.on_disconnect = partial(leave, process, self.exit_after)
         upgrade = request.upgrade
@@ -240,8 +242,7 @@ class Listener(Source[ListenerSpec]):
                 answer = run.ask(process, self.out, payload)
             else:
                 seconds = self.spec.deadline
-                late = TimedOut(seconds)
-                call_off = exit_after(process, self.services.clock, seconds, late)
+                call_off = exit_after(process, self.services.clock, seconds, TimedOut(seconds))
                 answer = run.ask(process, self.out, payload)
                 call_off()
             if upgrade is None or process.data.take(Upgrade) is not None:
