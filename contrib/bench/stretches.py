@@ -2,8 +2,9 @@
 
 Lives here: bodies that are hard to read, and what snippets, functions and nodes make of large ones.
 Each is sent by itself, as large as a listener allows, while another client asks for a ping every
-few milliseconds. What is told is the ping's time, the processor time of the body, and the peak of
-the resident memory against the size of the body.
+few milliseconds. What is told is the longest stretch of the hub's processor time in which it let
+nobody else in, and where that was; the longest collection of garbage; the ping's time, which is more on a machine that is busy; the
+processor time of the body, and the peak of the resident memory against the size of the body.
 """
 
 from __future__ import annotations
@@ -11,16 +12,20 @@ from __future__ import annotations
 import os
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
 from contrib.bench.tools import cpu_seconds, peak_kib, ping, reset_peak
+from contrib.bench.watched import LONG, Longest
 
 LARGE = 8 * 1024 * 1024 - 1024  # below the default limit of a body
 ONLY = os.environ.get("GREENFLOW_STRETCHES", "")  # a part of the names of those that are wanted
 BETWEEN_PINGS = 0.005  # seconds
 PINGED_BEFORE = 0.1  # seconds before the body is sent
+LOG = "log"  # of the server, in the folder
 
 WORKFLOW = """
 - {{kind: listener, name: http, port: {port}, links: {{out: {{name: router}}}}}}
@@ -235,23 +240,45 @@ BASE64 = b"Content-Transfer-Encoding: base64\r\n\r\n"
 
 def measure(folder: Path) -> dict[str, Any]:
     (folder / "stretched.py").write_text(FUNCTIONS)
-    with ping(folder, text=WORKFLOW) as (process, port, _):
+    with watched(folder, text=WORKFLOW) as (process, port, _, longest):
         for path in sorted({path for path, _, _ in bodies().values()}):
             post(port, path, JSON, b"1")  # what is imported or started at the first time
         return {
-            name: one(process.pid, port, *body) for name, body in bodies().items() if ONLY in name
+            name: one(longest, process.pid, port, *body)
+            for name, body in bodies().items()
+            if ONLY in name
         }
 
 
-def one(pid: int, port: int, path: str, kind: str, body: bytes) -> dict[str, Any]:
+@contextmanager
+def watched(folder: Path, *options: str, **text: str) -> Iterator[tuple[Any, int, Path, Longest]]:
+    """What `ping` gives, and the longest stretch of its hub. Its log is in the folder: a pipe that
+    nobody reads would be full."""
+    shared = folder / "longest"
+    longest = Longest(shared, create=True)
+    program = ("contrib.bench.watched", str(shared))
+    with (
+        (folder / LOG).open("wb") as log,
+        ping(folder, *options, program=program, log=log.fileno(), **text) as (process, port, file),
+    ):
+        yield process, port, file, longest
+
+
+def one(
+    longest: Longest, pid: int, port: int, path: str, kind: str, body: bytes
+) -> dict[str, Any]:
     """Send it, while the pings go on."""
     before, spent = reset_peak(pid), cpu_seconds(pid)
     with Pings(port) as pings:
         sleep(PINGED_BEFORE)
+        longest.forget()
         status = post(port, path, kind, body)
     times = sorted(pings.seconds)
     return {
         "status": status,
+        "stretch_ms": round(1000 * longest.seconds, 1),
+        "where": longest.where if longest.seconds > LONG else "",
+        "collection_ms": round(1000 * longest.collection, 1),
         "ping_p99_ms": round(1000 * times[len(times) * 99 // 100], 1),
         "ping_most_ms": round(1000 * times[-1], 1),
         "cpu_s": round(cpu_seconds(pid) - spent, 2),
@@ -276,6 +303,7 @@ class Pings:
 
     def __init__(self, port: int) -> None:
         self.seconds: list[float] = []
+        self.answer = b""  # the last one
         self._port, self._ended = port, threading.Event()
         self._thread = threading.Thread(target=self._run)
 
@@ -292,5 +320,5 @@ class Pings:
             while not self._ended.wait(BETWEEN_PINGS):
                 begin = monotonic()
                 client.sendall(b"GET /ping HTTP/1.1\r\nHost: bench\r\n\r\n")
-                client.recv(4096)
+                self.answer = client.recv(4096)
                 self.seconds.append(monotonic() - begin)

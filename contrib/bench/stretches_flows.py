@@ -2,8 +2,9 @@
 
 As in stretches.py: one at a time, as large as a listener or a snippet may be, while another client
 asks for a ping every few milliseconds. Bodies go to expressions and nodes, of which each has a path
-of its own; changes are written into the file that `greenflow run` follows, and are over when the
-server has come to rest.
+of its own. Changes are written into the file that `greenflow run` follows, with another answer to
+the ping: they are over when that is answered, or when the log says that the file was refused. Which
+of the two it was is told, and only the pings until then count.
 """
 
 from __future__ import annotations
@@ -12,17 +13,33 @@ import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
-from time import sleep
+from time import monotonic, sleep
 from typing import Any
 
-from contrib.bench.stretches import FORM, JSON, LARGE, PINGED_BEFORE, Pings, filled, one, post
-from contrib.bench.tools import cpu_seconds, peak_kib, ping, reset_peak
+from contrib.bench.stretches import (
+    BETWEEN_PINGS,
+    FORM,
+    JSON,
+    LARGE,
+    LOG,
+    ONLY,
+    PINGED_BEFORE,
+    Pings,
+    filled,
+    one,
+    post,
+    watched,
+)
+from contrib.bench.tools import cpu_seconds, peak_kib, reset_peak
+from contrib.bench.watched import LONG, Longest
 
 TEXT = "text/plain"
 MEBIBYTE = 1 << 20
 AT_REST = 0.02  # processor seconds in `LOOK` that pings and looks at the file take
 LOOK = 0.5  # seconds between looks whether the server has come to rest
 LOOKS = 240
+MOST_SECONDS = 120  # that a change may take
+REFUSED = b"nothing was changed", b"were not applied"  # in the log
 
 Spec = dict[str, Any]
 
@@ -249,40 +266,75 @@ def workflow() -> str:
 
 
 def measure(folder: Path) -> dict[str, Any]:
-    with ping(folder, "--log-level", "error", text=workflow()) as (process, port, _):
+    with watched(folder, "--log-level", "error", text=workflow()) as (process, port, _, longest):
         sent = {
-            name: one(process.pid, port, f"/{i}", kind, body)
+            name: one(longest, process.pid, port, f"/{i}", kind, body)
             for i, (name, (_, kind, body)) in enumerate(paths().items(), 1)
+            if ONLY in name
         }
-    with ping(folder, "--log-level", "error") as (process, port, file):
+    with watched(folder, "--log-level", "error") as (process, port, file, longest):
         post(port, "/ping", JSON, b"1")
-        before = file.read_text()
+        followed = Followed(process.pid, port, file, folder / LOG, longest)
         changed = {
-            name: change(process.pid, port, file, before, specs())
-            for name, specs in CHANGES.items()
+            name: followed.change(specs()) for name, specs in CHANGES.items() if ONLY in name
         }
     return {"sent": sent, "changed": changed}
 
 
-def change(pid: int, port: int, file: Path, before: str, specs: list[Spec]) -> dict[str, Any]:
-    """Write the specs behind those of the file, and wait until the server rests; then undo it."""
-    text = before + "\n".join(f"- {json.dumps(spec)}" for spec in specs) + "\n"
-    memory, spent = reset_peak(pid), cpu_seconds(pid)
-    with Pings(port) as pings:
-        sleep(PINGED_BEFORE)
-        file.write_text(text)
-        rest(pid)
-    times = sorted(pings.seconds)
-    found = {
-        "pings": len(times),
-        "ping_p99_ms": round(1000 * times[len(times) * 99 // 100], 1),
-        "ping_most_ms": round(1000 * times[-1], 1),
-        "cpu_s": round(cpu_seconds(pid) - spent, 2),
-        "peak_of_file": round((peak_kib(pid) - memory) * 1024 / len(text), 1),
-    }
-    file.write_text(before)
-    rest(pid)
-    return found
+class Followed:
+    """A file that a server follows."""
+
+    def __init__(self, pid: int, port: int, file: Path, log: Path, longest: Longest) -> None:
+        self._pid, self._port, self._file, self._log = pid, port, file, log
+        self._longest, self._before = longest, file.read_text()
+        self._changes = 0
+
+    def change(self, specs: list[Spec]) -> dict[str, Any]:
+        """Write the specs behind those of the file, and wait until that is done; then undo it."""
+        lines = "\n".join(f"- {json.dumps(spec)}" for spec in specs)
+        memory, spent = reset_peak(self._pid), cpu_seconds(self._pid)
+        with Pings(self._port) as pings:
+            sleep(PINGED_BEFORE)
+            self._longest.forget()
+            first, begin = len(pings.seconds), monotonic()
+            size, outcome = self._save(lines + "\n", pings)
+            took = monotonic() - begin
+            times = sorted(pings.seconds[first:])
+            rest(self._pid)  # what it still does behind that
+        found = {
+            "outcome": outcome,
+            "seconds": round(took, 2),
+            "stretch_ms": round(1000 * self._longest.seconds, 1),
+            "where": self._longest.where if self._longest.seconds > LONG else "",
+            "collection_ms": round(1000 * self._longest.collection, 1),
+            "pings": len(times),
+            "ping_p99_ms": round(1000 * times[len(times) * 99 // 100], 1),
+            "ping_most_ms": round(1000 * times[-1], 1),
+            "cpu_s": round(cpu_seconds(self._pid) - spent, 2),
+            "peak_of_file": round((peak_kib(self._pid) - memory) * 1024 / size, 1),
+        }
+        with Pings(self._port) as pings:
+            self._save("", pings)
+        rest(self._pid)
+        return found
+
+    def _save(self, more: str, pings: Pings) -> tuple[int, str]:
+        """The bytes of the file, and what became of it. Raises RuntimeError if nothing did."""
+        self._changes += 1
+        answer = f"pong{self._changes}"
+        text = self._before.replace("code: pong", f"code: {answer}") + more
+        logged = self._log.stat().st_size
+        self._file.write_text(text)
+        end = monotonic() + MOST_SECONDS
+        while monotonic() < end:
+            if pings.answer.endswith(answer.encode()):
+                return len(text), "applied"
+            with self._log.open("rb") as log:
+                log.seek(logged)
+                if any(words in log.read() for words in REFUSED):
+                    return len(text), "refused"
+            sleep(BETWEEN_PINGS)
+        raise RuntimeError("a change was neither applied nor refused")
 
 
 def rest(pid: int) -> None:

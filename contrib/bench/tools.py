@@ -67,18 +67,18 @@ def on_core(core: int, *command: str) -> list[str]:
 
 
 @contextmanager
-def server(port: int, *command: str) -> Iterator[subprocess.Popen[bytes]]:
-    """An OS process on core 0 that listens on the port."""
-    process = subprocess.Popen(
-        on_core(0, *command), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
+def server(
+    port: int, *command: str, log: int = subprocess.PIPE
+) -> Iterator[subprocess.Popen[bytes]]:
+    """An OS process on core 0 that listens on the port; `log` is where its errors go."""
+    process = subprocess.Popen(on_core(0, *command), stdout=subprocess.DEVNULL, stderr=log)
     try:
         wait_for_port(port, process)
         yield process
     finally:
         process.terminate()
         _, errors = process.communicate(timeout=60)
-        if process.returncode not in (0, -15):
+        if process.returncode not in (0, -15) and errors:
             sys.stderr.write(errors.decode())
 
 
@@ -96,13 +96,20 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def ping(folder: Path, *options: str, text: str = PING) -> Iterator[tuple[Any, int, Path]]:
-    """`greenflow run` of the ping workflow: its OS process, its port, its file."""
+def ping(
+    folder: Path,
+    *options: str,
+    text: str = PING,
+    program: tuple[str, ...] = ("greenflow",),
+    log: int = subprocess.PIPE,
+) -> Iterator[tuple[Any, int, Path]]:
+    """`greenflow run` of the ping workflow: its OS process, its port, its file. `program` is the
+    module that runs it, and what that takes before the arguments; `log` is where its log goes."""
     port = free_port()
     file = folder / "ping.yaml"
     file.write_text(text.format(port=port))
-    command = (sys.executable, "-m", "greenflow", "run", str(file), *options)
-    with server(port, *command) as process:
+    command = (sys.executable, "-m", *program, "run", str(file), *options)
+    with server(port, *command, log=log) as process:
         yield process, port, file
 
 

@@ -24,6 +24,8 @@ from gevent import get_hub, getcurrent
 from gevent._hub_local import get_hub_if_exists
 from gevent.hub import Waiter
 
+from greenflow.hub.collector import put_off
+
 T = TypeVar("T")
 
 #: Seconds of work after which `unhurried` lets others run. A tenth of the 20 ms for which the hub
@@ -99,6 +101,7 @@ def let_others_run() -> None:
 def breathe() -> None:
     """Let others run if the hub has been at it for `STRETCH` and there are any."""
     if has_others() and is_late():
+        put_off()
         let_others_run()
 
 
@@ -113,6 +116,7 @@ class Breath:
     def take(self) -> None:
         """Let others run, if there are any and `SLICE` has gone by."""
         if time.perf_counter() > self._end:
+            put_off()
             if has_others():
                 let_others_run()
             self._end = time.perf_counter() + SLICE
@@ -122,6 +126,7 @@ def pause() -> None:
     """Let others run, if there are any and the hub has been at it for long. For the middle of deep
     work, between its steps; it costs half a microsecond."""
     if has_others() and is_late():
+        put_off()
         let_others_run()
 
 

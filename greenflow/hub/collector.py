@@ -1,23 +1,43 @@
 """Python's cyclic garbage collector, kept from holding the hub.
 
-Lives here: `settle` and `drop`, for work that makes very many objects that stay. A full collection
-looks at every object there is, in one stretch: 490 ms with 10,000 specs loaded, and it is repeated
-as the heap grows (2.3 of 4.6 s of loading them). Objects that were settled are not looked at any
-more.
+Lives here: `settle` and `drop`, for work that makes very many objects that stay, and `put_off`, for
+work that makes very many that do not. A full collection looks at every object there is, in one
+stretch: 490 ms with 10,000 specs loaded, and it is repeated as the heap grows (2.3 of 4.6 s of
+loading them). Objects that were settled are not looked at any more.
 
 What is settled is still freed when the last reference goes; only circles of references that die
 later are kept. So whoever drops what was settled says so, and all is looked at again in time.
+
+A payload of 8 MiB can be 500,000 lists and maps. The collector begins when there are many more than
+before, which is in the middle of the work with them, and then looks at all of them in vain: 150 ms.
+A moment later they are gone. So who works for long puts full collections off; young objects are
+still collected.
 """
 
 from __future__ import annotations
 
 import gc
+from time import monotonic
 
 #: Things dropped before everything is looked at again. Few, for what a circle of a node keeps alive
 #: is some 10 KiB; and many enough that a service that is edited all day hardly ever does it.
 DROPS = 1_000
 
+#: Seconds for which full collections are put off: what was worked on is gone by then, or kept.
+QUIET = 1.0
+
+#: New lists, maps and objects after which there is a full collection all the same. Not more, as all
+#: of them may be circles that nobody has any more: some 300 MB.
+MOST_NEW = 3_000_000
+
 _dropped = 0
+
+#: Young objects that one collection looks at meanwhile: 5 ms.
+MOST_YOUNG = 20_000
+
+_usual = 0, 0, 0  # the thresholds when none is put off
+_raised: tuple[int, int, int] | None = None  # those until `_until`
+_until = 0.0
 
 
 def settle() -> None:
@@ -34,3 +54,31 @@ def drop(things: int) -> None:
     if _dropped >= DROPS and gc.get_freeze_count():
         _dropped = 0
         gc.unfreeze()
+
+
+def put_off() -> None:
+    """Have no full collection for `QUIET`, unless `MOST_NEW` objects are made meanwhile."""
+    global _usual, _raised, _until
+    _until = monotonic() + QUIET
+    if _raised is None:
+        usual = gc.get_threshold()
+        youngest = usual[0]
+        if not youngest:  # the program has a mind of its own
+            return
+        younger = min(usual[1], max(1, MOST_YOUNG // youngest - 1))
+        raised = youngest, younger, MOST_NEW // (youngest * (younger + 1))
+        if raised[2] <= usual[2]:
+            return
+        _usual, _raised = usual, raised
+        gc.set_threshold(*raised)
+        if _go_on not in gc.callbacks:
+            gc.callbacks.append(_go_on)
+
+
+def _go_on(phase: str, info: object) -> None:
+    """After any collection: without new objects none is missed, so no timer is needed."""
+    global _raised
+    if _raised is not None and phase == "stop" and monotonic() > _until:
+        if gc.get_threshold() == _raised:  # else somebody else has changed it since
+            gc.set_threshold(*_usual)
+        _raised = None

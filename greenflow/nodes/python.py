@@ -36,7 +36,7 @@ from greenflow.hub.turns import Turns
 from greenflow.log.secret import conceal
 from greenflow.nodes.retry import BackoffSpec
 from greenflow.payload.value import copy
-from greenflow.python import wire
+from greenflow.python import crossing, wire
 from greenflow.python.function import PythonFunction, Several, run
 from greenflow.python.pool import Order, PythonPool
 from greenflow.spec.fields import Duration, Spec
@@ -227,13 +227,13 @@ class Python(Node[PythonSpec]):
         trace = None
         if tracer is not None and type(ctx.process.trace) is Traced:
             trace = tracer.headers(ctx.process)
-        encoded = wire.encode(payload, serialize)
+        encoded = crossing.encode(payload, serialize)
         kind, body = self._pool.run(encoded, self.spec.timeout, trace)
         if kind == wire.INVALID:
             raise InvalidArgument(body.decode())
         if kind == wire.ERROR:
             raise wire.told(msgspec.json.decode(body))
-        result = wire.decode(body, serialize)
+        result = crossing.decode(body, serialize)
         return Several(result) if kind == wire.SEVERAL else result
 
     # -- what they share -----------------------------------------------------------------------

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from greenflow.errors import EncodeError, InvalidArgument
+from greenflow.payload.batches import encoded, is_large
 from greenflow.payload.value import MAX_DEPTH, MAX_INT, MIN_INT
 
 # To find 19 digits in a row, the least that an integer beyond 64 bits has, at the speed of C.
@@ -49,25 +50,31 @@ _decode_json = msgspec.json.Decoder().decode
 
 def dumps(value: Any) -> bytes:
     """JSON in UTF-8 that ends in a newline (BEHAVIOUR 10.6): keys in their order, bytes in base64,
-    timestamps by RFC 3339, errors as their message. Raises EncodeError for NaN, infinity, integers
-    beyond 64 bits, and what is no payload."""
+    timestamps by RFC 3339, errors as their message. Lets others run where it is large. Raises
+    EncodeError for NaN, infinity, integers beyond 64 bits, and what is no payload."""
     try:
-        text = _encode_json(value)
-        if _has_odd_number(value):
-            _check_numbers(value)
+        text = encoded(value, _encode) if is_large(value) else _encode(value)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise EncodeError(f"no JSON: {error}") from error
     return text + b"\n"
 
 
-def _has_odd_number(value: Any) -> bool:
-    """Whether there may be infinity or what is no number: MessagePack, which has both, tells them
-    from null. It has no integers beyond 64 bits, and raises OverflowError."""
+def _encode(value: Any) -> bytes:
+    """Raises ValueError or OverflowError for a number that JSON does not have."""
+    text = _encode_json(value)
+    # There may be infinity or what is no number: MessagePack, which has both, tells them from null.
+    # It has no integers beyond 64 bits, and raises OverflowError.
     packed = _encode_messagepack(value)
-    return any(_has_odd_double(packed, first) for first in _ODD_FIRST)
+    if (_ODD_FIRST[0] in packed or _ODD_FIRST[1] in packed) and _has_odd_double(packed):
+        _check_numbers(value)
+    return text
 
 
-def _has_odd_double(packed: bytes, first: bytes) -> bool:
+def _has_odd_double(packed: bytes) -> bool:
+    return any(_may_be_odd(packed, first) for first in _ODD_FIRST)
+
+
+def _may_be_odd(packed: bytes, first: bytes) -> bool:
     at = -1
     for _ in range(_LOOKS):
         at = packed.find(first, at + 1)

@@ -55,14 +55,14 @@ _TYPES: dict[int, type[list[Any] | dict[str, Any]]] = {ord("["): list, ord("{"):
 Container: TypeAlias = "list[Any] | dict[str, Any]"
 
 
-def loads_in_turns(data: bytes) -> Any:
+def loads_in_turns(data: bytes, *, limited: bool = True) -> Any:
     """The value of a large JSON text, as `greenflow.payload.json.loads` reads it. Lets others run.
 
-    Raises InvalidArgument, also for more than MAX_DEPTH lists and maps inside each other, for more
-    than MAX_CONTAINERS of them, and for more than MAX_ITEMS in them.
+    Raises InvalidArgument, also for more than MAX_DEPTH lists and maps inside each other, and if it
+    is `limited` for more than MAX_CONTAINERS of them, and for more than MAX_ITEMS in them.
     """
     breath = Breath()
-    reader = _Reader()
+    reader = _Reader(limited)
     start = 0
     while True:
         end, outside = _piece(data, start, breath)
@@ -108,7 +108,8 @@ def _string_end(data: bytes, quote: int, breath: Breath) -> int:
 class _Reader:
     """Puts the pieces of one text together."""
 
-    def __init__(self) -> None:
+    def __init__(self, limited: bool) -> None:
+        self._limited = limited
         word = secrets.token_hex(8)
         self._left, self._mark = f"left {word}", f"mark {word}"
         # The lists and maps that are open, outermost first, and how each was opened.
@@ -153,11 +154,11 @@ class _Reader:
         """The brackets that a piece closes of what was open, and those that it opens."""
         bare = _STRINGS.sub(b"", outside)
         self._commas += bare.count(b",") + 1  # that behind the piece
-        if self._commas > MAX_ITEMS:
+        if self._limited and self._commas > MAX_ITEMS:
             raise InvalidArgument(f"no JSON: more than {MAX_ITEMS:,} items in lists and maps")
         brackets = bare.translate(None, _NO_BRACKETS)
         self._containers += brackets.count(b"[") + brackets.count(b"{")
-        if self._containers > MAX_CONTAINERS:
+        if self._limited and self._containers > MAX_CONTAINERS:
             raise InvalidArgument(f"no JSON: more than {MAX_CONTAINERS:,} lists and maps")
         rest, rounds = brackets, 0
         while len(shorter := rest.replace(b"[]", b"").replace(b"{}", b"")) < len(rest):

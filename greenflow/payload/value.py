@@ -53,6 +53,11 @@ def pause_with(pause: Callable[[], None]) -> None:
     _pause = pause
 
 
+def pause() -> None:
+    """Between two pieces of work on a large payload."""
+    _pause()
+
+
 def _paced(items: Iterable[T]) -> Iterator[T]:
     """The items as they are now, with pauses."""
     kept = list(items)

@@ -22,12 +22,14 @@ import msgspec
 
 from greenflow.errors import GreenflowError, InvalidArgument, PythonError, messages
 from greenflow.payload.origin import Origin, mark, origin_of
+from greenflow.payload.value import pause
 
 SETUP, TRACE, CALL = b"S", b"T", b"C"
 READY, REFUSED, VALUE, SEVERAL, INVALID, ERROR = b"R", b"X", b"V", b"G", b"I", b"E"
 
 _HEAD = struct.Struct("!cQ")
 _MOST = 1 << 20  # bytes asked of the kernel at once
+_FRAME = 1 << 16  # bytes that pickle writes and reads at a time
 
 # A cause of a cause and so on, this deep. Chains of real errors are short; a cycle ends here.
 _MAX_CAUSES = 10
@@ -64,6 +66,28 @@ def _exactly(wire: Socket, size: int) -> bytes:
     return b"".join(pieces)
 
 
+class _Written:
+    """A file that pickle writes to: 64 KiB at a time, with pauses."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+
+    def write(self, piece: Any) -> None:
+        self._pieces.append(bytes(piece))
+        pause()
+
+    def whole(self) -> bytes:
+        return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+
+
+class _Read(io.BytesIO):
+    """A file that pickle reads from: 64 KiB at a time, with pauses."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        pause()
+        return super().read(size)
+
+
 class _Pickler(pickle.Pickler):
     """Errors travel as text: their classes may not be there on the other side."""
 
@@ -87,9 +111,9 @@ def encode(payload: Any, serialize: str) -> bytes:
     try:
         if serialize == "json":
             return msgspec.json.encode(payload)
-        buffer = io.BytesIO()
-        _Pickler(buffer, pickle.HIGHEST_PROTOCOL).dump(payload)
-        return buffer.getvalue()
+        file = _Written()
+        _Pickler(file, pickle.HIGHEST_PROTOCOL).dump(payload)
+        return file.whole()
     except Exception as error:
         raise InvalidArgument() from ValueError(f"it cannot be sent as {serialize}: {error}")
 
@@ -97,9 +121,13 @@ def encode(payload: Any, serialize: str) -> bytes:
 def decode(data: bytes, serialize: str) -> Any:
     """The payload that was encoded. Raises InvalidArgument."""
     try:
-        return msgspec.json.decode(data) if serialize == "json" else pickle.loads(data)
+        return msgspec.json.decode(data) if serialize == "json" else _unpickled(data)
     except Exception as error:
         raise InvalidArgument() from ValueError(f"it is no {serialize}: {error}")
+
+
+def _unpickled(data: bytes) -> Any:
+    return pickle.loads(data) if len(data) <= _FRAME else pickle.load(_Read(data))
 
 
 def fail(error: BaseException) -> NoReturn:

@@ -47,3 +47,84 @@ def test_a_circle_that_was_settled_goes_when_enough_was_dropped() -> None:
     collector.drop(1)
     gc.collect()
     assert gone() is None
+
+
+# What is put off
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+    """The seconds that the module sees; the thresholds are set back."""
+    usual, seconds = gc.get_threshold(), [1000.0]
+    monkeypatch.setattr(collector, "monotonic", lambda: seconds[0])
+    monkeypatch.setattr(collector, "_raised", None)
+    gc.set_threshold(700, 10, 10)
+    yield seconds
+    gc.set_threshold(*usual)
+
+
+def new_containers(count: int) -> int:
+    """How often the collector looks at all while so many are made that stay."""
+    before = gc.get_stats()[2]["collections"]
+    kept = [[] for _ in range(count)]  # type: ignore[var-annotated]
+    assert len(kept) == count
+    return int(gc.get_stats()[2]["collections"] - before)
+
+
+@pytest.mark.usefixtures("clock")
+def test_work_on_many_objects_meets_no_full_collection() -> None:
+    assert new_containers(200_000)
+    collector.put_off()
+    assert new_containers(200_000) == 0
+
+
+def test_a_moment_later_all_is_as_it_was(clock: list[float]) -> None:
+    collector.put_off()
+    assert gc.get_threshold() != (700, 10, 10)
+    gc.collect(0)
+    assert gc.get_threshold() != (700, 10, 10)
+    clock[0] += collector.QUIET + 1
+    gc.collect(0)
+    assert gc.get_threshold() == (700, 10, 10)
+    assert new_containers(200_000)
+
+
+def test_who_works_again_puts_it_off_for_longer(clock: list[float]) -> None:
+    collector.put_off()
+    clock[0] += collector.QUIET * 0.9
+    collector.put_off()
+    clock[0] += collector.QUIET * 0.9
+    gc.collect(0)
+    assert gc.get_threshold() != (700, 10, 10)
+
+
+@pytest.mark.usefixtures("clock")
+def test_so_many_new_objects_are_looked_at_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collector, "MOST_NEW", 150_000)
+    collector.put_off()
+    assert new_containers(300_000)
+
+
+@pytest.mark.usefixtures("clock")
+def test_young_objects_are_looked_at_in_smaller_numbers() -> None:
+    gc.set_threshold(10_000, 10, 10)  # as `greenflow run` has it
+    collector.put_off()
+    youngest, younger, oldest = gc.get_threshold()
+    assert youngest * (younger + 1) <= collector.MOST_YOUNG
+    assert youngest * (younger + 1) * oldest <= collector.MOST_NEW
+
+
+def test_who_changes_the_thresholds_meanwhile_has_his_way(clock: list[float]) -> None:
+    collector.put_off()
+    gc.set_threshold(500, 5, 5)
+    clock[0] += collector.QUIET + 1
+    gc.collect(0)
+    assert gc.get_threshold() == (500, 5, 5)
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize("mind", [(0, 10, 10), (700, 10, 1_000_000)])
+def test_a_program_with_a_mind_of_its_own_is_left_alone(mind: tuple[int, int, int]) -> None:
+    gc.set_threshold(*mind)
+    collector.put_off()
+    assert gc.get_threshold() == mind

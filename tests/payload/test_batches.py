@@ -6,13 +6,14 @@ import json
 from typing import Any
 
 import gevent
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from greenflow.hub import breathing
 from greenflow.payload import batches
-from greenflow.payload.batches import depth, encoded, is_large
+from greenflow.payload.batches import depth, encoded, in_order, is_large, packed
 
 encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -34,6 +35,7 @@ def test_the_text_is_that_of_the_encoder(value: Any, large: int, batch: int) -> 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(batches, "LARGE", large)
         patch.setattr(batches, "BATCH", batch)
+        patch.setattr(batches, "LOADED", large)
         assert encoded(value, encode) == encode(value)
 
 
@@ -91,3 +93,50 @@ def test_what_goes_round_is_a_recursion_error() -> None:
     assert is_large(value)
     with pytest.raises(RecursionError):
         encoded(value, encode)
+
+
+# MessagePack
+
+pack = msgspec.msgpack.Encoder(order="deterministic").encode
+
+
+@given(VALUES.filter(lambda value: abs(most_of(value)) < 2**63), st.integers(1, 9))
+def test_messagepack_is_that_of_the_encoder(value: Any, large: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batches, "LARGE", large)
+        patch.setattr(batches, "LOADED", large)
+        patch.setattr(batches, "BATCH", 3)
+        assert packed(value, pack, ordered=True) == pack(value)
+        assert packed(value, msgspec.msgpack.encode) == msgspec.msgpack.encode(value)
+
+
+def most_of(value: Any) -> int:
+    inside = value.values() if isinstance(value, dict) else value
+    if isinstance(value, dict | list):
+        return max(map(most_of, inside), key=abs, default=0)
+    return value if type(value) is int else 0
+
+
+@pytest.mark.parametrize("length", [15, 16, 63, 64, 65_535, 65_536])
+def test_messagepack_of_any_length(length: int) -> None:
+    for value in ([1] * length, {f"{n}": n for n in range(length)}):
+        assert packed(value, pack, ordered=True) == pack(value)
+
+
+# What is sorted
+
+
+@given(st.lists(st.text(max_size=3), unique=True), st.integers(16, 40))
+def test_texts_are_in_order(texts: list[str], at_once: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batches, "SORTED", at_once)
+        assert in_order(texts) == sorted(texts)
+
+
+def test_others_run_while_many_texts_are_sorted(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns: list[int] = []
+    monkeypatch.setattr(breathing, "SLICE", -1.0)
+    monkeypatch.setattr(breathing, "let_others_run", lambda: turns.append(1))
+    texts = [f"{number * 7919 % 20_011}" for number in range(20_000)]
+    assert in_order(texts) == sorted(texts)
+    assert len(turns) > len(texts)
