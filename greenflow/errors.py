@@ -44,15 +44,22 @@ class SpecFault(NamedTuple):
         return f"{self.path}: {_placed(self.reason, self.line, self.column)}"
 
 
+#: Faults of a spec that the message of its error tells; nobody reads more of them in one line.
+MOST_FAULTS = 100
+
+
 class SpecInvalid(GreenflowError):
-    """A spec does not say what its kind needs. Its author must act; `faults` says where."""
+    """A spec does not say what its kind needs. Its author must act; `faults` says where, all of
+    them, and the message the first `MOST_FAULTS`."""
 
     status = 400
     exit_code = 3
 
     def __init__(self, faults: Iterable[SpecFault]) -> None:
         self.faults = tuple(faults)
-        super().__init__("; ".join(map(str, self.faults)))
+        told = "; ".join(map(str, self.faults[:MOST_FAULTS]))
+        more = len(self.faults) - MOST_FAULTS
+        super().__init__(told if more <= 0 else f"{told}; and {more:,} more faults")
 
 
 class CompileFailed(GreenflowError):

@@ -23,7 +23,7 @@ import gevent
 from greenflow.cli.verdict import doubts
 from greenflow.errors import GreenflowError
 from greenflow.hub import blocking
-from greenflow.hub.breathing import let_others_run
+from greenflow.hub.breathing import let_others_run, unhurried
 from greenflow.hub.watching import Watcher, follow
 from greenflow.scheme.registry import Scheme
 from greenflow.spec.batch import Entry, Faulty, check, read_files
@@ -104,7 +104,7 @@ class Followed:
             try:
                 self._reload()
             except Faulty as error:
-                for line in error.lines:
+                for line in unhurried(error.lines):
                     self._log(logging.ERROR, "%s", line)
                 self._log(logging.ERROR, "the files are faulty: nothing was changed")
             except (GreenflowError, OSError) as error:
@@ -171,7 +171,8 @@ class Followed:
             )
         if isinstance(self._validator, Scheme):
             new_entries = [entry for entry in entries if old.get(entry.data["id"]) != entry.data]
-            for line in doubts(new_entries, self._validator, self._namespace, self._settings):
+            found = doubts(new_entries, self._validator, self._namespace, self._settings)
+            for line in unhurried(found):
                 self._log(logging.WARNING, "%s", line)
         strange = {data["namespace"] for data in new.values()} - {self._namespace}
         if strange:

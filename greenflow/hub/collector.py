@@ -26,9 +26,14 @@ DROPS = 1_000
 #: Seconds for which full collections are put off: what was worked on is gone by then, or kept.
 QUIET = 1.0
 
+#: Seconds after which there is a full collection all the same, however much work there is.
+LONGEST = 30.0
+
 #: New lists, maps and objects after which there is a full collection all the same. Not more, as all
 #: of them may be circles that nobody has any more: some 300 MB.
 MOST_NEW = 3_000_000
+
+_FULL = 2  # the generation that a full collection is of
 
 _dropped = 0
 
@@ -37,7 +42,8 @@ MOST_YOUNG = 20_000
 
 _usual = 0, 0, 0  # the thresholds when none is put off
 _raised: tuple[int, int, int] | None = None  # those until `_until`
-_until = 0.0
+_since = _until = 0.0
+_is_due = False  # there was none for `LONGEST`
 
 
 def settle() -> None:
@@ -57,10 +63,12 @@ def drop(things: int) -> None:
 
 
 def put_off() -> None:
-    """Have no full collection for `QUIET`, unless `MOST_NEW` objects are made meanwhile."""
-    global _usual, _raised, _until
-    _until = monotonic() + QUIET
-    if _raised is None:
+    """Have no full collection for `QUIET`, unless `MOST_NEW` objects are made meanwhile, or there
+    was none for `LONGEST`."""
+    global _usual, _raised, _since, _until
+    now = monotonic()
+    _until = now + QUIET
+    if _raised is None and not _is_due:
         usual = gc.get_threshold()
         youngest = usual[0]
         if not youngest:  # the program has a mind of its own
@@ -69,16 +77,20 @@ def put_off() -> None:
         raised = youngest, younger, MOST_NEW // (youngest * (younger + 1))
         if raised[2] <= usual[2]:
             return
-        _usual, _raised = usual, raised
+        _usual, _raised, _since = usual, raised, now
         gc.set_threshold(*raised)
-        if _go_on not in gc.callbacks:
-            gc.callbacks.append(_go_on)
+        if _collected not in gc.callbacks:
+            gc.callbacks.append(_collected)
 
 
-def _go_on(phase: str, info: object) -> None:
+def _collected(phase: str, info: dict[str, int]) -> None:
     """After any collection: without new objects none is missed, so no timer is needed."""
-    global _raised
-    if _raised is not None and phase == "stop" and monotonic() > _until:
+    global _raised, _is_due
+    if phase != "stop":
+        return
+    if _raised is not None and ((now := monotonic()) > _until or now > _since + LONGEST):
         if gc.get_threshold() == _raised:  # else somebody else has changed it since
             gc.set_threshold(*_usual)
-        _raised = None
+        _raised, _is_due = None, now > _since + LONGEST
+    if info["generation"] == _FULL:
+        _is_due = False

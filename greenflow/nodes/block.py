@@ -65,7 +65,7 @@ class Composed(Node[StepSpec]):
             inner.within, inner.place_within = self, place
         super().__init__(spec, services)
         self.guards = any(canonical(port) == ERROR for port in spec.links)
-        for inner in self.inner:
+        for inner in unhurried(self.inner):
             for port, links in unhurried(inner.spec.links.items()):
                 out = inner.output(port)
                 self.local[out] = tuple(

@@ -258,7 +258,8 @@ class Router(Node[RouterSpec]):
 
     @classmethod
     def doubts(cls, spec: RouterSpec, compiler: Compiler) -> list[SpecFault]:
-        ports = {f"$.routes[{i}].port": route.port for i, route in enumerate(spec.routes)}
+        routes = enumerate(unhurried(spec.routes))
+        ports = {f"$.routes[{i}].port": route.port for i, route in routes}
         return unlinked(spec, ports)
 
     def __init__(self, spec: RouterSpec, services: Services) -> None:

@@ -145,7 +145,8 @@ class Scheme:
             if is_whole or not fault.line or not _depends(fault, document, scope)
         ]
         if faults:
-            raise SpecInvalid([fault._replace(path=path + fault.path[1:]) for fault in faults])
+            placed = (fault._replace(path=path + fault.path[1:]) for fault in unhurried(faults))
+            raise SpecInvalid(placed)
         return spec
 
     def _scope(
@@ -183,7 +184,7 @@ class Scheme:
         except SpecInvalid as error:
             return list(error.faults)
         seen: dict[str, str] = {}
-        declared = frozenset(outputs)
+        declared, allowed = frozenset(outputs), ""
         for name in spec.links:
             pause()
             path = f"$.links.{name}"
@@ -196,7 +197,7 @@ class Scheme:
                 faults.append(SpecFault(path, f"the same port as {seen[port]!r}"))
             seen[port] = name
             if not has_output(declared, port):
-                allowed = listed((*outputs, "error"))
+                allowed = allowed or listed((*outputs, "error"))
                 reason = f"kind {spec.kind!r} has no out port {name!r}; it has {allowed}"
                 faults.append(SpecFault(path, reason))
         return faults

@@ -156,7 +156,7 @@ def examined(
             faults += _repeated(document, data, taken)
             entries.append(Entry(document, data))
         faulty += ((document, fault) for fault in faults)
-    return entries if named and not derived else list(_identified(entries)), faulty
+    return entries if named and not derived else list(_identified(entries, breathe)), faulty
 
 
 def _explained(data: dict[str, Any], faults: Iterable[SpecFault]) -> Iterator[SpecFault]:
@@ -197,10 +197,12 @@ def _nameless(data: dict[str, Any]) -> Iterator[SpecFault]:
         yield SpecFault("$", "neither id nor name: what is stored is found by one of them")
 
 
-def _identified(entries: Iterable[Entry]) -> Iterator[Entry]:
+def _identified(entries: Iterable[Entry], breathe: Callable[[], None]) -> Iterator[Entry]:
     """Gives those without id one that stays: of the name, or else of the content."""
     seen: dict[str, int] = {}
-    for document, data in entries:
+    for number, (document, data) in enumerate(entries, 1):
+        if number % _CHECKED_AT_ONCE == 0:
+            breathe()
         if not data.get("id"):
             if data.get("name"):
                 basis = f"name:{data['namespace']}/{data['name']}"

@@ -7,7 +7,8 @@ document may hold thousands of such names among thousands of others.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
+from itertools import islice
 
 #: Characters of a name for which a close one is looked for: longer ones are not mistyped, and
 #: comparing two takes the product of their lengths.
@@ -29,8 +30,17 @@ def closest(word: str, known: Iterable[str]) -> str | None:
     return next(iter(difflib.get_close_matches(word, names, 1)), None)
 
 
-def listed(names: Sequence[str]) -> str:
+def listed(names: Collection[str]) -> str:
     """The names with commas between them; of many the first ones, and how many more there are."""
-    if len(names) <= _MOST_LISTED:
-        return ", ".join(names)
-    return f"{', '.join(names[:_MOST_LISTED])} and {len(names) - _MOST_LISTED:,} more"
+    first = ", ".join(map(_short, islice(names, _MOST_LISTED)))
+    more = len(names) - _MOST_LISTED
+    return first if more <= 0 else f"{first} and {more:,} more"
+
+
+def listed_in_order(names: Collection[str]) -> str:
+    """The same, of names that are in no order; few are sorted."""
+    return listed(sorted(names) if len(names) <= _MOST_LISTED else names)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _MOST_CHARACTERS else f"{name[:_MOST_CHARACTERS]}..."

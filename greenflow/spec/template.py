@@ -21,6 +21,7 @@ from typing import Any, Final
 from greenflow.errors import SpecFault
 from greenflow.log.secret import strings
 from greenflow.spec.fields import COMMON
+from greenflow.spec.known import listed_in_order
 from greenflow.spec.syntax import Lines, offset_of
 
 # The root itself, `{{ . }}`, stands in templates of `data` only: a spec has no use for it.
@@ -231,7 +232,7 @@ def _literal(value: Any) -> str:
 def _lack(value: Any, here: str, key: str) -> str:
     """Why there is nothing. Keys are named, values are not."""
     if isinstance(value, dict):
-        return f"{here} has no {key!r}; it has {', '.join(sorted(value)) or 'nothing'}"
+        return f"{here} has no {key!r}; it has {listed_in_order(value) or 'nothing'}"
     if isinstance(value, list):
         return f"{here} is a list of {len(value)}, which has no {key!r}"
     return f"{here} is no map, and has no {key!r}"

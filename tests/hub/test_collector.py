@@ -58,6 +58,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
     usual, seconds = gc.get_threshold(), [1000.0]
     monkeypatch.setattr(collector, "monotonic", lambda: seconds[0])
     monkeypatch.setattr(collector, "_raised", None)
+    monkeypatch.setattr(collector, "_is_due", False)
     gc.set_threshold(700, 10, 10)
     yield seconds
     gc.set_threshold(*usual)
@@ -95,6 +96,19 @@ def test_who_works_again_puts_it_off_for_longer(clock: list[float]) -> None:
     collector.put_off()
     clock[0] += collector.QUIET * 0.9
     gc.collect(0)
+    assert gc.get_threshold() != (700, 10, 10)
+
+
+def test_who_works_on_and_on_has_one_in_time_all_the_same(clock: list[float]) -> None:
+    for _ in range(100):
+        collector.put_off()
+        clock[0] += collector.LONGEST / 90
+        gc.collect(0)
+    assert gc.get_threshold() == (700, 10, 10)
+    collector.put_off()
+    assert gc.get_threshold() == (700, 10, 10)
+    assert new_containers(200_000)
+    collector.put_off()
     assert gc.get_threshold() != (700, 10, 10)
 
 

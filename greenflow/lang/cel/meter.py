@@ -19,6 +19,7 @@ from gevent._hub_local import get_hub_if_exists
 from greenlet import getcurrent
 
 from greenflow.hub.breathing import let_others_run
+from greenflow.hub.collector import put_off
 from greenflow.lang.cel.values import BudgetSpent, CelError
 
 #: Steps of one slice: about 1 ms at 0.1 µs a step. Some steps take ten times as long, and others
@@ -87,6 +88,7 @@ def has_others() -> bool:
 def breathe() -> None:
     """Let others run, if there are any."""
     if has_others():
+        put_off()
         let_others_run()
 
 
