@@ -264,9 +264,7 @@ def watched(folder: Path, *options: str, **text: str) -> Iterator[tuple[Any, int
         yield process, port, file, longest
 
 
-def one(
-    longest: Longest, pid: int, port: int, path: str, kind: str, body: bytes
-) -> dict[str, Any]:
+def one(longest: Longest, pid: int, port: int, path: str, kind: str, body: bytes) -> dict[str, Any]:
     """Send it, while the pings go on."""
     before, spent = reset_peak(pid), cpu_seconds(pid)
     with Pings(port) as pings:

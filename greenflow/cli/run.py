@@ -9,7 +9,7 @@ import resource
 import signal
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -57,6 +57,7 @@ logger = logging.getLogger("greenflow.cli.run")
     ("listener.host", "--listener-host"),
     ("http.allow", "--http-allow"),
     ("broker.url", "--broker-url"),
+    ("admin.address", "--admin"),
 )
 def command(
     settings: Settings,
@@ -133,17 +134,41 @@ def _run_store(settings: Settings, stopping: Event, wait: bool, start: Start) ->
 
     runtime = Runtime(settings.database, settings=settings)
     _spare_collector()
-    if wait:
-        _start_waiting(runtime, stopping)
-        if stopping.is_set():
-            runtime.stop()
-            return 0
-    with _running(runtime):
-        if not _started(runtime, redact_url(settings.database), start):
-            return 1
-        stopping.wait()
-        _tell_stopping(runtime)
+    with _reachable(runtime):
+        if wait:
+            _start_waiting(runtime, stopping)
+            if stopping.is_set():
+                runtime.stop()
+                return 0
+        with _running(runtime):
+            if not _started(runtime, redact_url(settings.database), start):
+                return 1
+            stopping.wait()
+            _begin_to_stop(runtime)
     return 0
+
+
+@contextmanager
+def _reachable(runtime: Runtime) -> Iterator[None]:
+    """Its admin interface is open, from before its start to after its end."""
+    from greenflow.admin.door import AUTO, opened
+    from greenflow.admin.sockets import AdminRefused
+
+    admin, name = runtime.settings.admin, runtime.interface.engine.name
+    extra = {"namespace": runtime.namespace}
+    with ExitStack() as stack:
+        try:
+            door = stack.enter_context(opened(runtime.interface, admin, name))
+        except (AdminRefused, OSError) as error:
+            if admin.address != AUTO:
+                raise
+            logger.error("the engine runs without its admin interface: %s", error, extra=extra)
+        else:
+            if door is not None:
+                # That of a user's own socket nobody need know: commands find it.
+                level = logging.DEBUG if admin.address == AUTO else logging.INFO
+                logger.log(level, "admin interface at %s", door.address, extra=extra)
+        yield
 
 
 @contextmanager
@@ -204,13 +229,13 @@ def _run_files(
         sources.load()
         runtime = Runtime(store, settings=settings, scheme=scheme)
         runtime.locate = sources.locate
-        with _running(runtime):
+        with _reachable(runtime), _running(runtime):
             if not _started(runtime, ", ".join(files), start):
                 return 1
             known.start()
             sources.start()
             stopping.wait()
-            _tell_stopping(runtime)
+            _begin_to_stop(runtime)
             sources.close()
             known.close()
     return 0
@@ -281,9 +306,14 @@ def _started(runtime: Runtime, source: str, start: Start) -> bool:
     return not failure
 
 
-def _tell_stopping(runtime: Runtime) -> None:
+def _begin_to_stop(runtime: Runtime) -> None:
+    """Say so, and be not ready for as long as those who send work need to notice."""
+    import gevent
+
+    runtime.interface.engine.is_leaving = True
     logger.info(
         "stopping: what is under way has %g s to end",
         runtime.settings.grace,
         extra={"namespace": runtime.namespace},
     )
+    gevent.sleep(runtime.settings.admin.delay)

@@ -15,42 +15,46 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, ge
 import msgspec
 from msgspec import Meta, Struct
 
+from greenflow.config.admin import AdminSettings
 from greenflow.config.groups import (
-    BrokerSettings as BrokerSettings,
-)
-from greenflow.config.groups import (
-    HistorySettings as HistorySettings,
-)
-from greenflow.config.groups import (
-    HttpSettings as HttpSettings,
-)
-from greenflow.config.groups import (
-    JavaScriptSettings as JavaScriptSettings,
-)
-from greenflow.config.groups import (
-    LintSettings as LintSettings,
-)
-from greenflow.config.groups import (
-    ListenerSettings as ListenerSettings,
-)
-from greenflow.config.groups import (
-    LogSettings as LogSettings,
-)
-from greenflow.config.groups import (
-    ProcessSettings as ProcessSettings,
-)
-from greenflow.config.groups import (
-    SyscallSettings as SyscallSettings,
-)
-from greenflow.config.groups import (
-    TracingSettings as TracingSettings,
-)
-from greenflow.config.groups import (
-    ValuesSettings as ValuesSettings,
+    BrokerSettings,
+    HistorySettings,
+    HttpSettings,
+    JavaScriptSettings,
+    LintSettings,
+    ListenerSettings,
+    LogSettings,
+    ProcessSettings,
+    SyscallSettings,
+    TracingSettings,
+    ValuesSettings,
 )
 from greenflow.config.marks import DURATION, HOSTS, SECRETS, TEXTS
 from greenflow.log.redactor import redact, redact_url, url_secrets
 from greenflow.log.secret import MASK
+
+__all__ = [
+    "PREFIX",
+    "AdminSettings",
+    "BrokerSettings",
+    "HistorySettings",
+    "HttpSettings",
+    "JavaScriptSettings",
+    "LintSettings",
+    "ListenerSettings",
+    "LogSettings",
+    "ProcessSettings",
+    "Setting",
+    "Settings",
+    "SyscallSettings",
+    "TracingSettings",
+    "ValuesSettings",
+    "fields",
+    "of",
+    "of_languages",
+    "secrets",
+    "shown",
+]
 
 #: What the environment variables of settings begin with.
 PREFIX = "GREENFLOW_"
@@ -99,6 +103,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="what languages of other packages are told: a table for each"),
     ] = {}
     log: LogSettings = LogSettings()
+    admin: AdminSettings = AdminSettings()
     lint: LintSettings = LintSettings()
     values: ValuesSettings = ValuesSettings()
     history: HistorySettings = HistorySettings()

@@ -81,6 +81,7 @@ class Services:
         self.keeps_requests = False
         self.tracer: Tracer | None = None  # of a runtime whose processes may be traced
         self.processes: set[Process] = set()  # every live process without a parent
+        self.paused: set[str] = set()  # ids of sources that were told to begin nothing
         self.budget = Budget(**asdict(settings.process))
         # Where a person finds a spec, given its id and a path in it: `file:line:column`. None for
         # one that is known by its id and revision alone.

@@ -16,8 +16,9 @@ import logging
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cached_property
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from weakref import WeakSet
 
 import gevent
@@ -36,12 +37,16 @@ from greenflow.nodes.listener import Listener, listeners
 from greenflow.payload.value import adopt, by_value, copy
 from greenflow.runtime.asking import way_in
 from greenflow.runtime.assembly import Assembly
+from greenflow.runtime.choosing import at_port, named
 from greenflow.runtime.processes import ProcessInfo, ended, listed
 from greenflow.scheme.registry import Scheme
 from greenflow.store.base import Record, Store
 from greenflow.store.home import HomeOperations
 from greenflow.store.operations import Operations, apply_values
 from greenflow.table.table import Table
+
+if TYPE_CHECKING:
+    from greenflow.admin.interface import Interface
 
 T = TypeVar("T")
 
@@ -88,6 +93,11 @@ class Runtime(Assembly):
         #: framework; the first request starts the runtime. With several listeners the one answers
         #: whose `port` is SERVER_PORT; `wsgi_of` names one.
         self.wsgi: Application = application(self._listener_at, self._at_home)
+        #: Its admin interface as a WSGI application to mount, by the settings `admin.hosts` and
+        #: `admin.token`; while the runtime does not run, it answers 503.
+        self.admin: Application = application(
+            lambda environ: self.interface.mounted if self._home else None, self._at_home
+        )
         self._own_thread = own_thread
         self._home: HomeHub | None = None
         self._settling_in = get_original("_thread", "allocate_lock")()  # OS threads that start it
@@ -153,7 +163,7 @@ class Runtime(Assembly):
             if self._home is not home or self._loader is None:
                 return
             table, services = self._running()
-            self._refusal = DRAINING
+            self._refusal, self.is_draining = DRAINING, True
             self._stop_following()
             sources = [i for i, s in table.symbols.items() if isinstance(s.version.node, Source)]
             table.change(dict.fromkeys(sources))
@@ -180,6 +190,7 @@ class Runtime(Assembly):
 
     def _leave(self, refusal: str) -> None:
         home, self._home, self._refusal = self._home, None, refusal
+        self.is_draining = False
         if home is not None:
             home.close()
 
@@ -268,31 +279,20 @@ class Runtime(Assembly):
         answered 503."""
 
         def choose(environ: dict[str, Any]) -> Listener | None:
-            running = self._listeners()
-            found = [each for each in running.values() if each.spec.name == name]
-            if not found:
-                _log.error("no listener named %r is running in namespace %r", name, self.namespace)
-            return found[0] if found else None
+            return named(self._listeners(), name, self.namespace)
 
         return application(choose, self._at_home)
 
     def _listener_at(self, environ: dict[str, Any]) -> Listener | None:
-        running = self._listeners()
-        if len(running) == 1:
-            return next(iter(running.values()))
-        port = environ["SERVER_PORT"]
-        for each in running.values():
-            if str(each.spec.port) == port:
-                return each
-        _log.error(
-            "%s in namespace %r; a request at port %s is answered 503",
-            "none of several listeners has that port: use wsgi_of(NAME)"
-            if running
-            else "no listener is running",
-            self.namespace,
-            port,
-        )
-        return None
+        return at_port(self._listeners(), environ["SERVER_PORT"], self.namespace)
+
+    @cached_property
+    def interface(self) -> Interface:
+        """What answers in `admin`. Used on the hub of the runtime."""
+        from greenflow.admin.interface import Interface
+        from greenflow.runtime.looking import Looked
+
+        return Interface(Looked(self, self.drain, self._call))
 
     def _at_home(self, function: Callable[..., T], *args: Any) -> T:
         """As `run`, and also while the runtime drains. Raises Inactive when it has stopped."""

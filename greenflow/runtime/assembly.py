@@ -24,6 +24,7 @@ from greenflow.errors import GreenflowError, Inactive
 from greenflow.hub import guard, patching
 from greenflow.hub.clock import Clock
 from greenflow.log import secret
+from greenflow.log.redactor import redact_url
 from greenflow.scheme.registry import Scheme
 from greenflow.store.base import Store, open_store
 from greenflow.store.operations import Operations, apply_values
@@ -60,6 +61,7 @@ class Assembly:
         #: Where a person finds a spec, for logs: given an id and a path in the spec, its
         #: `file:line:column`, or None. Set before the start by who knows the files.
         self.locate: Callable[[str, str], str | None] | None = None
+        self.is_draining = False  # its sources have stopped for good
         self._registered: dict[str, Callable[..., Any]] = {}
         self._opened: Store | None = None
         self._services: Services | None = None
@@ -70,6 +72,11 @@ class Assembly:
         self._languages: dict[str, Any] | None = None  # what those that it holds were told
         self._guarded: Hub | None = None
         self._exporting: Exporting | None = None
+
+    @property
+    def store_name(self) -> str:
+        """What a person calls its store, without the secrets of a URL."""
+        return redact_url(self._store) if isinstance(self._store, str) else "handed in"
 
     def _open(self) -> None:
         patching.check()

@@ -74,6 +74,9 @@ def test_every_setting_is_reached_from_a_flag_a_variable_and_the_file() -> None:
         "broker.visibility": ("5s", 5.0),
         "broker.timeout": ("2", 2.0),
         "broker.expires": ("1d", 86400.0),
+        "admin.token": ("one, two", ["one", "two"]),
+        "admin.hosts": ("ops.test", ["ops.test"]),
+        "admin.delay": ("5s", 5.0),
         "http.allow": ("a.test, loopback,10.0.0.0/8", ["a.test", "loopback", "10.0.0.0/8"]),
     }
     for field in fields():
