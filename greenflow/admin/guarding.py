@@ -1,9 +1,9 @@
 """Who may ask the admin interface: the token, and which hosts and origins a request may name.
 
-Lives here: AdminGate, one for each way in. A browser is the danger of an interface without a login: any
-page can send requests to an address of this machine, and with a name of its own that leads there
-(DNS rebinding) it can read the answers. So a request must name a host that is an address, or is
-known; no page of another origin may ask at all (the headers Origin and Sec-Fetch-Site); and what
+Lives here: AdminGate, one for each way in. A browser is the danger of an interface without a login:
+any page can send requests to an address of this machine, and with a name of its own that leads
+there (DNS rebinding) it can read the answers. So a request must name a host that is an address, or
+is known; no page of another origin may ask at all (the headers Origin and Sec-Fetch-Site); and what
 changes something must be JSON, which a page of another origin cannot send unasked (the Fetch
 standard, CORS-safelisted request headers).
 """
