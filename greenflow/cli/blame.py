@@ -21,14 +21,13 @@ if TYPE_CHECKING:
 @with_settings()
 def command(settings: Settings, name: str) -> None:
     """Shows for each field of the spec (or value) NAME which change gave it what it has now."""
-    from greenflow.cli.changes import data_of, when
+    from greenflow.cli.changes import data_of, when, whole_history
     from greenflow.cli.collections import find_named
     from greenflow.cli.output import TABLES, print_data, print_table
     from greenflow.errors import UnknownSpec
-    from greenflow.store.base import open_store
 
     namespace = settings.namespace
-    with open_store(settings.database, create=False) as store:
+    with whole_history(settings) as store:
         try:
             (record,) = find_named(store.specs, [name], namespace)
         except UnknownSpec:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,28 @@ import click
 from greenflow.log import printable
 
 if TYPE_CHECKING:
+    from greenflow.config import Settings
+    from greenflow.store.base import Store
     from greenflow.store.change import Edit, Heading
     from greenflow.store.history import History
 
 # Colours of the lines of a difference, by their first character, as git has them.
 _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
+
+
+@contextmanager
+def whole_history(settings: Settings) -> Iterator[Store]:
+    """The store, once what other programs wrote past it is in its history (BEHAVIOUR 7.19). Raises
+    NoDatabase."""
+    from greenflow.errors import StoreUnavailable
+    from greenflow.store.base import open_store
+    from greenflow.store.change import SPECS, VALUES
+
+    with open_store(settings.database, create=False) as store:
+        with suppress(StoreUnavailable):  # who may only read sees what is recorded
+            for collection in (SPECS, VALUES):
+                store.claim(settings.namespace, collection)
+        yield store
 
 
 def number_of(word: str) -> int:

@@ -60,14 +60,13 @@ def _is_change(word: str) -> bool:
 
 
 def _between(settings: Settings, words: tuple[str, ...]) -> list[Edit]:
-    from greenflow.cli.changes import number_of
-    from greenflow.store.base import open_store
+    from greenflow.cli.changes import number_of, whole_history
     from greenflow.store.rollback import between
 
     if len(words) > 2:
         raise click.UsageError("a difference is that of one CHANGE to now, or of two")
     first, *rest = map(number_of, words)
-    with open_store(settings.database, create=False) as store:
+    with whole_history(settings) as store:
         last = rest[0] if rest else store.history.newest(settings.namespace)
         return between(store.history, settings.namespace, first, last)
 

@@ -24,11 +24,10 @@ def command(settings: Settings, names: tuple[str, ...], limit: int) -> None:
 
     `greenflow show` shows one, `greenflow rollback` takes one back.
     """
-    from greenflow.cli.changes import data_of, ids_of, what, when
+    from greenflow.cli.changes import data_of, ids_of, what, when, whole_history
     from greenflow.cli.output import TABLES, print_data, print_table
-    from greenflow.store.base import open_store
 
-    with open_store(settings.database, create=False) as store:
+    with whole_history(settings) as store:
         ids = ids_of(store.history, settings.namespace, names)
         headings = store.history.headings(settings.namespace, None, limit, ids)
     if settings.output in TABLES:

@@ -28,10 +28,9 @@ def command(
     What is done is shown, and asked for unless --yes. It is a new change: all of it or nothing, and
     refused if somebody changes something meanwhile. Nothing is lost, also this can be rolled back.
     """
-    from greenflow.cli.changes import edits_as_data, ids_of, number_of, print_edits
+    from greenflow.cli.changes import edits_as_data, ids_of, number_of, print_edits, whole_history
     from greenflow.cli.output import TABLES, print_data
     from greenflow.spec.signature import here
-    from greenflow.store.base import open_store
     from greenflow.store.change import SPECS, VALUES
     from greenflow.store.rollback import back_to, undoing
 
@@ -39,7 +38,7 @@ def command(
         raise click.UsageError("say which CHANGE to undo, or --to CHANGE to go back to")
     chosen, names = (to, words) if to is not None else (words[0], words[1:])
     number, namespace = number_of(chosen), settings.namespace
-    with open_store(settings.database, create=False) as store:
+    with whole_history(settings) as store:
         ids = ids_of(store.history, namespace, names)
         plan = (undoing if to is None else back_to)(store.history, namespace, number, ids)
         specs, values = plan.of(SPECS), plan.of(VALUES)

@@ -27,12 +27,12 @@ def command(settings: Settings, change: str) -> None:
         number_of,
         print_edits,
         when,
+        whole_history,
     )
     from greenflow.cli.output import TABLES, print_data
-    from greenflow.store.base import open_store
 
     number = number_of(change)
-    with open_store(settings.database, create=False) as store:
+    with whole_history(settings) as store:
         heading = heading_of(store.history, settings.namespace, number)
         edits = store.history.edits(settings.namespace, number - 1, number)
     if settings.output not in TABLES:

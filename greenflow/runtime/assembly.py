@@ -27,6 +27,7 @@ from greenflow.log import secret
 from greenflow.log.redactor import redact_url
 from greenflow.scheme.registry import Scheme
 from greenflow.store.base import Store, open_store
+from greenflow.store.change import SPECS, VALUES
 from greenflow.store.operations import Operations, apply_values
 from greenflow.table.loader import Loader
 from greenflow.table.table import Table
@@ -109,7 +110,11 @@ class Assembly:
                 self._operations().apply(self._specs)
             values.changed = self._on_values
             self._values_loader = Loader(
-                values, self._opened.values, self.namespace, "values stay as they are"
+                values,
+                self._opened.values,
+                self.namespace,
+                "values stay as they are",
+                claim=partial(self._opened.claim, self.namespace, VALUES),
             )
             self._values_loader.start()  # specs are bound to them
             loader = Loader(
@@ -117,6 +122,7 @@ class Assembly:
                 self._opened.specs,
                 self.namespace,
                 tend=partial(_thin, self._opened, self.settings),
+                claim=partial(self._opened.claim, self.namespace, SPECS),
             )
             loader.start()
             self._loader = loader

@@ -43,6 +43,11 @@ def node(label: str) -> Signature:
     return Signature(f"syscall:{label}", source="syscall")
 
 
+def unknown() -> Signature:
+    """The signature of what another program wrote past the store (BEHAVIOUR 7.19)."""
+    return Signature("unknown", "written by another program")
+
+
 @cache
 def _plain() -> Signature:
     return Signature(_user_at_host())

@@ -55,8 +55,11 @@ def application(
     group: str = "",
 ) -> Application:
     """What it would do to apply documents; with a `group` also to delete what belongs to that set
-    in the namespaces and is not among them. Raises as `Collection.apply` does."""
+    in the namespaces and is not among them. What other programs wrote is recorded first. Raises as
+    `Collection.apply` does."""
     spaces = sorted({*namespaces, *(str(document["namespace"]) for document in documents)})
+    for namespace in spaces:
+        store.claim(namespace, collection)
     made_on = {namespace: store.history.newest(namespace) for namespace in spaces}
     drafts = drafts_of(documents)
     ids = {each.id for each in drafts}

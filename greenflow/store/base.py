@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, ClassVar, NamedTuple, Self
 
 from greenflow.errors import NoDatabase, StoreMisconfigured
@@ -51,6 +51,13 @@ class Batch(NamedTuple):
 
     ids: frozenset[str]
     gap: bool
+
+
+#: A document as it was, and its revision.
+Known = tuple[Mapping[str, Any], int]
+
+#: What is known where nothing is.
+NOTHING_KNOWN: Mapping[str, Known] = MappingProxyType({})
 
 
 class Rewrite(NamedTuple):
@@ -184,6 +191,20 @@ class Store(ABC):
         """Both collections in one change, all of it or nothing. Returns what is stored of the
         documents of each. Raises as `Collection.apply` does; an id that is not there is deleted
         already."""
+
+    def claim(
+        self,
+        namespace: str,
+        collection: str,
+        ids: Set[str] | None = None,
+        known: Mapping[str, Known] = NOTHING_KNOWN,
+    ) -> int:
+        """Records what other programs wrote past the store, as a change whose author is `unknown`
+        (BEHAVIOUR 7.19): in all documents of a namespace and collection, or in those of some ids.
+        `known` is what is known of documents that the history may not have. Returns how many it
+        were; 0 if somebody else has recorded them. A store that nobody else can write to has none.
+        """
+        return 0
 
     @abstractmethod
     def close(self) -> None:

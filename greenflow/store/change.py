@@ -115,10 +115,11 @@ class Packed(NamedTuple):
 
 
 class Last(NamedTuple):
-    """The newest edit of a document: what the next one may lean on."""
+    """The newest edit of a document: what the next one may lean on; `is_gone` if it deleted it."""
 
     revision: int
     depth: int
+    is_gone: bool = False
 
 
 def verb(before: str | None, after: str | None) -> str:

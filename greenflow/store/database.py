@@ -39,7 +39,7 @@ T = TypeVar("T")
 APPLICATION = 0x6772666C
 
 # `PRAGMA user_version`: the layout of the tables. A greater one was written by a newer greenflow.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 # Seconds between tries where SQLite reports a lock at once instead of waiting for it, as it does
 # while another connection turns on WAL mode (sqlite.org/c3ref/busy_handler.html).

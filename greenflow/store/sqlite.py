@@ -28,9 +28,9 @@ from urllib.parse import parse_qsl, unquote
 from greenflow.errors import StoreMisconfigured
 from greenflow.hub.breathing import unhurried
 from greenflow.log.redactor import redact_url
-from greenflow.spec.signature import Signature, here
-from greenflow.store import ledger, tables
-from greenflow.store.base import Feed, Record, Rewrite, Store
+from greenflow.spec.signature import Signature, here, unknown
+from greenflow.store import ledger, tables, unclaimed
+from greenflow.store.base import NOTHING_KNOWN, Feed, Known, Record, Rewrite, Store
 from greenflow.store.change import SPECS, VALUES, Edit, Heading, Pair, check_expected
 from greenflow.store.database import SYNCHRONOUS, DatabaseThread, StoreDatabase, transaction
 from greenflow.store.document import Row, decode
@@ -118,6 +118,7 @@ class SqliteCollection(PlannedCollection):
     ) -> list[Row]:
         """In the writer's thread."""
         with transaction(connection):
+            _claim(connection)
             check_expected(signature, partial(ledger.newest, connection))
             pages = tables.find(connection, self._table, wanted.narrow)
             rows = [
@@ -148,6 +149,7 @@ def _carry_out(
     outcome: list[list[Row]] = []
     pairs: list[tuple[str, Pair]] = []
     with transaction(connection):
+        _claim(connection)
         check_expected(signature, partial(ledger.newest, connection))
         for table, wanted, plan, gone in steps:
             pages = tables.wanted_rows(connection, table, wanted.also(gone))
@@ -167,6 +169,16 @@ def _carry_out(
                 ledger.join(connection, table, rows, signature.group)
         ledger.record(connection, pairs, signature)
     return outcome
+
+
+def _claim(connection: sqlite3.Connection) -> int:
+    """Records what other programs wrote before, and returns how many documents that is. In a
+    transaction."""
+    if not unclaimed.are_there(connection):
+        return 0
+    pairs = unclaimed.claim(connection)
+    ledger.record(connection, pairs, unknown())
+    return len(pairs)
 
 
 class SqliteHistory(History):
@@ -257,6 +269,19 @@ class SqliteStore(Store):
         self._follower.wake()
         first, second = map(records_of, both)
         return first, second
+
+    def claim(
+        self,
+        namespace: str,
+        collection: str,
+        ids: Set[str] | None = None,
+        known: Mapping[str, Known] = NOTHING_KNOWN,
+    ) -> int:
+        def record(connection: sqlite3.Connection) -> int:
+            with transaction(connection):
+                return _claim(connection)
+
+        return self._writer.run(record) if self._reader.run(unclaimed.are_there) else 0
 
     def close(self) -> None:
         self._follower.close()

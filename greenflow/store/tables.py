@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from greenflow.store import ledger
+from greenflow.store import ledger, unclaimed
 from greenflow.store.change import SPECS, VALUES
 from greenflow.store.document import Row
 from greenflow.store.plan import Wanted
@@ -81,12 +81,15 @@ def create(connection: sqlite3.Connection) -> None:
         (time.time_ns() // 1000,),
     )
     ledger.create(connection)
+    unclaimed.create(connection)
 
 
 def upgrade(connection: sqlite3.Connection, version: int) -> None:
     """Makes the tables that a file of an older layout lacks. In a transaction."""
     if version < 2:
         ledger.create(connection)
+    if version < 3:
+        unclaimed.create(connection)
 
 
 def last_number(connection: sqlite3.Connection) -> int:
@@ -213,13 +216,15 @@ def write(connection: sqlite3.Connection, table: str, rows: Sequence[Row]) -> li
     numbered = _journal(connection, table, rows)
     _remove(connection, table, [row.id for row in rows])
     insert(connection, f'"{table}" (id, namespace, name, revision, document)', numbered)
+    _trim(connection, numbered[-1].revision)  # last: a row has its line (unclaimed.py)
     return numbered
 
 
 def remove(connection: sqlite3.Connection, table: str, rows: Sequence[Row]) -> None:
     """Deletes rows."""
-    _journal(connection, table, rows)
+    numbered = _journal(connection, table, rows)
     _remove(connection, table, [row.id for row in rows])
+    _trim(connection, numbered[-1].revision)
 
 
 def _journal(connection: sqlite3.Connection, table: str, rows: Sequence[Row]) -> list[Row]:
@@ -230,9 +235,11 @@ def _journal(connection: sqlite3.Connection, table: str, rows: Sequence[Row]) ->
         "journal (number, collection, namespace, id)",
         [(row.revision, table, row.namespace, row.id) for row in numbered],
     )
-    last = first + len(rows) - 1
-    connection.execute("DELETE FROM journal WHERE number <= ?", (last - JOURNAL_KEPT,))
     return numbered
+
+
+def _trim(connection: sqlite3.Connection, last: int) -> None:
+    connection.execute("DELETE FROM journal WHERE number <= ?", (last - JOURNAL_KEPT,))
 
 
 def _remove(connection: sqlite3.Connection, table: str, ids: Iterable[str]) -> None:

@@ -20,11 +20,13 @@ from gevent.event import Event
 
 from greenflow.errors import StoreUnavailable
 from greenflow.hub.backoff import MOST, Backoff
+from greenflow.table.claiming import Claiming
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from greenflow.store.base import Collection, Feed
+    from greenflow.table.claiming import Claim
 
 # Seconds between two warnings of a store that is away: it stays so until somebody looks.
 REMIND = 60.0
@@ -50,6 +52,9 @@ class Follower(Protocol):
     def failed(self) -> list[str]:
         """The ids that trying again may help."""
 
+    def known(self, id: str) -> tuple[Mapping[str, Any], int] | None:
+        """The newest document seen with an id, and its revision."""
+
     def change(
         self, documents: Mapping[str, tuple[Mapping[str, Any], int] | None], retry: bool = False
     ) -> None:
@@ -66,9 +71,10 @@ class Loader:
         namespace: str,
         meanwhile: str = "workflows run on",
         tend: Callable[[], object] = lambda: None,
+        claim: Claim = lambda ids, known: 0,
     ) -> None:
         """`meanwhile` is what the log says of a store that is away; `tend` is called now and then
-        while it is not."""
+        while it is not, and `claim` soon after something changed (claiming.py)."""
         self.table, self.collection, self.namespace = table, collection, namespace
         self._meanwhile, self._tend = meanwhile, tend
         self.connected = False
@@ -79,11 +85,13 @@ class Loader:
         self._compare_at = 0.0
         self._tend_at = monotonic() + COMPARE  # not while everything starts
         self._remind_at = 0.0
+        self._claiming = Claiming(claim, namespace)
 
     def start(self) -> None:
         """Load everything, then follow. Raises StoreUnavailable if the first load fails."""
         self._connect()
         self._greenlet = gevent.spawn(self._follow)
+        self._claiming.start()
 
     def stop(self) -> None:
         """Follow no more. The table stays as it is."""
@@ -91,6 +99,7 @@ class Loader:
         self._disconnect()
         if self._greenlet is not None:
             self._greenlet.join()
+        self._claiming.stop()
 
     def _connect(self) -> None:
         self._feed = self.collection.feed(self.namespace)
@@ -176,6 +185,7 @@ class Loader:
         if not mine:
             records = self.collection.find({"namespace": self.namespace})
             self.table.change({r.document["id"]: (r.document, r.revision) for r in records})
+            self._claiming.all()
         else:
             theirs = self.collection.revisions(self.namespace)
             self._look(id for id in mine.keys() | theirs.keys() if mine.get(id) != theirs.get(id))
@@ -185,4 +195,6 @@ class Loader:
         if wanted:
             found = self.collection.find({"namespace": self.namespace, "id": {"$in": wanted}})
             records = {r.document["id"]: (r.document, r.revision) for r in found}
+            known = {id: self.table.known(id) for id in wanted}
             self.table.change({id: records.get(id) for id in wanted})
+            self._claiming.some(known)

@@ -114,6 +114,12 @@ class Symbol:
         return self.version.name
 
     @property
+    def newest(self) -> tuple[Mapping[str, Any], int]:
+        """The newest document that was looked at, running or not, and its revision."""
+        version = self.pending or self.version
+        return version.document, version.revision
+
+    @property
     def revision(self) -> int:
         """The newest revision that was looked at, running or not."""
         return (self.pending or self.version).revision

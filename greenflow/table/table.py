@@ -101,6 +101,11 @@ class Table:
         """The ids that trying again may help."""
         return [id for id, symbol in self.symbols.items() if symbol.failed]
 
+    def known(self, id: str) -> tuple[Mapping[str, Any], int] | None:
+        """The newest document seen with an id, running or not, and its revision."""
+        symbol = self.symbols.get(id)
+        return None if symbol is None else symbol.newest
+
     # -- changing ------------------------------------------------------------------------------
 
     def change(

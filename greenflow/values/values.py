@@ -191,6 +191,10 @@ class Values:
         """None: a value cannot fail."""
         return []
 
+    def known(self, id: str) -> tuple[Mapping[str, Any], int] | None:
+        """The value with an id, and its revision."""
+        return self._known.get(id)
+
     def change(
         self, documents: Mapping[str, tuple[Mapping[str, Any], int] | None], retry: bool = False
     ) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -319,3 +321,18 @@ def test_a_running_engine_follows_a_rollback(
     greenflow("rollback", "2", "-y")
     get_until(port, "one")
     assert running.stop() == 0
+
+
+def test_another_program_s_write_is_shown_and_taken_back(
+    greenflow: Command, shop: Path, tmp_path: Path
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "greenflow.db", isolation_level=None)) as shell:
+        shell.execute("UPDATE specs SET document = replace(document, 'two', 'three')")
+    assert greenflow("log").rows[0][2] == "unknown"
+    shown = greenflow("show", "2").out
+    assert "author:  unknown" in shown
+    assert "-two" in shown.replace(" ", "")
+    blamed = [row for row in greenflow("blame", "hello").rows if row[0] == "$.code"]
+    assert [row[1:2] + row[3:4] for row in blamed] == [["2", "unknown"]]
+    assert greenflow("rollback", "--to", "1", "--yes").code == 0
+    assert stored(greenflow)["hello"]["code"] == "one\ntwo\n"

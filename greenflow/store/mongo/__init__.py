@@ -17,13 +17,13 @@ still as it was read; when one cannot be written, those before it are undone.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from functools import partial
 from typing import Any
 
 from greenflow.hub.breathing import unhurried
 from greenflow.spec.signature import Signature, here
-from greenflow.store.base import Feed, Record, Rewrite, Store
+from greenflow.store.base import NOTHING_KNOWN, Feed, Known, Record, Rewrite, Store
 from greenflow.store.change import SPECS, VALUES
 from greenflow.store.document import Row, decode
 from greenflow.store.filter import compile_filter
@@ -33,6 +33,7 @@ from greenflow.store.mongo.feed import ChangeStream, FeedReader, Tail
 from greenflow.store.mongo.history import MongoHistory
 from greenflow.store.mongo.poll import Poll
 from greenflow.store.mongo.refusal import Refused
+from greenflow.store.mongo.strays import Search
 from greenflow.store.mongo.writer import MongoWriter
 from greenflow.store.mongo.writing import MongoWriting, Planner
 from greenflow.store.plan import Current, Plan, Wanted, drafts_of, plan_apply, records_of
@@ -147,6 +148,17 @@ class MongoStore(Store):
         both = self._driver.run(lambda: self._writer.write(plans, signature))
         first, second = map(records_of, both)
         return first, second
+
+    def claim(
+        self,
+        namespace: str,
+        collection: str,
+        ids: Set[str] | None = None,
+        known: Mapping[str, Known] = NOTHING_KNOWN,
+    ) -> int:
+        where = self.values if collection == VALUES else self.specs
+        search = Search(where, namespace, ids, known, ids is not None)
+        return self._driver.run(lambda: self._writer.claim(search))
 
     def close(self) -> None:
         self.specs.end_feeds()

@@ -74,6 +74,11 @@ def number(revision: int) -> int:
     return revision >> _CHECK_BITS
 
 
+def same_content(first: int, second: int) -> bool:
+    """Whether two revisions of a document are of the same content, whatever their numbers are."""
+    return not (first ^ second) & (1 << _CHECK_BITS) - 1
+
+
 def next_number(before: int) -> int:
     """A `_revision` that is greater than `before`, and than those of documents that were deleted:
     they are milliseconds since 1970, if clocks are right, and never less than they were."""
@@ -121,18 +126,20 @@ def _other_keys(id: str) -> Iterator[Any]:
 def stored(row: Row, number: int, has_key: bool = False) -> tuple[dict[str, Any], int]:
     """The stored form of a row, without `_id`, and its revision; with its namespace and name in one
     field, too, if the server needs that. Raises InvalidArgument for one that is too large."""
-    document = decode(row.text)
+    document, text = decode(row.text), row.text
     document.pop("id", None)
     if not _fits(document, _MAX_DEPTH) or any(key.startswith("_") for key in document):
         document = {"namespace": row.namespace, _TEXT: row.text}
         if row.name is not None:
             document["name"] = row.name
+    elif not text.startswith('{"id":'):
+        text = encode({"id": row.id, **document}, "$")  # as it will be read
     form = {**document, REVISION: Int64(number)}
     if has_key and row.name is not None:
         form[KEY] = msgspec.json.encode([row.namespace, row.name]).decode()
     if len(row.text) > _SURELY_FITS and len(bson.encode(form)) > _MAX_BYTES:
         raise InvalidArgument(f"the document {row.id} is larger than the 16 MiB that MongoDB takes")
-    return form, _revision(number, row.text)
+    return form, _revision(number, text)
 
 
 def rows(found: Sequence[Mapping[str, Any]]) -> Iterator[Row]:

@@ -13,6 +13,7 @@ from greenflow.store.change import Edit, Heading
 from greenflow.store.history import History
 from greenflow.store.mongo.driver import Driver
 from greenflow.store.mongo.ledger import MongoLedger
+from greenflow.store.mongo.thinning import thin
 
 T = TypeVar("T")
 
@@ -60,4 +61,4 @@ class MongoHistory(History):
         return self._run(lambda: self._ledger.members(namespace, collection, group))
 
     def thin(self, changes: int, before: float) -> int:
-        return self._run(lambda: self._ledger.thin(changes, before))
+        return self._run(lambda: thin(self._ledger, changes, before))

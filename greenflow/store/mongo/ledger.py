@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from functools import partial
 from itertools import groupby
 from typing import Any
@@ -64,6 +64,11 @@ FEW = 8
 _DUPLICATE = 11000  # the code of a key that is taken
 
 Pairs = Sequence[tuple[str, Pair]]
+
+# Looks at the pairs of a collection and the last edits of their documents.
+Check = Callable[[str, Sequence[Pair], Mapping[str, Last]], None]
+
+_LAST = {"revision": 1, "depth": 1, "verb": 1}
 
 _DONE: dict[str, Any] = {PENDING: {"$exists": False}}
 
@@ -147,22 +152,26 @@ class MongoLedger:
         signature: Signature,
         session: ClientSession | None,
         extra: Mapping[str, Any],
+        check: Check | None = None,
     ) -> None:
-        """Insert the edits of a change that was begun. Raises Overtaken."""
+        """Insert the edits of a change that was begun, unless `check` raises something over its
+        pairs and the last edits of their documents. Raises Overtaken."""
         packed: list[Packed] = []
         for collection, several in groupby(pairs, key=_collection):
             batch = [pair for _, pair in several]
-            last = self._last(namespace, collection, [pair.row.id for pair in batch], session)
+            last = self.last(namespace, collection, [pair.row.id for pair in batch], session)
+            if check is not None:
+                check(collection, batch, last)
             packed += [pack(number, collection, pair, last.get(pair.row.id)) for pair in batch]
         # a file of values has them in clear
         if signature.files and all(collection != VALUES for collection, _ in pairs):
-            last = self._last(namespace, FILES, list(signature.files), session)
+            last = self.last(namespace, FILES, list(signature.files), session)
             packed += pack_files(
                 number,
                 namespace,
                 signature.files,
                 last,
-                lambda path: self._file(namespace, path, session),
+                lambda path: self.text(namespace, FILES, path, session),
             )
         for part in parts(packed, TOGETHER):
             forms = [_form(namespace, each, extra) for each in part]
@@ -193,34 +202,39 @@ class MongoLedger:
         for part in parts(gone, ASKED):
             self.sets.delete_many({"_id": {"$in": part}}, session=session)
 
-    def _last(
-        self, namespace: str, collection: str, ids: Sequence[str], session: ClientSession | None
+    def last(
+        self,
+        namespace: str,
+        collection: str,
+        ids: Sequence[str] | None,
+        session: ClientSession | None,
     ) -> dict[str, Last]:
-        """The newest edits of documents, as far as there are any."""
+        """The newest edits of documents, as far as there are any; None: of all of them."""
         within = {"namespace": namespace, "collection": collection}
+        if ids is not None and len(ids) <= FEW:
+            order = [("number", DESCENDING)]
+            found = (
+                (id, self.edits.find_one({**within, "id": id}, _LAST, sort=order, session=session))
+                for id in ids
+            )
+            return {id: _last(edit) for id, edit in found if edit is not None}
         last: dict[str, Last] = {}
-        if len(ids) <= FEW:
-            for id in ids:
-                order = [("number", DESCENDING)]
-                edit = self.edits.find_one({**within, "id": id}, sort=order, session=session)
-                if edit is not None:
-                    last[id] = Last(int(edit["revision"]), int(edit["depth"]))
-            return last
-        for part in parts(ids, ASKED):
-            order = [(key, DESCENDING) for key in ("namespace", "collection", "id", "number")]
-            newest = {key: {"$first": f"${key}"} for key in ("revision", "depth")}
+        for among in [{}] if ids is None else [{"id": {"$in": part}} for part in parts(ids, ASKED)]:
+            keys = ("namespace", "collection", "id", "number")
             pipeline: list[dict[str, Any]] = [
-                {"$match": {**within, "id": {"$in": part}}},
-                {"$sort": dict(order)},
-                {"$group": {"_id": "$id", **newest}},
+                {"$match": {**within, **among}},
+                {"$sort": dict.fromkeys(keys, DESCENDING)},
+                {"$group": {"_id": "$id", **{key: {"$first": f"${key}"} for key in _LAST}}},
             ]
             for edit in self.edits.aggregate(pipeline, session=session):
-                last[edit["_id"]] = Last(int(edit["revision"]), int(edit["depth"]))
+                last[edit["_id"]] = _last(edit)
         return last
 
-    def _file(self, namespace: str, path: str, session: ClientSession | None) -> str | None:
-        """The newest text of a file."""
-        query = {"namespace": namespace, "collection": FILES, "id": path}
+    def text(
+        self, namespace: str, collection: str, id: str, session: ClientSession | None
+    ) -> str | None:
+        """The newest text of a document or a file; None if there is none."""
+        query = {"namespace": namespace, "collection": collection, "id": id}
         order = [("number", DESCENDING)]
         newest = self.edits.find_one(query, sort=order, session=session)
         if newest is None:
@@ -310,50 +324,6 @@ class MongoLedger:
         query = {"namespace": namespace, "collection": collection, "member": group}
         return frozenset(each["id"] for each in self.sets.find(query, {"id": 1}))
 
-    # -- forgetting ----------------------------------------------------------------------------
-
-    def thin(self, changes: int, before: float) -> int:
-        """Forget all but the newest changes of each namespace that are older than a time. What a
-        kept edit leans on stays, and what the next one may."""
-        forgotten = 0
-        for namespace in self.changes.distinct("namespace"):
-            upto = self.newest(namespace) - max(changes, 1)
-            old = {
-                "namespace": namespace,
-                "number": {"$lte": upto},
-                "time": {"$lt": Int64(int(before * 1e6))},
-            }
-            newest = self.changes.find_one(old, sort=[("number", DESCENDING)])
-            if newest is None:
-                continue
-            cut = int(newest["number"])
-            below = {"namespace": namespace, "number": {"$lte": cut}}
-            forgotten += self.changes.delete_many(below).deleted_count
-            self._thin_edits(namespace, cut)
-        return forgotten
-
-    def _thin_edits(self, namespace: str, cut: int) -> None:
-        fields = {"collection": 1, "id": 1, "number": 1, "depth": 1, "verb": 1}
-        old: dict[tuple[str, str], list[dict[str, Any]]] = {}
-        query = {"namespace": namespace, "number": {"$lte": cut}}
-        for each in self.edits.find(query, fields, sort=[("number", ASCENDING)]):
-            old.setdefault((each["collection"], each["id"]), []).append(each)
-        useless: list[Any] = []
-        for (collection, id), edits in old.items():
-            after = {"namespace": namespace, "collection": collection, "id": id}
-            first = self.edits.find_one(
-                {**after, "number": {"$gt": cut}}, fields, sort=[("number", ASCENDING)]
-            )
-            # a writer at this very moment may lean on the last one; not if the document is gone
-            needed = 0
-            if first is not None:
-                needed = int(first["depth"])
-            elif edits[-1]["verb"] != DELETED:
-                needed = int(edits[-1]["depth"]) + 1
-            useless += [each["_id"] for each in edits[: len(edits) - needed]]
-        for part in parts(useless, TOGETHER):
-            self.edits.delete_many({"_id": {"$in": part}})
-
 
 def heading_id(namespace: str, number: int) -> str:
     """The `_id` of a change."""
@@ -381,6 +351,10 @@ def _packed(found: Mapping[str, Any]) -> Packed:
     fields = {field: found[field] for field in Packed._fields}
     numbers = {field: int(found[field]) for field in ("number", "revision", "depth")}
     return Packed(**{**fields, **numbers, "data": bytes(found["data"])})
+
+
+def _last(found: Mapping[str, Any]) -> Last:
+    return Last(int(found["revision"]), int(found["depth"]), found["verb"] == DELETED)
 
 
 def _heading(found: Mapping[str, Any]) -> Heading:

@@ -27,7 +27,7 @@ from greenflow.spec.signature import Signature
 from greenflow.store.document import Row
 from greenflow.store.mongo.driver import Driver
 from greenflow.store.mongo.journal import note
-from greenflow.store.mongo.ledger import PENDING, MongoLedger, Pairs, heading_id
+from greenflow.store.mongo.ledger import PENDING, Check, MongoLedger, Pairs, heading_id
 from greenflow.store.mongo.steps import TOGETHER, Overtaken, Undo, parts
 
 UNDO = "greenflow_undo"
@@ -65,10 +65,17 @@ class PendingChange:
             own = {"batch": self._batch, "collection": collection}
             self._undo.insert_many([{**own, **form} for form in forms])
 
-    def record(self, namespace: str, number: int, pairs: Pairs, signature: Signature) -> None:
-        """Insert the edits."""
+    def record(
+        self,
+        namespace: str,
+        number: int,
+        pairs: Pairs,
+        signature: Signature,
+        check: Check | None = None,
+    ) -> None:
+        """Insert the edits, unless `check` raises something."""
         own = {"batch": self._batch}
-        self._ledger.record(namespace, number, pairs, signature, None, own)
+        self._ledger.record(namespace, number, pairs, signature, None, own, check)
 
     def beat(self) -> None:
         """Say that it goes on, if it was silent for a while. Raises Overtaken."""

@@ -14,6 +14,7 @@ from typing import TypeVar
 from pymongo import ReadPreference
 from pymongo.client_session import ClientSession
 from pymongo.errors import PyMongoError, WriteConcernError
+from pymongo.read_concern import ReadConcern
 
 from greenflow.store.mongo.driver import Driver
 
@@ -23,12 +24,15 @@ T = TypeVar("T")
 SECONDS = 24.0
 
 
-def in_transaction(driver: Driver, function: Callable[[ClientSession], T]) -> T:
+def in_transaction(
+    driver: Driver, function: Callable[[ClientSession], T], read_concern: ReadConcern | None = None
+) -> T:
     """In the driver: what the function returns, once all that it did is committed."""
     end = monotonic() + SECONDS
     with driver.client.start_session() as session:
         while True:
             session.start_transaction(
+                read_concern=read_concern,
                 write_concern=driver.database.write_concern,
                 read_preference=ReadPreference.PRIMARY,
             )

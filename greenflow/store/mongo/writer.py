@@ -4,6 +4,9 @@ Lives here: MongoWriter, over one or both collections. What a batch does to one 
 documents are written, is writing.py's; what is kept of the change is ledger.py's. Everything here
 happens in the driver.
 
+What another program wrote is a change of its own: `claim` makes it, and a write to the same
+documents makes it first, so the history has no hole (strays.py).
+
 Where there are transactions a change is one. Elsewhere it is pending until all is written, see
 pending.py, and what was written is undone when something fails.
 """
@@ -13,22 +16,29 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
 
 from pymongo.client_session import ClientSession
 from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.read_concern import ReadConcern
 
 from greenflow.errors import StoreUnavailable
-from greenflow.spec.signature import Signature
+from greenflow.spec.signature import Signature, unknown
 from greenflow.store.change import Pair
 from greenflow.store.document import Row
+from greenflow.store.mongo import strays
 from greenflow.store.mongo.driver import Driver
-from greenflow.store.mongo.ledger import MongoLedger, by_namespace
+from greenflow.store.mongo.ledger import Check, MongoLedger, by_namespace
 from greenflow.store.mongo.pending import PendingChange, PendingChanges
 from greenflow.store.mongo.refusal import is_refusal, words
 from greenflow.store.mongo.steps import Overtaken, WriteStep
+from greenflow.store.mongo.strays import Search, Strayed
 from greenflow.store.mongo.transaction import in_transaction
 from greenflow.store.mongo.writing import MongoPart, MongoWriting, Planner
+
+T = TypeVar("T")
 
 # Times that a change is begun again because another writer was faster, and the seconds of the
 # longest pause between two of them: less than one in all.
@@ -55,35 +65,85 @@ class MongoWriter:
     def write(self, plans: Plans, signature: Signature) -> list[list[Row]]:
         """Read, plan and write, all or nothing, until no other writer is faster. Returns the rows
         of each plan."""
+        collections = [collection for collection, _ in plans]
+        check: Check | None = strays.check
         with self._lock:
-            for collection, _ in plans:
+            for collection in collections:
                 collection.confirm()
             for attempt in range(ATTEMPTS):
                 try:
-                    written = self._written(plans, signature)
+                    written = self._all_or_nothing(
+                        collections,
+                        partial(self._together, plans, signature, check),
+                        partial(self._step_by_step, plans, signature, check),
+                    )
                 except Overtaken:
-                    time.sleep(random.random() * min(PAUSE, 0.001 * 2**attempt))
-                    self.pending.settle(plans[0][0].tells)
+                    self._give_way(attempt, collections)
+                    continue
+                except Strayed as stray:
+                    check = None  # they are recorded, or are nothing that has to be
+                    self._claim_first(stray, collections)
                     continue
                 for part in written:
                     part.collection.wrote(part.steps)
                 return [part.rows for part in written]
-        raise StoreUnavailable(
+        raise self._overtaken()
+
+    def claim(self, search: Search) -> int:
+        """Record what other programs wrote, as a change of its own, unless somebody else does.
+        Returns how many documents it was."""
+        pairs = strays.found(search, self.ledger, None)
+        if not pairs:
+            return 0
+        with self._lock:
+            search.collection.confirm()
+            return self._claimed(search._replace(ids={pair.row.id for pair in pairs}))
+
+    def _claim_first(self, stray: Strayed, collections: Sequence[MongoWriting]) -> None:
+        for collection in collections:
+            if collection.name == stray.collection:
+                self._claimed(Search(collection, stray.namespace, stray.ids, {}, False))
+
+    def _claimed(self, search: Search) -> int:
+        """Holding the lock."""
+        for attempt in range(ATTEMPTS):
+            try:
+                return self._all_or_nothing(
+                    [search.collection],
+                    partial(self._claim_together, search),
+                    partial(self._claim_alone, search),
+                    ReadConcern("snapshot"),  # of documents and edits that may be on two shards
+                )
+            except Overtaken:
+                self._give_way(attempt, [search.collection])
+        raise self._overtaken()
+
+    def _give_way(self, attempt: int, collections: Sequence[MongoWriting]) -> None:
+        time.sleep(random.random() * min(PAUSE, 0.001 * 2**attempt))
+        self.pending.settle(collections[0].tells)
+
+    def _overtaken(self) -> StoreUnavailable:
+        return StoreUnavailable(
             f"{self.driver.name}: other writers were faster {ATTEMPTS} times; try again"
         )
 
-    def _written(self, plans: Plans, signature: Signature) -> list[MongoPart]:
-        """Raises Overtaken."""
-        is_single = not all(collection.has_history for collection, _ in plans)
+    def _all_or_nothing(
+        self,
+        collections: Sequence[MongoWriting],
+        together: Callable[[ClientSession], T],
+        step_by_step: Callable[[], T],
+        read_concern: ReadConcern | None = None,
+    ) -> T:
+        """What one of them returns, which write the same: in a transaction if there are any. Raises
+        Overtaken."""
+        is_single = not all(collection.has_history for collection in collections)
         if is_single or self.driver.has_transactions is False:
-            return self._step_by_step(plans, signature)
+            return step_by_step()
         try:
-            written = in_transaction(
-                self.driver, lambda session: self._together(plans, signature, session)
-            )
+            outcome = in_transaction(self.driver, together, read_concern)
         except OperationFailure as error:
             if error.code == _NOT_IN_TRANSACTION:
-                for collection, _ in plans:
+                for collection in collections:
                     collection.prepare_again()
                 raise Overtaken from error
             if not self.driver.has_transactions and is_refusal(error):
@@ -91,10 +151,10 @@ class MongoWriter:
                 raise Overtaken from error
             raise
         self.driver.has_transactions = True
-        return written
+        return outcome
 
     def _together(
-        self, plans: Plans, signature: Signature, session: ClientSession
+        self, plans: Plans, signature: Signature, check: Check | None, session: ClientSession
     ) -> list[MongoPart]:
         """In a transaction."""
         parts = [plan(session) for _, plan in plans]
@@ -104,7 +164,7 @@ class MongoWriter:
         spaces = by_namespace(_pairs(parts))
         for namespace, pairs in spaces.items():
             number = self.ledger.newest(namespace, session) + 1
-            self.ledger.record(namespace, number, pairs, signature, session, {})
+            self.ledger.record(namespace, number, pairs, signature, session, {}, check)
         self._belong(parts, signature, session)
         # Last: the transaction of a writer that is killed keeps what it wrote for a minute, and
         # other writers of the namespace want the same number.
@@ -112,7 +172,9 @@ class MongoWriter:
             self.ledger.begin(namespace, pairs, signature, session, {})
         return parts
 
-    def _step_by_step(self, plans: Plans, signature: Signature) -> list[MongoPart]:
+    def _step_by_step(
+        self, plans: Plans, signature: Signature, check: Check | None
+    ) -> list[MongoPart]:
         """Without a transaction."""
         parts = [plan(None) for _, plan in plans]
         self.ledger.check(signature)
@@ -129,7 +191,7 @@ class MongoWriter:
                 for part in parts:
                     change.note(part.collection.name, [step.undo() for step in part.steps])
                 for namespace, pairs in spaces.items():
-                    change.record(namespace, numbers[namespace], pairs, signature)
+                    change.record(namespace, numbers[namespace], pairs, signature, check)
                 change.beat()
                 for part in parts:
                     mine: list[WriteStep] = []
@@ -141,6 +203,40 @@ class MongoWriter:
             raise
         self._belong(parts, signature, None)
         return parts
+
+    def _claim_together(self, search: Search, session: ClientSession) -> int:
+        """In a transaction."""
+        pairs = self._strays(search, session)
+        if pairs:
+            namespace, signature = search.namespace, unknown()
+            number = self.ledger.newest(namespace, session) + 1
+            self.ledger.record(namespace, number, pairs, signature, session, {})
+            self.ledger.leave(pairs, session)
+            self.ledger.begin(namespace, pairs, signature, session, {})
+        return len(pairs)
+
+    def _claim_alone(self, search: Search) -> int:
+        """Without a transaction. What was found is certain only while nobody else writes."""
+        pairs = self._strays(search, None)
+        if not pairs:
+            return 0
+        namespace, signature = search.namespace, unknown()
+        change = self.pending.begin()
+        try:
+            number = change.lock(namespace, pairs, signature)
+            if self._strays(search, None) != pairs:
+                raise Overtaken
+            change.record(namespace, number, pairs, signature)
+            change.finish()
+        except BaseException as error:
+            _undo(change, (), error)
+            raise
+        self.ledger.leave(pairs, None)
+        return len(pairs)
+
+    def _strays(self, search: Search, session: ClientSession | None) -> list[tuple[str, Pair]]:
+        name = search.collection.name
+        return [(name, pair) for pair in strays.found(search, self.ledger, session)]
 
     def _belong(
         self, parts: Sequence[MongoPart], signature: Signature, session: ClientSession | None

@@ -129,6 +129,12 @@ class MongoWriting(PlannedCollection):
             return self._read([query], session)
         return self._by_id(sorted(wanted.narrow["id"]), query, session)
 
+    def stored(self, namespace: str, ids: Set[str] | None, session: ClientSession | None) -> Found:
+        """The documents of a namespace, or those with some ids."""
+        if ids is None:
+            return self._read([{"namespace": namespace}], session)
+        return self._by_id(sorted(ids), {}, session)
+
     def _by_id(self, ids: list[str], query: dict[str, Any], session: ClientSession | None) -> Found:
         asked = [{**query, "_id": {"$in": keys(part)}} for part in parts(ids, ASKED)]
         return self._read(asked, session, ids)
