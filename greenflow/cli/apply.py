@@ -76,7 +76,8 @@ def command(
 
     Everything is checked first; with one fault nothing is stored. Nothing is deleted, but by
     --prune. The data of values is encrypted if the setting values.key has a key. What is stored and
-    will not run, or hardly as it is meant, is told on standard error, and the exit code is 5.
+    will not run, or hardly as it is meant, is told on standard error, and the exit code is 5, also
+    of a dry run.
     """
     from greenflow.spec.signature import here
 
@@ -109,7 +110,7 @@ def _apply(
     from greenflow.cli.collections import collection_of, validator_of
     from greenflow.cli.output import is_quiet
     from greenflow.cli.plans import save, show
-    from greenflow.cli.verdict import WILL_NOT_RUN, AppliedChange
+    from greenflow.cli.verdict import WILL_NOT_RUN, StoreChange, Verdict
     from greenflow.errors import NoDatabase
     from greenflow.scheme.registry import Scheme
     from greenflow.spec.batch import check, read_files
@@ -139,13 +140,22 @@ def _apply(
             stored=lambda namespace, called: lookup_in(reading().specs)(namespace, called),
         )
         checked = [entry.data for entry in entries]
-        if wish.strict:
-            verdict = AppliedChange(reading(), name, entries).verdict(checked, scheme, settings)
+
+        def judged(change: StoreChange, rewrite: Rewrite) -> Verdict:
+            if name == "values":
+                return change.verdict(Rewrite(), rewrite, scheme, settings)
+            return change.verdict(rewrite, Rewrite(), scheme, settings, entries)
+
+        spaces = {document["namespace"] for document in checked}
+        if wish.prune:
+            spaces.add(settings.namespace)
+        elif wish.strict:
+            verdict = judged(StoreChange(reading(), spaces), Rewrite(checked))
             if verdict:
                 verdict.tell("nothing was stored")
                 return WILL_NOT_RUN
         store = reading() if wish.dry_run else opened.enter_context(open_store(settings.database))
-        change = AppliedChange(store, name, entries)
+        change = StoreChange(store, spaces)
         collection = collection_of(store, name)
         stored = _stored(collection, checked)
         documents = sealed(checked, (record.document for record in stored), keys)
@@ -165,18 +175,24 @@ def _apply(
             check_deletions(plan, sum(map(len, members)), wish.allow_empty, wish.max_delete)
             signature = signature._replace(expected=plan.made_on)
         if wish.if_change is not None:
-            spaces = {document["namespace"] for document in documents}
-            signature = signature._replace(expected=dict.fromkeys(spaces, wish.if_change))
+            applied_to = {document["namespace"] for document in documents}
+            signature = signature._replace(expected=dict.fromkeys(applied_to, wish.if_change))
+        gone = plan.gone if plan else frozenset()
         if plan and wish.dry_run:
             show(plan, settings.output)
-            change.verdict(checked, scheme, settings).tell()
+            verdict = judged(change, Rewrite(checked, gone))
+            verdict.tell()
             if wish.save:
                 save(wish.save, plan, signature)
+            if verdict:
+                return WILL_NOT_RUN
             return DIFFERENT if wish.exit_code and plan.edits else 0
-        rewrite = Rewrite(documents, plan.gone if plan else frozenset())
-        records = carried_out(store, name, rewrite, signature)
+        if wish.strict and wish.prune and (verdict := judged(change, Rewrite(checked, gone))):
+            verdict.tell("nothing was stored")
+            return WILL_NOT_RUN
+        records = carried_out(store, name, Rewrite(documents, gone), signature)
         applied = [record.document for record in records]
-        verdict = change.verdict(applied, scheme, settings)
+        verdict = judged(change, Rewrite(applied, gone))
         lines = _advice(collection, applied, scheme)
     before = {record.document["id"]: record.revision for record in stored}
     done = [
@@ -184,8 +200,8 @@ def _apply(
         for record in records
     ]
     if plan:
-        gone = (edit.before for edit in plan.edits if edit.before and edit.after is None)
-        done += [{"result": "deleted", **_summary(json.loads(text), None)} for text in gone]
+        texts = (edit.before for edit in plan.edits if edit.before and edit.after is None)
+        done += [{"result": "deleted", **_summary(json.loads(text), None)} for text in texts]
     _tell(done, settings.output)
     verdict.tell()
     for line in () if is_quiet() else lines:

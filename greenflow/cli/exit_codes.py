@@ -21,7 +21,8 @@ _OWN: Mapping[str, Mapping[int, str]] = {
     "apply": {
         **COMMON,
         3: "invalid specs, nothing is stored",
-        5: "stored, and not all of it will run as meant (with --strict: nothing is stored)",
+        5: "stored, and not all of it will run as meant (with --strict or --dry-run: nothing is"
+        " stored)",
     },
     "call": {**COMMON, 0: "answered", 1: "the answer is an error", **_INTERRUPTED},
     "completion": _ANY,
@@ -35,6 +36,12 @@ _OWN: Mapping[str, Mapping[int, str]] = {
     "kinds": _ANY,
     "lint": {**_ANY, 0: "no error was found", 3: "an error was found"},
     "migrate": {**_ANY, 3: "a file is invalid, or has what is not known"},
+    "rollback": {
+        **_ANY,
+        1: "failure, or the answer was no",
+        **_STORE,
+        5: "taken back, and not all of it will run as meant",
+    },
     "run": {
         **COMMON,
         0: "it was told to end, and drained",

@@ -58,7 +58,10 @@ def save(path: str, plan: Application, signature: Signature) -> None:
 
 
 def carry_out(settings: Settings, path: str, message: str) -> int:
-    """Do what a plan in a file says. Raises ChangedMeanwhile if it is stale, and OSError."""
+    """Do what a plan in a file says, and tell what of it will not run: returns the exit code.
+    Raises ChangedMeanwhile if it is stale, and OSError."""
+    from greenflow.cli.verdict import WILL_NOT_RUN, StoreChange
+    from greenflow.scheme.registry import Scheme
     from greenflow.spec.signature import here
     from greenflow.store.applying import carried_out
     from greenflow.store.base import Rewrite, open_store
@@ -72,9 +75,17 @@ def carry_out(settings: Settings, path: str, message: str) -> int:
     )
     rewrite = Rewrite(content["documents"], frozenset(content["gone"]))
     with open_store(settings.database) as store:
-        carried_out(store, content["collection"], rewrite, signature)
+        change = StoreChange(store, content["made_on"])
+        records = carried_out(store, content["collection"], rewrite, signature)
+        applied = rewrite._replace(documents=[record.document for record in records])
+        scheme = Scheme.installed()
+        if content["collection"] == "values":
+            verdict = change.verdict(Rewrite(), applied, scheme, settings)
+        else:
+            verdict = change.verdict(applied, Rewrite(), scheme, settings, signature.places)
     click.echo(f"done: {len(rewrite.documents)} applied, {len(rewrite.gone)} deleted")
-    return 0
+    verdict.tell()
+    return WILL_NOT_RUN if verdict else 0
 
 
 def _read(path: str) -> dict[str, Any]:

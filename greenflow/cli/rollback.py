@@ -21,15 +21,19 @@ if TYPE_CHECKING:
 @with_settings()
 def command(
     settings: Settings, words: tuple[str, ...], to: str | None, message: str, yes: bool
-) -> None:
+) -> int:
     """Undoes one CHANGE, or goes back to what was after the change that --to names: for the whole
     namespace, or for the specs and values called NAME.
 
     What is done is shown, and asked for unless --yes. It is a new change: all of it or nothing, and
     refused if somebody changes something meanwhile. Nothing is lost, also this can be rolled back.
+    What will not run then, or hardly as it is meant, is told on standard error, and the exit code
+    is 5.
     """
     from greenflow.cli.changes import edits_as_data, ids_of, number_of, print_edits, whole_history
     from greenflow.cli.output import TABLES, print_data
+    from greenflow.cli.verdict import WILL_NOT_RUN, StoreChange
+    from greenflow.scheme.registry import Scheme
     from greenflow.spec.signature import here
     from greenflow.store.change import SPECS, VALUES
     from greenflow.store.rollback import back_to, undoing
@@ -48,9 +52,13 @@ def command(
                 click.echo("nothing to do: it is as it was")
             else:
                 print_data({"change": None, "documents": []}, settings.output)
-            return
+            return 0
         if tables:
             print_edits(plan.edits)
+        places = [edit.place for edit in plan.edits if edit.collection == SPECS and edit.after]
+        change = StoreChange(store, [namespace])
+        verdict = change.verdict(specs, values, Scheme.installed(), settings, places)
+        verdict.tell()
         if not yes:
             if sys.stdin is None or not sys.stdin.isatty():
                 raise click.UsageError("nothing was changed: say --yes, for there is nobody to ask")
@@ -64,3 +72,4 @@ def command(
         click.echo(f"change {done}: {reason}")
     else:
         print_data({"change": done, "documents": edits_as_data(plan.edits)}, settings.output)
+    return WILL_NOT_RUN if verdict else 0

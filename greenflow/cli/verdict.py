@@ -1,8 +1,8 @@
-"""What will become of what is applied, told at the places of the files.
+"""What will become of what is stored, told at the places of the files.
 
-Lives here: AppliedChange, what an apply does to the specs and values of a store, and the Verdict on
-it. It asks table/stored.py, which has the rule of the engine, and puts the answer into lines,
-`file:line:column: name: reason`.
+Lives here: StoreChange, what an apply or a rollback does to the specs and values of a store, and
+the Verdict on it. It asks table/stored.py, which has the rule of the engine, and puts the answer
+into lines, `file:line:column: name: reason`.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from greenflow.store.document import new_id
 if TYPE_CHECKING:
     from greenflow.config import Settings
     from greenflow.scheme.registry import Scheme
-    from greenflow.store.base import Store
+    from greenflow.store.base import Rewrite, Store
     from greenflow.table.stored import Judgement
 
-#: What `apply` ends with when all is stored, and some of it will not run or hardly as it is meant.
+#: What `apply` and `rollback` end with when all is stored, or would be, and some of it will not run
+#: or hardly as it is meant.
 WILL_NOT_RUN = 5
 
 #: Said of what could be active before. Whether an engine runs it, nobody knows here.
@@ -63,29 +64,32 @@ class Verdict(NamedTuple):
             click.echo(end, err=True)
 
 
-class AppliedChange:
-    """What an apply changes: `entries` of files are put into a store's `what`, specs or values. It
-    is made before they are, and asked while the store is open."""
+class StoreChange:
+    """A change of the specs and values that a store has in some namespaces. It is made before they
+    are changed, and asked while the store is open."""
 
-    def __init__(self, store: Store, what: str, entries: Sequence[Entry]) -> None:
-        self.what, self.entries, self._store = what, entries, store
-        self.namespaces = sorted({entry.data["namespace"] for entry in entries})
+    def __init__(self, store: Store, namespaces: Iterable[str]) -> None:
+        self._store, self.namespaces = store, sorted(set(namespaces))
         where = {"namespace": {"$in": self.namespaces}}
         self.specs = {r.document["id"]: r.document for r in store.specs.find(where)}
         self.values = {r.document["id"]: r.document for r in store.values.find(where)}
 
     def verdict(
-        self, documents: Iterable[dict[str, Any]], scheme: Scheme, settings: Settings
+        self,
+        specs: Rewrite,
+        values: Rewrite,
+        scheme: Scheme,
+        settings: Settings,
+        origins: Sequence[Entry | str] = (),
     ) -> Verdict:
-        """What will become of it when the entries are stored as these documents, with ids or as
-        they are applied (BEHAVIOUR 7.4)."""
-        if self.what == "values":
-            values, _ = _merged(self.values, documents)
-            return self._of(scheme, settings, self.specs, values, {})
-        specs, ids = _merged(self.specs, documents)
-        return self._of(
-            scheme, settings, specs, self.values, dict(zip(ids, self.entries, strict=True))
-        )
+        """What will become of the specs that are stored so, and of those that run and are touched.
+        `origins` say of each spec that is stored where it is written: an entry of a file, or a
+        place. Documents have ids, or are as they are applied (BEHAVIOUR 7.4)."""
+        stored, ids = _merged(self.specs, specs)
+        keys, _ = _merged(self.values, values)
+        written = dict(zip(ids, origins, strict=True)) if origins else dict.fromkeys(ids, "")
+        depends = bool(specs.gone or values.documents or values.gone)  # any spec may
+        return self._of(scheme, settings, stored, keys, written, depends)
 
     def _of(
         self,
@@ -93,7 +97,8 @@ class AppliedChange:
         settings: Settings,
         specs: Documents,
         values: Documents,
-        entries: Mapping[str, Entry],
+        written: Mapping[str, Entry | str],
+        depends: bool,
     ) -> Verdict:
         from greenflow.table import stored
 
@@ -102,24 +107,24 @@ class AppliedChange:
                 [each for each in documents.values() if each["namespace"] == namespace]
                 for documents in (specs, values)
             )
-            about = [each["id"] for each in ours if each["id"] in entries or not entries]
+            about = [each["id"] for each in ours if depends or each["id"] in written]
             return stored.judge(ours, scheme, namespace, theirs, settings, about)
 
-        verdict = Verdict(len(entries or specs), {}, {})
+        verdict = Verdict(len(written or specs), {}, {})
         for namespace in self.namespaces:
             faults, doubts = judged(specs, values, namespace)
             before = judged(self.specs, self.values, namespace).faults if faults else {}
             for id in faults:
                 ran = id in self.specs and id not in before
-                if id in entries or ran:
+                if id in written or ran:
                     told = [self._sought(fault, namespace, specs) for fault in faults[id]]
-                    said = _lines(scheme, specs[id], entries.get(id), told)
+                    said = _lines(scheme, specs[id], written.get(id, ""), told)
                     verdict.inactive[id] = [line + _KEPT * ran for line in said]
-            for id in doubts.keys() & entries.keys():
+            for id in doubts.keys() & written.keys():
                 these = verdict.inactive if id in faults else verdict.doubtful
-                said = _lines(scheme, specs[id], entries[id], doubts[id])
+                said = _lines(scheme, specs[id], written[id], doubts[id])
                 these.setdefault(id, []).extend(said)
-        order = {id: number for number, id in enumerate(entries)}
+        order = {id: number for number, id in enumerate(written)}
         for these in (verdict.inactive, verdict.doubtful):
             for id in sorted(these, key=lambda id: order.get(id, len(order))):
                 these[id] = these.pop(id)
@@ -143,11 +148,12 @@ class AppliedChange:
         return SpecFault(fault.path, f"{fault.reason}; there is one in namespace {known}")
 
 
-def _merged(stored: Documents, applied: Iterable[dict[str, Any]]) -> tuple[Documents, list[str]]:
-    """What is stored when these have been applied, ordered by id, and the ids of these."""
-    documents, ids = dict(stored), []
-    named = {(each["namespace"], each.get("name")): id for id, each in stored.items()}
-    for document in applied:
+def _merged(stored: Documents, rewrite: Rewrite) -> tuple[Documents, list[str]]:
+    """What is stored when it was rewritten so, ordered by id, and the ids of what it stores."""
+    documents = {id: each for id, each in stored.items() if id not in rewrite.gone}
+    named = {(each["namespace"], each.get("name")): id for id, each in documents.items()}
+    ids: list[str] = []
+    for document in rewrite.documents:
         name = document.get("name")
         id = document.get("id") or (name and named.get((document["namespace"], name)))
         ids.append(id or new_id())
@@ -168,16 +174,16 @@ def doubts(
 
 
 def _lines(
-    scheme: Scheme, document: dict[str, Any], entry: Entry | None, faults: Iterable[SpecFault]
+    scheme: Scheme, document: dict[str, Any], origin: Entry | str, faults: Iterable[SpecFault]
 ) -> Iterator[str]:
     for fault in faults:
-        if entry is None:
-            place = f"stored in namespace {document['namespace']}"
+        if isinstance(origin, str):
+            place = origin or f"stored in namespace {document['namespace']}"
         else:
-            written = entry.document.data
+            written = origin.document.data
             kind = scheme.node_type(written["kind"]).spec_type
             path = as_written(kind, written, fault.path)
-            place, located = entry.document.located(fault._replace(path=path))
+            place, located = origin.document.located(fault._replace(path=path))
             fault = located._replace(path=fault.path)
         said = str(fault).removeprefix("$: ")
         yield f"{place}: {document.get('name') or document['id']}: {said}"

@@ -336,3 +336,56 @@ def test_another_program_s_write_is_shown_and_taken_back(
     assert [row[1:2] + row[3:4] for row in blamed] == [["2", "unknown"]]
     assert greenflow("rollback", "--to", "1", "--yes").code == 0
     assert stored(greenflow)["hello"]["code"] == "one\ntwo\n"
+
+
+BROKEN = "- {kind: listener, name: web, port: 8123, links: {out: {name: hello}}}\n"
+
+
+def test_a_dry_run_whose_specs_will_not_run_ends_as_the_apply_would(
+    greenflow: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "web.yaml").write_text(BROKEN)
+    for more in ((), ("--exit-code",), ("--strict",), ("--save-plan", "plan.json")):
+        done = greenflow("apply", "web.yaml", "--dry-run", *more)
+        assert (done.code, "web.yaml:1:" in done.err, "no node 'hello'" in done.err) == (
+            5,
+            True,
+            True,
+        )
+    assert not (tmp_path / "greenflow.db").exists()
+    done = greenflow("apply", "--plan", "plan.json")
+    assert (done.code, done.out) == (5, "done: 1 applied, 0 deleted\n")
+    assert "1 of 1 will not run:\n  web.yaml:1: web: " in done.err
+
+
+def test_a_rollback_tells_what_will_not_run(greenflow: Command, tmp_path: Path) -> None:
+    (tmp_path / "hello.yaml").write_text("- {kind: nop, name: hello}\n")
+    (tmp_path / "web.yaml").write_text(BROKEN)
+    assert greenflow("apply", "hello.yaml").code == 0
+    assert greenflow("apply", "web.yaml").code == 0
+    greenflow("delete", "web")
+    greenflow("delete", "hello")
+    done = greenflow("rollback", "3", "--yes")
+    assert done.code == 5
+    assert "1 of 1 will not run:\n  stored in namespace default: web: " in done.err
+    assert greenflow("rollback", "4", "--yes").code == 0
+    gone = greenflow(
+        "rollback", "--to", "0", "hello", "--yes"
+    )  # what leads to it runs, and would not any more
+    assert (gone.code, "a restart would not bring it back" in gone.err) == (5, True)
+    assert greenflow("rollback", "7", "--yes").code == 0
+
+
+def test_pruning_tells_whom_it_leaves_without(greenflow: Command, tmp_path: Path) -> None:
+    (tmp_path / "web.yaml").write_text(BROKEN)
+    hello = tmp_path / "hello.yaml"
+    hello.write_text("- {kind: nop, name: hello}\n- {kind: nop, name: other}\n")
+    assert greenflow("apply", "hello.yaml", "--set", "some").code == 0
+    assert greenflow("apply", "web.yaml").code == 0
+    hello.write_text("- {kind: nop, name: other}\n")
+    words = ("apply", "hello.yaml", "--set", "some", "--prune", "--max-delete", "1")
+    strict = greenflow(*words, "--strict")
+    assert (strict.code, strict.out) == (5, "")
+    assert "nothing was stored" in strict.err
+    assert greenflow(*words, "--dry-run").code == 5
+    assert greenflow(*words).code == 5
