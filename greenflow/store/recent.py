@@ -83,11 +83,12 @@ class MemoryHistory(History):
         """Adds what a batch did, as one change of each namespace."""
         by_namespace: dict[str, list[tuple[str, Pair]]] = {}
         for collection, pair in pairs:
+            row = pair.row
             if collection == VALUES:
                 pair = Pair(_kept(pair.before), _kept(pair.after), pair.place)
-            by_namespace.setdefault(pair.row.namespace, []).append((collection, pair))
+            by_namespace.setdefault(row.namespace, []).append((collection, pair))
             if pair.after is None:
-                self._groups.pop((pair.row.namespace, collection, pair.row.id), None)
+                self._groups.pop((row.namespace, collection, row.id), None)
         for namespace, several in by_namespace.items():
             self._record(namespace, several, signature)
 
@@ -103,8 +104,9 @@ class MemoryHistory(History):
         self._groups.clear()
 
     def _record(self, namespace: str, pairs: _Pairs, signature: Signature) -> None:
-        number = self.newest(namespace) + 1
-        files = []
+        changes = self._changes.setdefault(namespace, deque())
+        number = changes[-1].number + 1 if changes else 1
+        files: list[Edit] = []
         if signature.files and all(collection != VALUES for collection, _ in pairs):
             for path, text in signature.files.items():
                 before = self._files.get((namespace, path))
@@ -112,14 +114,11 @@ class MemoryHistory(History):
                     self._files[namespace, path] = text
                     files.append(Edit(number, FILES, path, None, 0, before, text, ""))
         bare = signature._replace(files={}) if files else signature
-        changes = self._changes.setdefault(namespace, deque())
         changes.append(_Change(namespace, number, time.time(), bare, pairs, tuple(files)))
-        self._edits[namespace] += len(pairs)
-        while len(changes) > 1 and (len(changes) > KEPT or self._edits[namespace] > KEPT_EDITS):
-            self._forget(namespace)
-
-    def _forget(self, namespace: str) -> None:
-        self._edits[namespace] -= len(self._changes[namespace].popleft().pairs)
+        count = self._edits[namespace] + len(pairs)
+        while len(changes) > 1 and (len(changes) > KEPT or count > KEPT_EDITS):
+            count -= len(changes.popleft().pairs)
+        self._edits[namespace] = count
 
     def newest(self, namespace: str) -> int:
         changes = self._changes.get(namespace)
@@ -171,7 +170,7 @@ class MemoryHistory(History):
         forgotten = 0
         for namespace, remembered in self._changes.items():
             while len(remembered) > max(changes, 1) and remembered[0].time < before:
-                self._forget(namespace)
+                self._edits[namespace] -= len(remembered.popleft().pairs)
                 forgotten += 1
         return forgotten
 
