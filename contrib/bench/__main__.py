@@ -37,6 +37,7 @@ NAMES = (
     "attacks",
     "stretches",
     "stretches_flows",
+    "stretches_nodes",
     "mongo",
 )
 

@@ -29,6 +29,7 @@ from greenflow.engine.result import AS_IT_IS, SPECIAL, Answer, Send
 from greenflow.engine.services import Compiler, Services
 from greenflow.engine.waiting import waiting
 from greenflow.errors import SpecFault
+from greenflow.hub.breathing import unhurried
 from greenflow.log.secret import conceal, concealed
 from greenflow.payload.value import adopt, copy
 from greenflow.spec.fields import Spec
@@ -310,7 +311,7 @@ class Node(Foresight[S], Referring[S], Generic[S]):
     def gather(self, results: Generator[Any, None, None]) -> list[Send]:
         """What a generator sends, all of it, so that an error in it sends nothing."""
         sends = []
-        for result in results:
+        for result in unhurried(results):
             if result is NOTHING:
                 continue
             if not isinstance(result, Send):
@@ -326,7 +327,7 @@ class Node(Foresight[S], Referring[S], Generic[S]):
             self.send(packet, *sends[0])
             return
         targets: list[tuple[InPort | None, Any]] = []
-        for port, value in sends:
+        for port, value in unhurried(sends):
             links = port.links_for(packet.process.generation)
             targets += [(link, value) for link in links] or [(None, value)]
         if targets:

@@ -39,9 +39,9 @@ from greenflow.engine.generation import Generation
 from greenflow.engine.packet import Fault, Packet, Reply, echo
 from greenflow.engine.port import InPort, OutPort
 from greenflow.errors import Interrupt, ProcessExited, Runaway
-from greenflow.hub.breathing import breathe, let_others_run
+from greenflow.hub.breathing import breathe, let_others_run, unhurried
 from greenflow.hub.world import OUTSIDE, World, found_by
-from greenflow.payload.value import pause_with
+from greenflow.payload.value import MANY, pause_with
 
 T = TypeVar("T")
 
@@ -287,8 +287,10 @@ class Process:
         deep."""
         above, place = packet.take()
         reply, hops = Reply(len(targets), above, place), packet.hops
-        packets = [Packet(value, self, reply, i, hops) for i, (_, value) in enumerate(targets)]
-        for (link, value), branch in zip(targets, packets, strict=True):
+        each = enumerate(targets if len(targets) <= MANY else unhurried(targets))
+        packets = [Packet(value, self, reply, i, hops) for i, (_, value) in each]
+        pairs = zip(targets, packets, strict=True)
+        for (link, value), branch in pairs if len(targets) <= MANY else unhurried(pairs):
             if link is None:
                 branch.answer(echo(value, origin))
             else:

@@ -24,26 +24,27 @@ from time import monotonic
 DROPS = 1_000
 
 #: Seconds for which full collections are put off: what was worked on is gone by then, or kept.
-QUIET = 1.0
+QUIET = 0.5
 
-#: Seconds after which there is a full collection all the same, however much work there is.
-LONGEST = 30.0
+#: Seconds after which there is a full collection all the same, however much work there is, and new
+#: lists, maps and objects: all of them may be circles that nobody has any more.
+LONGEST, MOST_NEW = 30.0, 10_000_000
 
-#: New lists, maps and objects after which there is a full collection all the same. Not more, as all
-#: of them may be circles that nobody has any more: some 300 MB.
-MOST_NEW = 3_000_000
+#: Young objects that one collection looks at meanwhile: 5 ms.
+MOST_YOUNG = 20_000
+
+#: How many times as long as full collections take is between two of them that are not waited for.
+SHARE = 50
 
 _FULL = 2  # the generation that a full collection is of
 
 _dropped = 0
 
-#: Young objects that one collection looks at meanwhile: 5 ms.
-MOST_YOUNG = 20_000
-
 _usual = 0, 0, 0  # the thresholds when none is put off
 _raised: tuple[int, int, int] | None = None  # those until `_until`
 _since = _until = 0.0
 _is_due = False  # there was none for `LONGEST`
+_began = _ended = 0.0  # the last full collection
 
 
 def settle() -> None:
@@ -64,10 +65,11 @@ def drop(things: int) -> None:
 
 def put_off() -> None:
     """Have no full collection for `QUIET`, unless `MOST_NEW` objects are made meanwhile, or there
-    was none for `LONGEST`."""
+    was none for `LONGEST`. One that is due when work begins is done before it: there is less to
+    look at."""
     global _usual, _raised, _since, _until
     now = monotonic()
-    _until = now + QUIET
+    was_quiet, _until = now > _until, now + QUIET
     if _raised is None and not _is_due:
         usual = gc.get_threshold()
         youngest = usual[0]
@@ -79,18 +81,26 @@ def put_off() -> None:
             return
         _usual, _raised, _since = usual, raised, now
         gc.set_threshold(*raised)
-        if _collected not in gc.callbacks:
-            gc.callbacks.append(_collected)
+        if _collects not in gc.callbacks:
+            gc.callbacks.append(_collects)
+    if was_quiet and _raised is not None and gc.get_count()[_FULL] > _usual[_FULL]:
+        _since = now
+        if now - _ended > SHARE * (_ended - _began):
+            gc.collect()
 
 
-def _collected(phase: str, info: dict[str, int]) -> None:
-    """After any collection: without new objects none is missed, so no timer is needed."""
-    global _raised, _is_due
-    if phase != "stop":
+def _collects(phase: str, info: dict[str, int]) -> None:
+    """Around any collection: without new objects none is missed, so no timer is needed."""
+    global _raised, _is_due, _began, _ended
+    is_full = info["generation"] == _FULL
+    if phase == "start":
+        if is_full:
+            _began = monotonic()
         return
-    if _raised is not None and ((now := monotonic()) > _until or now > _since + LONGEST):
+    now = monotonic()
+    if is_full:
+        _ended, _is_due = now, False
+    if _raised is not None and (now > _until or now > _since + LONGEST):
         if gc.get_threshold() == _raised:  # else somebody else has changed it since
             gc.set_threshold(*_usual)
-        _raised, _is_due = None, now > _since + LONGEST
-    if info["generation"] == _FULL:
-        _is_due = False
+        _raised, _is_due = None, not is_full and now > _since + LONGEST

@@ -38,6 +38,7 @@ from greenflow.errors import SpecFault, noted
 from greenflow.nodes import interval
 from greenflow.nodes.envelope import no_response
 from greenflow.nodes.interval import TimeSpan
+from greenflow.payload.batches import is_large, packed
 from greenflow.payload.stream import Stream
 from greenflow.spec import fields
 from greenflow.spec.fields import Code, Spec
@@ -296,7 +297,8 @@ class Cache(Node[CacheSpec]):
 def key_of(payload: Any) -> bytes | None:
     """What equal payloads, and no others, have in common; None for what is equal to nothing."""
     try:
-        encoded = _encoder.encode(payload)
+        encode = _encoder.encode
+        encoded = packed(payload, encode, ordered=True) if is_large(payload) else encode(payload)
     except (TypeError, ValueError, OverflowError, RecursionError):
         return None
     # A short one stands for itself, and is no digest: that is longer.

@@ -12,22 +12,30 @@ from greenflow.engine.port import Receive
 from greenflow.engine.process import Reader
 from greenflow.engine.result import Answer
 from greenflow.engine.services import Services
-from greenflow.errors import WorkflowError
+from greenflow.errors import InvalidArgument, WorkflowError
 from greenflow.net import mime
 from greenflow.spec.fields import Spec
+
+#: Errors that one chain has at most: whoever handles an error goes through all of its causes.
+MOST_CAUSES = 1_000
 
 
 @node("throw", outputs=(), reads_only=True)
 class Throw(Node[Spec]):
     """Raises its input: an error as itself, a string as the message, another value as its JSON.
 
-    A list is a chain, the root cause first; nulls in it are skipped. Null, or no element, raises
-    nothing and is answered null.
+    A list is a chain, the root cause first; nulls in it are skipped, and 1,000 others are the most.
+    Null, or no element, raises nothing and is answered null.
     """
 
     def handle(self, ctx: Context, payload: Any) -> Any:
         raised: Exception | None = None
-        for item in payload if isinstance(payload, list) else [payload]:
+        items = [payload]
+        if isinstance(payload, list):
+            items = [item for item in payload if item is not None]
+            if len(items) > MOST_CAUSES:
+                raise InvalidArgument(f"a chain of more than {MOST_CAUSES:,} errors")
+        for item in items:
             if item is None:
                 continue
             if isinstance(item, Exception) and raised is None:

@@ -22,6 +22,7 @@ from greenflow.engine.scope import within
 from greenflow.engine.services import Compiler, Services
 from greenflow.engine.source import Run
 from greenflow.errors import SpecFault
+from greenflow.hub.breathing import unhurried
 from greenflow.nodes import interval
 from greenflow.spec import fields
 from greenflow.spec.fields import Code, Spec, TimeLimit
@@ -99,7 +100,7 @@ class Split(Node[Spec]):
     def handle(self, ctx: Context, payload: Any) -> Iterator[Send]:
         elements = payload if isinstance(payload, list) else [payload]
         ways = {parse(name)[1]: name for name in linked(self, ctx.process)}
-        for index, element in enumerate(elements):
+        for index, element in enumerate(unhurried(elements)):
             if isinstance(element, Exception) and index not in ways:
                 raise element
         for index, name in ways.items():

@@ -22,6 +22,7 @@ from typing import Any, TypeAlias
 
 from greenflow.errors import InvalidArgument
 from greenflow.hub.breathing import Breath
+from greenflow.hub.collector import put_off
 from greenflow.payload.json import check_brackets, decode_fitting, no_json
 from greenflow.payload.value import MAX_DEPTH
 
@@ -61,6 +62,7 @@ def loads_in_turns(data: bytes, *, limited: bool = True) -> Any:
     Raises InvalidArgument, also for more than MAX_DEPTH lists and maps inside each other, and if it
     is `limited` for more than MAX_CONTAINERS of them, and for more than MAX_ITEMS in them.
     """
+    put_off()
     breath = Breath()
     reader = _Reader(limited)
     start = 0

@@ -18,6 +18,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from greenflow.errors import InvalidArgument
+from greenflow.hub.collector import put_off
 from greenflow.payload.stream import Stream
 
 T = TypeVar("T")
@@ -36,6 +37,9 @@ ITEM_BYTES = 64
 
 # Items of a list or map from which on there is a pause between so many of them.
 MANY = 64
+
+# And from which on no full collection of garbage is wanted in the middle of it.
+VERY_MANY = 4096
 
 
 def _go_on() -> None:
@@ -61,16 +65,26 @@ def pause() -> None:
 def _paced(items: Iterable[T]) -> Iterator[T]:
     """The items as they are now, with pauses."""
     kept = list(items)
+    if len(kept) > VERY_MANY:
+        put_off()
     for start in range(0, len(kept), MANY):
         yield from kept[start : start + MANY]
         _pause()
+
+
+def _items(payload: dict[Any, T]) -> Iterable[tuple[Any, T]]:
+    """Those of a map; of many as they are now, with pauses."""
+    if len(payload) <= MANY:
+        return payload.items()
+    # No list of pairs, for the garbage collector would look at each of them.
+    return zip(list(payload), _paced(payload.values()), strict=True)
 
 
 def copy(payload: Any) -> Any:
     """The same payload in lists and maps of its own; scalars, errors and timestamps are shared."""
     kind = type(payload)
     if kind is dict:
-        items = payload.items() if len(payload) <= MANY else _paced(payload.items())
+        items = payload.items() if len(payload) <= MANY else _items(payload)
         return {key: copy(item) for key, item in items}
     if kind is list:
         return [copy(item) for item in (payload if len(payload) <= MANY else _paced(payload))]
@@ -82,15 +96,17 @@ def measured(payload: Any) -> tuple[Any, int]:
     kind = type(payload)
     if kind is dict:
         size, items = ITEM_BYTES, {}
-        for key, item in payload.items() if len(payload) <= MANY else _paced(payload.items()):
+        for key, item in _items(payload):
             items[key], more = measured(item)
             size += len(key) + more
         return items, size
     if kind is list:
-        measures = [
-            measured(item) for item in (payload if len(payload) <= MANY else _paced(payload))
-        ]
-        return [item for item, _ in measures], ITEM_BYTES + sum(more for _, more in measures)
+        size, elements = ITEM_BYTES, []
+        for item in payload if len(payload) <= MANY else _paced(payload):
+            element, more = measured(item)
+            elements.append(element)
+            size += more
+        return elements, size
     length = len(payload) if kind is str or kind is bytes else 0
     return payload, ITEM_BYTES + length
 
@@ -121,11 +137,12 @@ def taking(
         if isinstance(value, maps):
             if not depth:
                 raise _too_deep(path, deepest)
-            for key in value:
+            # Of many at the speed of C.
+            for key in value if len(value) <= MANY or {*map(type, value)} != {str} else ():
                 if not isinstance(key, str):
                     reason = f"the keys of a map are strings, not {type(key).__qualname__}"
                     raise InvalidArgument(f"{path}: {reason}")
-            items = value.items() if len(value) <= MANY else _paced(value.items())
+            items = value.items() if len(value) <= MANY else _items(value)
             return {
                 key if type(key) is str else _text(key): taken(item, f"{path}.{key}", depth - 1)
                 for key, item in items

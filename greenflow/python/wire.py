@@ -21,6 +21,7 @@ from typing import Any, NoReturn, Protocol
 import msgspec
 
 from greenflow.errors import GreenflowError, InvalidArgument, PythonError, messages
+from greenflow.hub.collector import put_off
 from greenflow.payload.origin import Origin, mark, origin_of
 from greenflow.payload.value import pause
 
@@ -127,7 +128,10 @@ def decode(data: bytes, serialize: str) -> Any:
 
 
 def _unpickled(data: bytes) -> Any:
-    return pickle.loads(data) if len(data) <= _FRAME else pickle.load(_Read(data))
+    if len(data) <= _FRAME:
+        return pickle.loads(data)
+    put_off()
+    return pickle.load(_Read(data))
 
 
 def fail(error: BaseException) -> NoReturn:

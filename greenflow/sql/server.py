@@ -23,6 +23,7 @@ from gevent.monkey import is_module_patched
 
 from greenflow.errors import CompileFailed, SqlFailed, SqlUnavailable
 from greenflow.hub.blocking.lane import GreenletLane, Job, Lane, ThreadLane
+from greenflow.hub.breathing import unhurried
 from greenflow.sql.engine import engine
 from greenflow.sql.pool import ConnectionPool
 from greenflow.sql.server_connection import ServerConnection, lost
@@ -110,7 +111,7 @@ class ServerTransaction(Transaction[ServerConnection]):
         bound = []
         taken = [statement(part, database.dialect) for part in several(sql, database.dialect, runs)]
         for each in taken:
-            for arguments in runs:
+            for arguments in unhurried(runs):
                 text, values = each.bind(arguments, database.style)
                 bound.append((text, None if values is None else tuple(map(database.bind, values))))
         if self._is_lost:

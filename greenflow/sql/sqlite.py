@@ -29,6 +29,7 @@ from gevent import get_hub
 
 from greenflow.errors import GreenflowError, SqlFailed, SqlUnavailable
 from greenflow.hub.blocking.lane import Job
+from greenflow.hub.breathing import unhurried
 from greenflow.sql.faults import told
 from greenflow.sql.pool import ConnectionPool
 from greenflow.sql.source import SqliteSource
@@ -99,7 +100,7 @@ class SqliteTransaction(Transaction[SqliteConnection]):
         texts = [statement(text, "sqlite") for text in several(sql, "sqlite", runs)]
         rows: list[Row] = []
         for taken in texts:
-            bound = [_bound(taken, arguments) for arguments in runs]
+            bound = [_bound(taken, arguments) for arguments in unhurried(runs)]
             rows += self._run_one(taken, bound, most - len(rows), part)
         return rows
 

@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from greenflow.errors import InvalidArgument
+from greenflow.payload.batches import encoded, is_large
 from greenflow.payload.value import MAX_INT, MIN_INT
 
 # Significant digits that a float keeps of every decimal number (DBL_DIG of C).
@@ -57,10 +58,14 @@ def _moment(value: datetime, dialect: str) -> Any:
 
 def _json(value: Any) -> str:
     try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_in_json)
+        return encoded(value, _encode) if is_large(value) else _encode(value)
     except (TypeError, ValueError):
         reason = ValueError("a list or a map among the arguments cannot be JSON")
         raise InvalidArgument() from reason
+
+
+def _encode(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_in_json)
 
 
 def _in_json(value: Any) -> Any:

@@ -59,6 +59,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
     monkeypatch.setattr(collector, "monotonic", lambda: seconds[0])
     monkeypatch.setattr(collector, "_raised", None)
     monkeypatch.setattr(collector, "_is_due", False)
+    monkeypatch.setattr(collector, "_until", 0.0)
+    gc.collect()
     gc.set_threshold(700, 10, 10)
     yield seconds
     gc.set_threshold(*usual)
@@ -110,6 +112,21 @@ def test_who_works_on_and_on_has_one_in_time_all_the_same(clock: list[float]) ->
     assert new_containers(200_000)
     collector.put_off()
     assert gc.get_threshold() != (700, 10, 10)
+
+
+def test_one_that_is_due_when_work_begins_is_done_before_it(clock: list[float]) -> None:
+    collector.put_off()
+    kept = [[] for _ in range(200_000)]  # type: ignore[var-annotated]
+    before = gc.get_stats()[2]["collections"]
+    collector.put_off()
+    assert gc.get_stats()[2]["collections"] == before
+    clock[0] += collector.QUIET + 1
+    collector.put_off()
+    assert gc.get_stats()[2]["collections"] == before + 1
+    assert len(kept) == 200_000
+    clock[0] += collector.QUIET + 1
+    collector.put_off()
+    assert gc.get_stats()[2]["collections"] == before + 1
 
 
 @pytest.mark.usefixtures("clock")

@@ -16,6 +16,7 @@ import re
 from typing import Any
 
 from greenflow.hub.breathing import Breath, unhurried
+from greenflow.payload.batches import in_order
 from greenflow.payload.value import MAX_INT, MIN_INT
 
 #: Integers up to this one are doubles, each of its own.
@@ -60,7 +61,9 @@ class Arrivals:
             return payload
         self.integers = integers
         last = {1: 0.0, -1: 0.0}
-        for integer in sorted(large - self._doubles.keys(), key=abs):
+        new = large - self._doubles.keys()
+        below = reversed(in_order(integer for integer in new if integer < 0))
+        for integer in (*in_order(integer for integer in new if integer > 0), *below):
             sign = 1 if integer > 0 else -1
             double = max(float(abs(integer)), MAX_EXACT + 2.0, math.nextafter(last[sign], math.inf))
             while sign * double in taken:
@@ -68,6 +71,7 @@ class Arrivals:
             last[sign] = double
             integers[sign * double] = integer
             self._doubles[integer] = sign * int(double)
+            breath.take()
         return _replaced(payload, self._doubles, breath)
 
 

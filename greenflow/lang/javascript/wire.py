@@ -23,6 +23,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -73,22 +74,23 @@ def encode(payload: Any, tag: str, arrivals: Arrivals, *, inputs: bool = True) -
         raise InvalidArgument(f"{type(value).__qualname__} is no payload")
 
     many = is_large(payload)
+    deep = partial(depth, most=MAX_DEPTH) if many else _depth
     encoder = _encoder(special).encode
     try:
         text = encoded(payload, encoder) if many else encoder(payload)
     except RecursionError:
         raise InvalidArgument() from ValueError(f"nested deeper than {MAX_DEPTH} lists and maps")
     except ValueError:
-        if _depth(payload) > MAX_DEPTH:  # a cycle is one, too
+        if deep(payload) > MAX_DEPTH:  # a cycle is one, too
             raise InvalidArgument() from ValueError(
                 f"nested deeper than {MAX_DEPTH} lists and maps"
             )
         del errors[before:]
-        payload = _without_nan(payload)
-        text = encoder(payload)
+        payload = _without_nan(payload, Breath())
+        text = encoded(payload, encoder) if many else encoder(payload)
     # How deep the encoder goes is another matter on each Python. Few lists and maps are not deep.
     may_be_deep = text.count("[") + text.count("{") > MAX_DEPTH
-    if may_be_deep and (depth(payload, MAX_DEPTH) if many else _depth(payload)) > MAX_DEPTH:
+    if may_be_deep and deep(payload) > MAX_DEPTH:
         raise InvalidArgument(f"nested deeper than {MAX_DEPTH} lists and maps")
     if may_be_long(text):
         held = arrivals.inside(payload, Breath())
@@ -112,14 +114,15 @@ def _depth(payload: Any, limit: int = MAX_DEPTH) -> int:
     return 1 + max((_depth(item, limit - 1) for item in items), default=0)
 
 
-def _without_nan(payload: Any) -> Any:
+def _without_nan(payload: Any, breath: Breath) -> Any:
     """The payload with null for what JSON has no number for (BEHAVIOUR 15.7)."""
+    breath.take()
     if isinstance(payload, float):
         return payload if math.isfinite(payload) else None
     if isinstance(payload, dict):
-        return {key: _without_nan(item) for key, item in payload.items()}
+        return {key: _without_nan(item, breath) for key, item in payload.items()}
     if isinstance(payload, list):
-        return [_without_nan(item) for item in payload]
+        return [_without_nan(item, breath) for item in payload]
     return payload
 
 

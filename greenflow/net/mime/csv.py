@@ -13,10 +13,11 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from greenflow.errors import EncodeError, InvalidArgument
-from greenflow.hub.breathing import Breath
+from greenflow.hub.breathing import Breath, unhurried
 from greenflow.payload.json import dumps
 from greenflow.payload.large import MAX_CONTAINERS
 
@@ -29,6 +30,9 @@ MAX_CELLS = 2_000_000
 
 # Characters of one line, which takes 10 ms at most. A cell has 131,072, as Python's csv has it.
 MAX_LINE = 512 * 1024
+
+# Cells of a row from which on others are let in between them.
+CELLS = 1000
 
 _LINE = re.compile(rf"[^\r\n]{{0,{MAX_LINE}}}(?:\r\n|\r|\n|\Z)")
 _QUOTED = re.compile(r'"(?:[^"]|"")*+"?')
@@ -144,12 +148,17 @@ def write_csv(rows: Any, delimiter: str | None = None, header: Header = True) ->
         writer.writerow(names)
     for number, row in enumerate(rows, 1):
         if isinstance(row, dict):
-            cells = [row.get(name) for name in names]
+            cells = list(map(row.get, names))
         elif isinstance(row, list):
             cells = row
         else:
             raise EncodeError(f"row {number} is no map and no list, but {type(row).__name__}")
-        writer.writerow([_cell(cell, number) for cell in cells])
+        if len(cells) > MAX_COLUMNS:
+            raise EncodeError(f"row {number} has more than {MAX_COLUMNS:,} columns")
+        if len(cells) > CELLS:
+            writer.writerow([_cell(cell, number) for cell in unhurried(cells)])
+        else:
+            writer.writerow([_cell(cell, number) for cell in cells])
         breath.take()
     return "".join(pieces)
 
@@ -159,8 +168,13 @@ def _columns(rows: list[Any], header: Header, breath: Breath) -> list[str]:
         return list(header)
     names: dict[str, None] = {}
     for row in rows:
-        if isinstance(row, dict) and not row.keys() <= names.keys():
-            names.update(dict.fromkeys(row))
+        if isinstance(row, dict):
+            if len(row) > MAX_COLUMNS:
+                names.update(dict.fromkeys(islice(row, MAX_COLUMNS + 1)))
+            elif not row.keys() <= names.keys():
+                names.update(dict.fromkeys(row))
+            if len(names) > MAX_COLUMNS:
+                raise EncodeError(f"the rows have more than {MAX_COLUMNS:,} columns")
         breath.take()
     return list(names)
 

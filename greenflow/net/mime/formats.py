@@ -12,10 +12,10 @@ from typing import Any, Literal, NamedTuple
 from greenflow.errors import InvalidArgument
 from greenflow.hub import blocking
 from greenflow.net.mime.csv import Header, parse_csv, write_csv
-from greenflow.net.mime.lines import parse_lines, write_json, write_lines
+from greenflow.net.mime.lines import parse_lines, write_lines
 from greenflow.net.mime.text import MARK, read_text, write_text
 from greenflow.net.mime.types import MediaType, codec_of
-from greenflow.payload.json import loads
+from greenflow.payload.json import dumps, loads
 from greenflow.payload.large import LARGE_BYTES, loads_in_turns
 from greenflow.spec.syntax import Part, SyntaxFault
 
@@ -141,7 +141,7 @@ def _write_xml(value: Any, options: FormatOptions) -> str:
 def _write_yaml(value: Any, options: FormatOptions) -> str:
     from greenflow.spec.syntax.yaml import to_yaml
 
-    text = write_json(value)  # what YAML could not hold either is told of, and all else is plain
+    text = dumps(value)  # what YAML could not hold either is told of, and all else is plain
     plain = loads(text) if len(text) < LARGE_BYTES else loads_in_turns(text)
     return blocking.call(to_yaml, plain) if len(text) > YAML_LENGTH else to_yaml(plain)
 
@@ -151,5 +151,5 @@ _WRITERS: dict[str, Callable[[Any, FormatOptions], str]] = {
     "ndjson": lambda value, options: write_lines(value).decode(),
     "xml": _write_xml,
     "yaml": _write_yaml,
-    "json": lambda value, options: write_json(value).decode(),
+    "json": lambda value, options: dumps(value).decode(),
 }

@@ -13,7 +13,6 @@ from typing import Any
 
 from greenflow.errors import EncodeError, InvalidArgument
 from greenflow.hub.breathing import Breath, unhurried
-from greenflow.payload.batches import encoded, is_large
 from greenflow.payload.json import dumps, loads
 from greenflow.payload.large import LARGE_BYTES, MAX_CONTAINERS, MAX_ITEMS, loads_in_turns
 
@@ -76,20 +75,6 @@ def write_lines(values: Any, separator: bytes = LINE) -> bytes:
     begin = b"" if separator == LINE else separator
     texts = []
     for value in values:
-        texts.append(begin + write_json(value))
+        texts.append(begin + dumps(value))
         breath.take()
     return b"".join(texts)
-
-
-def write_json(value: Any) -> bytes:
-    """The JSON text of a value, as `dumps` has it. Lets others run. Raises EncodeError."""
-    if not is_large(value):
-        return dumps(value)
-    try:
-        return encoded(value, _part).encode() + b"\n"
-    except (UnicodeError, RecursionError) as error:
-        raise EncodeError(f"no JSON: {error}") from error
-
-
-def _part(value: Any) -> str:
-    return dumps(value)[:-1].decode()

@@ -261,7 +261,7 @@ def encode_multipart(value: Any, boundary: str | None = None) -> tuple[str, byte
         for file in items if isinstance(items, list) else [items]:
             parts.append(_file_part(name, file))
     delimiter = f"--{used}".encode()
-    if any(delimiter in part for part in parts):
+    if any(delimiter in part for part in unhurried(parts)):
         raise EncodeError("the boundary of multipart stands in one of its parts")
     lines = [delimiter + b"\r\n" + part + b"\r\n" for part in parts]
     return used, b"".join(lines) + delimiter + b"--\r\n"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from codecs import getincrementaldecoder
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -110,15 +111,16 @@ def _escapes_of(reserved: re.Match[bytes]) -> bytes:
     return b"%" + reserved[0].hex("%").upper().encode("ascii")
 
 
-def fields_of(value: Any) -> list[tuple[str, bytes]]:
-    """A map as the fields of a form: name and text in UTF-8. Raises EncodeError."""
+def fields_of(value: Any) -> Iterator[tuple[str, bytes]]:
+    """A map as the fields of a form: name and text in UTF-8. Lets others run. Raises
+    EncodeError."""
     if not isinstance(value, dict):
         raise EncodeError(f"a form is a map of names, not {type(value).__name__}")
-    return [
-        (name, _field_text(name, item))
-        for name, items in value.items()
-        for item in (items if isinstance(items, list) else [items])
-    ]
+    breath = Breath()
+    for name, items in value.items():
+        for item in items if isinstance(items, list) else [items]:
+            yield name, _field_text(name, item)
+            breath.take()
 
 
 def _field_text(name: str, item: Any) -> bytes:
