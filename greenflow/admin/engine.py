@@ -54,7 +54,7 @@ class Engine(ABC):
 
     @abstractmethod
     def drain(self) -> None:
-        """Stop the sources, and wait for what is under way, up to the grace."""
+        """Begin to stop the sources, and to wait for what is under way, up to the grace."""
 
     @abstractmethod
     def call(self, node: str, payload: Any, port: str, timeout: float | None) -> Any:

@@ -49,6 +49,15 @@ class Subscription(ABC):
         """Hand out events, also those that came before."""
 
     @abstractmethod
+    def pause(self) -> None:
+        """Hand out nothing until `resume`, before `start` too: what is published waits, and others
+        of its name may have it. What was handed out may still be done."""
+
+    @abstractmethod
+    def resume(self) -> None:
+        """Hand out again."""
+
+    @abstractmethod
     def stop(self) -> None:
         """Hand out no more. What was handed out may still be done."""
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from greenflow.hub.clock import Clock
 
 # What the hub says to the worker: of the subscription, and of a message.
-BEGIN, END, CLOSE = "begin", "end", "close"
+BEGIN, PAUSE, RESUME, END, CLOSE = "begin", "pause", "resume", "end", "close"
 ACKNOWLEDGE, AGAIN, RELEASE = "acknowledge", "again", "release"
 
 # A message that kills its runtime takes others with it that were in hand, too, and comes back
@@ -93,7 +93,7 @@ class RemoteSubscription(Subscription):
         self._extra = {"namespace": broker.namespace, "node": subscriber}
         self._context = copy_context()
         self._retries: dict[Message, gevent.Greenlet[..., None]] = {}
-        self._is_stopped = False
+        self._is_stopped = self._is_paused = False
         self.topic = queue.topic
         self.asked = Event()  # the server has answered, or it is away
         self.queued = Event()  # the server has a queue for it; or it has ended
@@ -104,6 +104,14 @@ class RemoteSubscription(Subscription):
 
     def start(self) -> None:
         self._worker.inbox.put((BEGIN, None))
+
+    def pause(self) -> None:
+        self._is_paused = True
+        self._worker.inbox.put((PAUSE, None))
+
+    def resume(self) -> None:
+        self._is_paused = False
+        self._worker.inbox.put((RESUME, None))
 
     def stop(self) -> None:
         if not self._is_stopped:
@@ -125,7 +133,7 @@ class RemoteSubscription(Subscription):
 
     def _arrived(self, message: Message) -> None:
         """Hand it out. Called by the hub itself: it must not block."""
-        if self._is_stopped:  # nobody began with it: this delivery does not count
+        if self._is_stopped or self._is_paused:  # nobody began with it: it does not count
             self._say(RELEASE, message._replace(deliveries=message.deliveries - 1))
             return
         if len(message.body) < LARGE:
@@ -271,6 +279,7 @@ class _Link:
         self._todo: deque[tuple[str, Message]] = deque()  # what the server was not told yet
         self._found: list[Message] = []  # to be handed out again
         self._is_begun = self._is_ended = self._is_closing = self._receives = False
+        self._is_paused = False
 
     def connect(self) -> None:
         self.consumer = self._transport.consumer(self._queue, self._prefetch, self._name)
@@ -298,6 +307,8 @@ class _Link:
     def _hear(self, what: str, message: Message) -> None:
         if what == BEGIN:
             self._is_begun = True
+        elif what in (PAUSE, RESUME):
+            self._is_paused = what == PAUSE
         elif what in (END, CLOSE):
             self._is_ended = True
             self._is_closing = self._is_closing or what == CLOSE
@@ -312,16 +323,21 @@ class _Link:
             self._todo.append((what, message))
 
     def _wants_more(self) -> bool:
-        return self._is_begun and not self._is_ended and len(self._hand) < self._prefetch
+        return self._is_wanted and len(self._hand) < self._prefetch
+
+    @property
+    def _is_wanted(self) -> bool:
+        """Whether messages are to be received."""
+        return self._is_begun and not self._is_ended and not self._is_paused
 
     def step(self) -> list[Message]:
         """Tell the server what is to be told, and return what it hands over."""
         consumer = self.consumer
         assert consumer is not None
-        if self._is_begun and not self._is_ended and not self._receives:
+        if self._is_wanted and not self._receives:
             consumer.begin()
             self._receives = True
-        elif self._is_ended and self._receives:
+        elif self._receives and not self._is_wanted:
             consumer.end()
             self._receives = False
         self._tell(consumer)

@@ -155,6 +155,7 @@ class MemorySubscription(Subscription):
         self, broker: MemoryBroker, topic: str, line: Queued, deliver: Deliver, most: int
     ) -> None:
         self.most, self.is_started = most, False
+        self._most = most  # when it is not paused
         self._broker, self._topic, self._line, self._deliver = broker, topic, line, deliver
         # An event begins something of its own: it does not see the publisher's variables.
         self._context = copy_context()
@@ -169,6 +170,13 @@ class MemorySubscription(Subscription):
 
     def start(self) -> None:
         self.is_started = True
+        self._line.hand_out()
+
+    def pause(self) -> None:
+        self.most = 0
+
+    def resume(self) -> None:
+        self.most = self._most
         self._line.hand_out()
 
     def stop(self) -> None:

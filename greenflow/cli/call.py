@@ -215,6 +215,7 @@ def _ask(
 ) -> int:
     """Ask the node, and tell what it answers, before what goes on behind it is waited for."""
     from greenflow.net import mime
+    from greenflow.payload.stream import plain_bytes
     from greenflow.runtime import Runtime
     from greenflow.store.base import open_store
     from greenflow.testing.running import why_inactive
@@ -238,20 +239,9 @@ def _ask(
                 answer = runtime.call(id, payload, port=port, timeout=seconds)
             except Exception as error:
                 return _failed(error)
-            sys.stdout.buffer.write(mime.dumps(_plain(answer)))
+            sys.stdout.buffer.write(mime.dumps(plain_bytes(answer)))
             sys.stdout.buffer.flush()
             return 0
-
-
-def _plain(value: Any) -> Any:
-    """A value with plain bytes in the place of those that a listener would send as they are."""
-    from greenflow.payload.stream import Verbatim
-
-    if isinstance(value, Verbatim):
-        return bytes(value)
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
 def _hears(node: Node[Any]) -> bool:

@@ -257,6 +257,11 @@ class Process:
         one that it is a strand of (part.py)."""
         return self
 
+    @property
+    def runners(self) -> frozenset[Any]:
+        """The greenlets that run it now."""
+        return frozenset(self._runners)
+
     def __repr__(self) -> str:
         return f"<Process {self.id} {self.state}, {len(self.open)} open>"
 
@@ -710,6 +715,11 @@ class Process:
             member._end()
         if not leaving.left:  # nobody is to be interrupted any more; each refers to this and back
             leaving.outermost.clear()
+
+    @property
+    def left_behind(self) -> int:
+        """Calls that did not end within the grace, once it has exited."""
+        return 0 if self._leaving is None else self._leaving.left
 
     def _await_end(self, leaving: _Leaving, family: list[Process]) -> None:
         end = monotonic() + self.grace

@@ -44,10 +44,12 @@ class Source(Node[S]):
     """A node that starts processes. It works only while its symbol is active (BEHAVIOUR 6.4)."""
 
     inputs: ClassVar[tuple[str, ...]] = ()
+    can_pause: ClassVar[bool] = False  # whether it knows how to hold what comes
 
     def __init__(self, spec: S, services: Services) -> None:
         super().__init__(spec, services)
         self.budget = budget_of(spec, services.budget)
+        self.paused = False
 
     def prepare(self) -> None:
         """Take hold of what `start` needs and may be refused, such as an address; before any load
@@ -63,6 +65,20 @@ class Source(Node[S]):
     def stop(self) -> None:
         """Begin no more processes. Those under way go on."""
         raise NotImplementedError(f"source kind {self.spec.kind!r} does not implement stop")
+
+    def pause(self) -> None:
+        """Begin no more processes until `resume`, before its start too; those under way go on. A
+        kind that can says so by `can_pause` (BEHAVIOUR 19.5)."""
+        self.paused = True
+
+    def resume(self) -> None:
+        """Begin processes again."""
+        self.paused = False
+
+    def begin_now(self) -> str:
+        """Begin a process though nothing has happened, also while it is paused; why it does not, or
+        nothing. For a source to which there is nothing to send."""
+        return f"a {self.spec.kind} begins when something happens: there is nothing to run"
 
 
 class Run:

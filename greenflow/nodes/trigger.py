@@ -75,6 +75,7 @@ class Trigger(Source[TriggerSpec]):
     workflow fails is the broker's: `greenflow run --broker-url` names one.
     """
 
+    can_pause = True
     _subscription: Subscription | None = None
 
     def handle(self, ctx: Context, payload: Any) -> Any:
@@ -103,6 +104,16 @@ class Trigger(Source[TriggerSpec]):
     def start(self, run: Run) -> None:
         if self._subscription is not None:
             self._subscription.start()
+
+    def pause(self) -> None:
+        super().pause()
+        if self._subscription is not None:
+            self._subscription.pause()
+
+    def resume(self) -> None:
+        super().resume()
+        if self._subscription is not None:
+            self._subscription.resume()
 
     def stop(self) -> None:
         subscription, self._subscription = self._subscription, None

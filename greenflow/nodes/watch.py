@@ -8,6 +8,7 @@ from fnmatch import fnmatch
 from typing import Annotated
 
 import gevent
+from gevent.event import Event
 from msgspec import Meta
 
 from greenflow.engine.budget import IN_FLIGHT, SourceSpec
@@ -35,12 +36,15 @@ class Watch(Source[WatchSpec]):
     While as many processes are under way as may be, changes wait.
     """
 
+    can_pause = True
     _watcher: Watcher | None = None
     _greenlet: gevent.Greenlet[..., None] | None = None
 
     def __init__(self, spec: WatchSpec, services: Services) -> None:
         super().__init__(spec, services)
         self._turns = Turns(spec.limits.in_flight or IN_FLIGHT)
+        self._flows = Event()  # not set while it is paused
+        self._flows.set()
 
     def prepare(self) -> None:
         self._watcher = follow([self.spec.path])
@@ -54,8 +58,17 @@ class Watch(Source[WatchSpec]):
         assert self._watcher is not None
         self._greenlet = gevent.spawn(self._follow, run, self._watcher)
 
+    def pause(self) -> None:
+        super().pause()
+        self._flows.clear()
+
+    def resume(self) -> None:
+        super().resume()
+        self._flows.set()
+
     def stop(self) -> None:
         self.abandon()
+        self._flows.set()
         self._turns.give()  # it may wait for one, and then looks whether it is to go on
         if self._greenlet is not None:
             self._greenlet.join()
@@ -71,6 +84,7 @@ class Watch(Source[WatchSpec]):
             for change in sorted(changes or ()):
                 if self._wanted(change.path):
                     self._turns.take()
+                    self._flows.wait()
                     if self._watcher is not watcher:
                         return
                     process = run.spawn({"path": change.path, "event": change.event})

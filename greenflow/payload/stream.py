@@ -12,12 +12,22 @@ and compressed them, and the headers beside them say how. For every node they ar
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from greenflow.errors import BodyTooLarge, InvalidArgument
 
 
 class Verbatim(bytes):
     """Bytes that an answer sends as they are, with no headers but its own."""
+
+
+def plain_bytes(value: Any) -> Any:
+    """A value with plain bytes in the place of those that a listener would send as they are."""
+    if isinstance(value, Verbatim):
+        return bytes(value)
+    if isinstance(value, dict):
+        return {key: plain_bytes(item) for key, item in value.items()}
+    return [plain_bytes(item) for item in value] if isinstance(value, list) else value
 
 
 class Stream:

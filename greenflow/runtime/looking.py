@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import gevent
+
 from greenflow.admin.engine import Engine
 from greenflow.engine.services import Services
 from greenflow.runtime.assembly import Assembly
@@ -31,6 +33,7 @@ class Looked(Engine):
         self.name = parts.settings.admin.name or parts.namespace
         self.store = parts.store_name
         self.began = time.time()
+        self._draining: gevent.Greenlet[[], object] | None = None
 
     @property
     def running(self) -> tuple[Table, Services] | None:
@@ -47,7 +50,8 @@ class Looked(Engine):
         return self._assembly.is_draining
 
     def drain(self) -> None:
-        self._drain()
+        if self._draining is None:
+            self._draining = gevent.spawn(self._drain)
 
     def call(self, node: str, payload: Any, port: str, timeout: float | None) -> Any:
         return self._call(node, payload, port, timeout)

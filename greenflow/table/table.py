@@ -284,6 +284,8 @@ class Table:
         assert node is not None
         version.reached = STARTED
         if isinstance(node, Source):
+            if version.id in self.services.paused and node.can_pause:
+                node.pause()
             node.start(Run(node))
         parts = version.told(ACTIVE)
         if parts:

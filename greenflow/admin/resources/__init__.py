@@ -16,6 +16,12 @@ MODULES = (
     "status",
     "nodes",
     "processes",
+    "sources",
+    "drain",
+    "loggers",
+    "stacks",
+    "logs",
+    "bundle",
     "metrics",
     "openapi",
 )

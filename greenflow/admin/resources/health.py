@@ -15,9 +15,8 @@ from msgspec import Meta
 
 from greenflow.admin.declaring import Given, get
 from greenflow.admin.engine import Engine
-from greenflow.admin.problem import Problem
+from greenflow.admin.finding import find_node
 from greenflow.admin.states import is_listening, name_in, sources, state_of
-from greenflow.errors import Inactive
 
 #: Sources that an answer names: a person reads no more, and one is enough to be not ready.
 MOST_NAMED = 100
@@ -64,10 +63,7 @@ def ready_source(
     """Whether one source should get work: it listens, and is not paused."""
     missing = _of_engine(engine)
     if engine.running is not None:
-        try:
-            symbol = engine.table.find(source)
-        except Inactive as error:
-            raise Problem(404, str(error)) from None
+        symbol = find_node(engine, source)
         state = state_of(symbol, engine.services)
         if state == "paused" or not is_listening(symbol):
             missing.append(f"{name_in(symbol)} is {state}: {symbol.reason or 'by hand'}")

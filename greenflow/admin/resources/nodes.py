@@ -9,17 +9,14 @@ from msgspec import Meta
 
 from greenflow.admin.declaring import get
 from greenflow.admin.engine import Engine
+from greenflow.admin.finding import NodeName, find_node
 from greenflow.admin.paging import PageQuery, page
-from greenflow.admin.problem import Problem
 from greenflow.admin.states import State, kind_of, state_of
 from greenflow.engine.services import Services
 from greenflow.engine.source import Source
-from greenflow.errors import Inactive
 from greenflow.hub.breathing import unhurried
 from greenflow.log.secret import conceal
 from greenflow.table.symbol import Symbol
-
-NodeName = Annotated[str, Meta(min_length=1, description="name or id of a node")]
 
 
 class NodeState(msgspec.Struct):
@@ -79,7 +76,7 @@ def nodes(engine: Engine, query: NodesQuery) -> NodesPage:
 @get("/api/v1/nodes/{name}", problems=(404, 409))
 def node(engine: Engine, name: NodeName) -> NodeDetail:
     """One node, by name or id."""
-    symbol = found(engine, name)
+    symbol = find_node(engine, name)
     links: dict[str, list[str]] = {}
     for port, link in symbol.version.links():
         links.setdefault(port, []).append(link.name or link.id or "")
@@ -91,14 +88,6 @@ def node(engine: Engine, name: NodeName) -> NodeDetail:
         links=links,
         links_in=0 if running is None else sum(port.linked for port in running.in_ports.values()),
     )
-
-
-def found(engine: Engine, name: str) -> Symbol:
-    """The node of that name or id. Raises Problem."""
-    try:
-        return engine.table.find(name)
-    except Inactive as error:
-        raise Problem(404, str(error)) from None
 
 
 def shown(symbol: Symbol, services: Services) -> NodeState:

@@ -1,12 +1,18 @@
-"""`/api/v1/processes`: what runs now."""
+"""`/api/v1/processes`: what runs now, and its end by hand."""
 
 from __future__ import annotations
 
-import msgspec
+from typing import Annotated
 
-from greenflow.admin.declaring import get
+import msgspec
+from msgspec import Meta
+
+from greenflow.admin.cancelling import CancelledProcess, cancel
+from greenflow.admin.declaring import get, post
 from greenflow.admin.engine import Engine
+from greenflow.admin.finding import find_node
 from greenflow.admin.paging import PageQuery, page
+from greenflow.admin.problem import Problem
 from greenflow.engine.origin import name_of
 from greenflow.engine.process import Process
 from greenflow.hub.breathing import unhurried
@@ -24,6 +30,36 @@ class ProcessState(msgspec.Struct):
     request_id: str | None
     packets: int
     children: int
+
+
+#: Processes that one request ends, at most.
+MOST_CANCELLED = 1000
+
+ProcessNumber = Annotated[int, Meta(ge=0, le=2**63 - 1, description="number of a process")]
+Grace = Annotated[
+    float,
+    Meta(ge=0, le=86_400, description="seconds that calls have which must not be interrupted"),
+]
+
+
+class CancelOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """How a process is ended."""
+
+    grace: Grace | None = None
+
+
+class CancelManyOrder(CancelOrder, forbid_unknown_fields=True):
+    """Which processes are ended: those of these numbers, and those of a source."""
+
+    ids: Annotated[list[ProcessNumber], Meta(max_length=MOST_CANCELLED)] = []
+    source: Annotated[str | None, Meta(description="name or id of a source")] = None
+
+
+class CancelledProcesses(msgspec.Struct):
+    """What became of each, and the numbers of those that had ended already."""
+
+    items: list[CancelledProcess]
+    unknown: list[int]
 
 
 class ProcessesPage(msgspec.Struct):
@@ -46,6 +82,33 @@ def processes(engine: Engine, query: PageQuery) -> ProcessesPage:
     }
     found, after = page(living, int, query, living.__getitem__)
     return ProcessesPage([_shown(process, sources.get(process)) for process in found], after)
+
+
+@post("/api/v1/processes/{id}/cancel", problems=(404, 409))
+def cancel_process(engine: Engine, id: ProcessNumber, body: CancelOrder) -> CancelledProcess:
+    """End a process and its children, rolled back: within the grace, or it is given up."""
+    done = _cancelled(engine, [id], body.grace)
+    if not done.items:
+        raise Problem(404, f"no process has the number {id}: it has ended")
+    return done.items[0]
+
+
+@post("/api/v1/processes/cancel", problems=(404, 409))
+def cancel_processes(engine: Engine, body: CancelManyOrder) -> CancelledProcesses:
+    """End many processes side by side: those named, and those of a source."""
+    ids = list(body.ids)
+    if body.source is not None:
+        running = find_node(engine, body.source).version.node
+        if running is not None:
+            ids += [process.id for process in list(running.processes)[:MOST_CANCELLED]]
+    return _cancelled(engine, ids, body.grace)
+
+
+def _cancelled(engine: Engine, ids: list[int], grace: float | None) -> CancelledProcesses:
+    wanted = dict.fromkeys(ids)
+    living = {process.id: process for process in family(engine.services.processes)}
+    found = [living[id] for id in wanted if id in living]
+    return CancelledProcesses(cancel(found, grace), [id for id in wanted if id not in living])
 
 
 def family(processes: set[Process]) -> list[Process]:

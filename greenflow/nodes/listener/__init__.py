@@ -22,7 +22,7 @@ from greenflow.engine.packet import Fault
 from greenflow.engine.process import Process
 from greenflow.engine.scope import exit_after
 from greenflow.engine.services import Compiler, Services
-from greenflow.engine.source import Run, Source, conclude, log_unhandled
+from greenflow.engine.source import Run, conclude, log_unhandled
 from greenflow.errors import (
     Cancelled,
     Interrupt,
@@ -41,7 +41,7 @@ from greenflow.net.message import ClientDisconnected, Request, Respond
 from greenflow.net.pool import Ending, Lease, Servers
 from greenflow.net.server import UNIX
 from greenflow.net.upgrade import Upgrade
-from greenflow.nodes.listener.crowd import Crowd
+from greenflow.nodes.listener.crowd import Crowd, Limited
 from greenflow.nodes.listener.later import Later
 from greenflow.nodes.listener.leaving import leave, tell_left
 from greenflow.nodes.listener.spec import ListenerSpec, addresses, cors_faults, policy
@@ -68,7 +68,7 @@ _log = logging.getLogger("greenflow.nodes.listener")
 
 
 @node("listener", outputs=("out",), reads_only=True)
-class Listener(Source[ListenerSpec]):
+class Listener(Limited[ListenerSpec]):
     """Answers HTTP requests: each leaves by `out` in a process of its own.
 
     An error answer goes to `error`; if nobody takes it the response is a 500 without its message.

@@ -1,6 +1,7 @@
-"""More requests than may be under way at one time (BEHAVIOUR 8.9).
+"""More requests than may be under way at one time (BEHAVIOUR 8.9): none while it is paused.
 
-Lives here: what one is answered that comes then, and what the log says of it.
+Lives here: what one is answered that comes then, and what the log says of it; and Limited, the
+source whose limit that is.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ import logging
 from time import monotonic
 from typing import Any
 
-from greenflow.engine.node import Node, describe
+from greenflow.engine.node import S, describe
+from greenflow.engine.source import Source
 from greenflow.net.answer import RETRY_AFTER_SECONDS
+from greenflow.net.limits import Limits
 from greenflow.net.message import Respond
 from greenflow.nodes.request import plain
 
@@ -20,6 +23,23 @@ SHED_SECONDS = 10.0
 _log = logging.getLogger("greenflow.nodes.listener")
 
 
+class Limited(Source[S]):
+    """A source with a limit of requests, `most`; while it is paused, that is none. So whoever takes
+    requests asks for nothing more."""
+
+    can_pause = True
+    most: int
+    limits: Limits
+
+    def pause(self) -> None:
+        super().pause()
+        self.most = 0
+
+    def resume(self) -> None:
+        super().resume()
+        self.most = self.limits.in_flight
+
+
 class Crowd:
     """The requests of one listener beyond its limit."""
 
@@ -27,9 +47,9 @@ class Crowd:
         self._limit = limit
         self._tells_again = 0.0  # on time.monotonic()
 
-    def shed(self, node: Node[Any], respond: Respond) -> None:
+    def shed(self, node: Limited[Any], respond: Respond) -> None:
         """Answer one of them. One line of the log for all of a moment, and none for each."""
-        if monotonic() >= self._tells_again:
+        if not node.paused and monotonic() >= self._tells_again:
             self._tells_again = monotonic() + SHED_SECONDS
             reason = "%d requests are under way (limits.in_flight): others are answered 503"
             _log.warning(reason, self._limit, extra=describe(node))

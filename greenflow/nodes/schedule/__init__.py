@@ -99,6 +99,8 @@ class Schedule(Source[ScheduleSpec]):
     Runs do not overlap unless `overlap` allows it. What becomes of missed due times `missed` says.
     """
 
+    can_pause = True
+
     def __init__(self, spec: ScheduleSpec, services: Services) -> None:
         super().__init__(spec, services)
         self._cron = Cron(spec.cron, spec.timezone) if spec.cron is not None else None
@@ -154,6 +156,18 @@ class Schedule(Source[ScheduleSpec]):
     def _forget(self) -> None:
         if self._line.current is None and not self._line.under_way:
             self._lines.pop(self.spec.id, None)
+
+    def resume(self) -> None:
+        super().resume()
+        self._catch_up()
+
+    def begin_now(self) -> str:
+        if self._line.current is not self:
+            return "it does not run"
+        if not self._has_room():
+            return self._why_not()
+        self._begin(self.services.clock.time())
+        return ""
 
     # -- time ----------------------------------------------------------------------------------
 
@@ -246,9 +260,14 @@ class Schedule(Source[ScheduleSpec]):
             self._begin(self._behind.popleft())
 
     def _may_begin(self) -> bool:
+        return self._has_room() and not self.paused
+
+    def _has_room(self) -> bool:
         return len(self._line.under_way) < self._most
 
     def _why_not(self) -> str:
+        if self._has_room():
+            return "it is paused"
         if not self.spec.overlap:
             return "the run before is under way"
         return f"{self._most} runs are under way (limits.in_flight)"
