@@ -209,15 +209,14 @@ def test_what_cannot_be_done_is_said(target: str, status: int) -> None:
 def test_a_node_is_called() -> None:
     specs = [
         {"kind": "snippet", "name": "sum", "language": "cel", "code": "self.a + self.b"},
-        {"kind": "throw", "name": "bad"},
         SLOW[1],
     ]
     with engine(specs) as (_, ask):
         called = ask.post("/api/v1/nodes/sum/call", {"payload": {"a": 1, "b": 2}})
         assert called["outcome"] == "answered"
         assert called["answer"] == 3
-        failed = ask.post("/api/v1/nodes/bad/call")
-        assert (failed["outcome"], failed["node"]) == ("failed", "bad")
+        failed = ask.post("/api/v1/nodes/sum/call", {"payload": {}})
+        assert (failed["outcome"], failed["node"]) == ("failed", "sum")
         late = ask.post("/api/v1/nodes/slow/call", {"timeout": 0.01})
         assert late["outcome"] == "timed_out"
         assert ask("POST", "/api/v1/nodes/sum/call", {"port": "odd"}).status == 409
