@@ -97,7 +97,13 @@ def _responses(resource: Resource, known: dict[Any, Any]) -> dict[str, Any]:
     media_type, answer = _content(resource.answer)
     schema = {"type": "string"} if answer is None else known[answer]
     if media_type == streaming.MEDIA_TYPE:
-        schema = {"type": "string", "description": f"events, whose data are {schema}"}
+        data = {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": schema,
+            "description": "JSON; of the events `dropped` and `end` it says how many, and why",
+        }
+        schema = {"type": "object", "properties": {"event": {"type": "string"}, "data": data}}
     content = {media_type: {"schema": schema}}
     responses: dict[str, Any] = {
         str(status): {"description": HTTPStatus(status).phrase, "content": content}

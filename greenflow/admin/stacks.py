@@ -78,11 +78,21 @@ def look(processes: list[Process]) -> tuple[list[Stack], int]:
 def _greenlets() -> Iterator[greenlet]:
     """Those that wait, on this hub's thread; not who looks, nor the hub."""
     hub, me = get_hub(), getcurrent()
+    root = _root(hub)
     for generation in range(3):
         let_others_run()
         for each in unhurried(gc.get_objects(generation)):
-            if isinstance(each, greenlet) and each not in (hub, me) and each.gr_frame is not None:
+            # Not isinstance: a proxy of somebody's would make what it stands for.
+            is_other = issubclass(type(each), greenlet) and each not in (hub, me)
+            if is_other and each.gr_frame is not None and _root(each) is root:
                 yield each
+
+
+def _root(one: greenlet) -> greenlet:
+    """The main greenlet of its thread."""
+    while one.parent is not None:
+        one = one.parent
+    return one
 
 
 def _stack(waiting: greenlet, process: int | None) -> Stack:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+from contextlib import suppress
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from greenflow.admin.paging import PageQuery, page, read, write
+from greenflow.admin.problem import Problem
 from tests.admin.asking import engine
 
 NODES: list[dict[str, Any]] = [
@@ -97,3 +100,10 @@ def test_pages_have_each_item_once_and_in_order(keys: set[str], limit: int) -> N
 def test_a_cursor_is_what_it_was_made_of(key: str) -> None:
     if key.isprintable():
         assert read(write(key), str) == key
+
+
+@given(st.text() | st.binary().map(lambda data: base64.urlsafe_b64encode(data).decode()))
+def test_what_is_no_cursor_is_said(text: str) -> None:
+    for key_type in (str, int):
+        with suppress(Problem):
+            assert type(read(text, key_type)) is key_type
