@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 #: Commands and options that start no greenlet.
 _QUICK = frozenset(
     {"version", "kinds", "schema", "migrate", "init", "completion", "--version", "--help", "-h"}
+    | {"bundle", "cancel", "logs", "pause", "processes", "ps", "resume", "stacks", "status", "wait"}
 )
 
 

@@ -16,10 +16,8 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta
 
+from greenflow.admin.bounds import MOST, USUAL
 from greenflow.admin.problem import Problem
-
-#: Items of a page, unless more or fewer are asked for; and at most.
-USUAL, MOST = 100, 1000
 
 #: Characters of a cursor: a name of a node is not longer.
 LONGEST = 2000

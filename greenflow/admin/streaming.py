@@ -19,13 +19,9 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from gevent.event import Event
 
+from greenflow.admin.bounds import HEARTBEAT
+
 T = TypeVar("T")
-
-#: Seconds between two heartbeats: how long a client may be gone before it is noticed.
-HEARTBEAT = 5.0
-
-#: Seconds that a stream lasts, unless less is asked for, and at most: who wants more asks again.
-LEASE, LONGEST_LEASE = 600.0, 86_400.0
 
 #: Events that wait for their client: a burst of some seconds.
 WAITING = 1000

@@ -24,7 +24,9 @@ from greenflow.cli.exit_codes import in_words
 COMMANDS = {
     "apply": "apply",
     "blame": "blame",
+    "bundle": "bundle",
     "call": "call",
+    "cancel": "cancel",
     "completion": "completion",
     "delete": "delete",
     "diff": "diff",
@@ -39,15 +41,23 @@ COMMANDS = {
     "kinds": "kinds",
     "lint": "lint",
     "log": "log",
+    "logs": "logs",
     "migrate": "migrate",
+    "pause": "pause",
+    "processes": "processes",
+    "ps": "ps",
+    "resume": "resume",
     "rollback": "rollback",
     "run": "run",
     "schema": "schema",
     "settings": "settings",
     "show": "show",
+    "stacks": "stacks",
     "start": "run",
+    "status": "status",
     "test": "test",
     "version": "version",
+    "wait": "wait",
 }
 
 #: Other names of commands; help leaves them out.

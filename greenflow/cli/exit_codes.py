@@ -12,6 +12,7 @@ _ANY = {0: "done", 1: "failure", 2: "usage"}
 _SPECS = {3: "invalid specs"}
 _STORE = {4: "store out of reach"}
 _INTERRUPTED = {130: "interrupted"}
+_ENGINE = {**_ANY, 4: "no engine that is meant answers"}
 
 #: What the codes mean for most commands.
 COMMON: Mapping[int, str] = {**_ANY, **_SPECS, **_STORE}
@@ -24,7 +25,9 @@ _OWN: Mapping[str, Mapping[int, str]] = {
         5: "stored, and not all of it will run as meant (with --strict or --dry-run: nothing is"
         " stored)",
     },
+    "bundle": _ENGINE,
     "call": {**COMMON, 0: "answered", 1: "the answer is an error", **_INTERRUPTED},
+    "cancel": {**_ENGINE, 1: "a process was given up, or not there"},
     "completion": _ANY,
     "diff": {**COMMON, 1: "failure, or with --exit-code: there are differences"},
     "doctor": {**_ANY, 0: "nothing is wrong", 1: "something is wrong"},
@@ -35,7 +38,12 @@ _OWN: Mapping[str, Mapping[int, str]] = {
     "init": _ANY,
     "kinds": _ANY,
     "lint": {**_ANY, 0: "no error was found", 3: "an error was found"},
+    "logs": {**_ENGINE, 1: "the engine has ended", **_INTERRUPTED},
     "migrate": {**_ANY, 3: "a file is invalid, or has what is not known"},
+    "pause": _ENGINE,
+    "processes": {**_ENGINE, **_INTERRUPTED},
+    "ps": {**_ANY, **_INTERRUPTED},
+    "resume": _ENGINE,
     "rollback": {
         **_ANY,
         1: "failure, or the answer was no",
@@ -49,6 +57,8 @@ _OWN: Mapping[str, Mapping[int, str]] = {
     },
     "schema": _ANY,
     "settings": _ANY,
+    "stacks": _ENGINE,
+    "status": {**_ENGINE, **_INTERRUPTED},
     "test": {
         **COMMON,
         0: "all passed",
@@ -57,6 +67,7 @@ _OWN: Mapping[str, Mapping[int, str]] = {
         **_INTERRUPTED,
     },
     "version": _ANY,
+    "wait": {**_ANY, 0: "it is so", 1: "it was not so in time", **_INTERRUPTED},
 }
 
 

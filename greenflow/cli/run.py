@@ -229,6 +229,7 @@ def _run_files(
         sources.load()
         runtime = Runtime(store, settings=settings, scheme=scheme)
         runtime.locate = sources.locate
+        runtime.interface.engine.store = ", ".join(files)
         with _reachable(runtime), _running(runtime):
             if not _started(runtime, ", ".join(files), start):
                 return 1

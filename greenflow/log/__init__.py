@@ -2,9 +2,9 @@
 
 Lives here: the set-up of the standard library's logging (`configure`) and its two formats. What a
 secret is, redactor.py and secret.py say, how long a record may be limits.py; a thread writes them,
-so that nobody waits for who reads them (writer.py). What logs is elsewhere: library code calls
-`logging.getLogger("greenflow....")` and nothing more, so that an embedding program keeps its own
-set-up.
+so that nobody waits for who reads them (writer.py); the last ones are kept (recent.py). What logs
+is elsewhere: library code calls `logging.getLogger("greenflow....")` and nothing more, so that an
+embedding program keeps its own set-up.
 
 A record may carry the fields of FIELDS (through `extra=`). On a terminal it is text,
 elsewhere a JSON object; both are redacted as a whole, after the arguments were put in. An error
@@ -25,6 +25,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, TextIO
 
+from greenflow.log import recent
 from greenflow.log.limits import RECORD, fit, shown, shown_trace
 from greenflow.log.secret import concealed
 from greenflow.log.writer import Writer
@@ -161,7 +162,9 @@ class _Writing(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self._writer.put(self._line(record))
+            line = self._line(record)
+            recent.keep(record, line)
+            self._writer.put(line)
         except Exception:
             self.handleError(record)
 

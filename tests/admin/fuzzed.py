@@ -37,6 +37,10 @@ NAMES = {
 LEFT_OUT = ("drain",)
 
 
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, float) and value.is_integer()
+
+
 @contextmanager
 def levels_kept() -> Iterator[None]:
     """The levels of the loggers are what they were, whatever was asked."""
@@ -73,6 +77,14 @@ def ask(calls: int) -> int:
             if context.operation.path == "/api/v1/logs":
                 query = {**(query or {}), "lease": 0.001}
             return query
+
+        @schema.hook
+        def map_body(context: Any, body: Any) -> Any:
+            """Whole numbers are written as such: JSON Schema takes 1.0 for one, and nobody else."""
+            if isinstance(body, dict) and isinstance(body.get("ids"), list):
+                ids = [int(each) if _is_whole(each) else each for each in body["ids"]]
+                return {**body, "ids": ids}
+            return body
 
         for found in schema.get_all_operations():
             operation = found.ok()

@@ -12,9 +12,10 @@ from typing import Any
 
 import msgspec
 
+from greenflow.admin.bounds import MOST
 from greenflow.admin.declaring import get
 from greenflow.admin.engine import Engine
-from greenflow.admin.paging import MOST, PageQuery
+from greenflow.admin.paging import PageQuery
 from greenflow.admin.resources.loggers import loggers
 from greenflow.admin.resources.nodes import NodesQuery, nodes
 from greenflow.admin.resources.processes import processes

@@ -14,12 +14,14 @@ import msgspec
 from gevent import get_hub
 from msgspec import Meta
 
+from greenflow.admin.bounds import LEASE, LONGEST_LEASE
 from greenflow.admin.declaring import get
 from greenflow.admin.engine import Engine
 from greenflow.admin.problem import Problem
 from greenflow.admin.resources.loggers import Level
-from greenflow.admin.streaming import LEASE, LONGEST_LEASE, EventStream
-from greenflow.log import LEVELS, JSONFormatter
+from greenflow.admin.streaming import EventStream
+from greenflow.hub.breathing import unhurried
+from greenflow.log import LEVELS, JSONFormatter, recent
 
 #: Readers at one time: each has every record formatted once more.
 MOST_READERS = 16
@@ -37,6 +39,27 @@ class LogsQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     lease: Lease = LEASE
 
 
+class RecentQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Which of the last records."""
+
+    node: Annotated[str | None, Meta(description="only those about this node")] = None
+    level: Annotated[Level | None, Meta(description="only those of this level or above")] = None
+
+
+class RecentRecord(msgspec.Struct):
+    """A record of the log, as it was written: a line of JSON, or of text where the log is text."""
+
+    level: str
+    node: str | None
+    line: str
+
+
+class RecentRecords(msgspec.Struct):
+    """The last records, the oldest first."""
+
+    items: list[RecentRecord]
+
+
 class _Reading(logging.Handler):
     """Has the records of the log sent to one reader."""
 
@@ -51,6 +74,24 @@ class _Reading(logging.Handler):
         line = self.format(record).encode()
         # Whoever logs may be in another OS thread.
         self._loop.run_callback_threadsafe(self._stream.put_encoded, "record", line)
+
+
+@get("/api/v1/logs/recent")
+def recent_logs(engine: Engine, query: RecentQuery) -> RecentRecords:
+    """The last records of the log, 500 at most; of a program that logs in its own way there are
+    none."""
+    least = LEVELS[query.level or "debug"]
+    return RecentRecords(
+        [
+            RecentRecord(
+                logging.getLevelName(each.level).lower(),
+                each.node,
+                each.line.decode("utf-8", "replace").rstrip("\n"),
+            )
+            for each in unhurried(recent.written())
+            if each.level >= least and query.node in (None, each.node, each.source)
+        ]
+    )
 
 
 _readers: set[_Reading] = set()
