@@ -1,6 +1,6 @@
 """Asks the admin interface of a running engine: what commands use.
 
-Lives here: Client, and which engine is meant by a name or an address. A request is a plain one of
+Lives here: EngineClient, and which engine is meant by a name or an address. A request is a plain one of
 the standard library's, over a Unix socket or TCP; errors are those of this side.
 """
 
@@ -40,7 +40,7 @@ class AdminFailed(GreenflowError):
         self.code = code
 
 
-class Target(NamedTuple):
+class EngineAddress(NamedTuple):
     """Where an engine is: the path of a Unix socket, or a URL."""
 
     path: str
@@ -63,10 +63,10 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-class Client:
+class EngineClient:
     """Asks one engine; each request has a connection of its own."""
 
-    def __init__(self, target: Target, token: str = "") -> None:
+    def __init__(self, target: EngineAddress, token: str = "") -> None:
         self.target, self._token = target, token
 
     def get(self, path: str, **query: Any) -> Any:
@@ -178,17 +178,17 @@ def segment(name: str) -> str:
     return quote(name, safe="")
 
 
-def target_of(address: str) -> Target:
+def target_of(address: str) -> EngineAddress:
     """What `--admin` means: `unix:PATH`, a URL or HOST:PORT. Raises ValueError."""
     if address.startswith(UNIX):
-        return Target(address.removeprefix(UNIX), "")
+        return EngineAddress(address.removeprefix(UNIX), "")
     url = address if "://" in address else f"http://{address}"
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise ValueError("unix:PATH, http://HOST:PORT, https://HOST:PORT or HOST:PORT")
     if parts.port is None and parts.scheme == "http" and "://" not in address:
         raise ValueError("a port is missing: HOST:PORT")
-    return Target("", url)
+    return EngineAddress("", url)
 
 
 def engines(name: str | None) -> list[RunningEngine]:
@@ -199,11 +199,11 @@ def engines(name: str | None) -> list[RunningEngine]:
     return [each for each in found if name in (each.name, str(each.pid), f"{each.name}-{each.pid}")]
 
 
-def the_engine(name: str | None) -> Target:
+def the_engine(name: str | None) -> EngineAddress:
     """The one that is meant. Raises NoEngine, which says which there are."""
     found = engines(name)
     if len(found) == 1:
-        return Target(found[0].path, "")
+        return EngineAddress(found[0].path, "")
     if found:
         shown = ", ".join(f"{each.name}-{each.pid}" for each in found)
         raise NoEngine(f"{len(found)} engines run: choose one by --engine: {shown}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from greenflow.admin.client import Client
+    from greenflow.admin.client import EngineClient
     from greenflow.config import Settings
 
 
@@ -39,20 +39,20 @@ def watch_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-def client_of(settings: Settings, engine: str | None, admin: str | None) -> Client:
+def client_of(settings: Settings, engine: str | None, admin: str | None) -> EngineClient:
     """Who asks the engine that is meant. Raises NoEngine, UsageError."""
-    from greenflow.admin.client import Client, target_of, the_engine
+    from greenflow.admin.client import EngineClient, target_of, the_engine
 
     if engine is not None and admin is not None:
         raise click.UsageError("either --engine or --admin")
     if admin is None:
-        return Client(the_engine(engine))
+        return EngineClient(the_engine(engine))
     try:
         target = target_of(admin)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--admin") from None
     token = settings.admin.token
-    return Client(target, token[0] if token else "")
+    return EngineClient(target, token[0] if token else "")
 
 
 def repeat(show: Callable[[], None], seconds: float | None) -> None:

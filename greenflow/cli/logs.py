@@ -11,7 +11,7 @@ from greenflow.cli.engines import client_of, engine_options
 from greenflow.cli.options import with_settings
 
 if TYPE_CHECKING:
-    from greenflow.admin.client import Client
+    from greenflow.admin.client import EngineClient
     from greenflow.config import Settings
 
 
@@ -42,7 +42,7 @@ def command(
     return _follow(client, node, level, is_table)
 
 
-def _follow(client: Client, node: str | None, level: str | None, is_table: bool) -> int:
+def _follow(client: EngineClient, node: str | None, level: str | None, is_table: bool) -> int:
     """Until the engine ends; a lease that is over is taken anew."""
     from greenflow.admin.client import NoEngine
 

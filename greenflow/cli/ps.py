@@ -35,12 +35,12 @@ def command(settings: Settings, watch: float | None) -> None:
 
 
 def _looked_at(engine: RunningEngine) -> dict[str, Any]:
-    from greenflow.admin.client import Client, Target
+    from greenflow.admin.client import EngineClient, EngineAddress
     from greenflow.errors import GreenflowError
 
     found: dict[str, Any] = {"name": engine.name, "pid": engine.pid, "socket": engine.path}
     try:
-        found |= Client(Target(engine.path, "")).get("/api/v1/status")
+        found |= EngineClient(EngineAddress(engine.path, "")).get("/api/v1/status")
     except GreenflowError as error:
         return {**found, "state": "silent", "error": str(error)}
     return {**found, "state": state_of(found)}

@@ -10,7 +10,7 @@ from greenflow.cli.engines import ago, client_of, engine_options, repeat, watch_
 from greenflow.cli.options import with_settings
 
 if TYPE_CHECKING:
-    from greenflow.admin.client import Client
+    from greenflow.admin.client import EngineClient
     from greenflow.config import Settings
 
 
@@ -43,7 +43,7 @@ def command(
         repeat(lambda: _show_engine(client, state, kind, settings.output), watch)
 
 
-def _show_engine(client: Client, state: str | None, kind: str | None, form: str) -> None:
+def _show_engine(client: EngineClient, state: str | None, kind: str | None, form: str) -> None:
     from greenflow.cli.output import TABLES, print_data, print_table
     from greenflow.cli.ps import state_of
 
@@ -74,7 +74,7 @@ def _row(node: dict[str, Any]) -> tuple[object, ...]:
     )
 
 
-def _show_node(client: Client, name: str, form: str) -> None:
+def _show_node(client: EngineClient, name: str, form: str) -> None:
     from greenflow.admin.client import segment
     from greenflow.cli.output import TABLES, print_data, print_table
 

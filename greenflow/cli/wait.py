@@ -12,7 +12,7 @@ from greenflow.cli.options import with_settings
 from greenflow.cli.reading import read_timeout
 
 if TYPE_CHECKING:
-    from greenflow.admin.client import Client
+    from greenflow.admin.client import EngineClient
     from greenflow.config import Settings
 
 #: Seconds between two looks.
@@ -57,7 +57,7 @@ def command(
         time.sleep(PAUSE)
 
 
-def _missing(client: Client, name: str) -> str:
+def _missing(client: EngineClient, name: str) -> str:
     """What is in the way, or nothing."""
     from greenflow.admin.client import segment
 

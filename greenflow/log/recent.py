@@ -13,7 +13,7 @@ from typing import NamedTuple
 KEPT = 500
 
 
-class Written(NamedTuple):
+class WrittenRecord(NamedTuple):
     """A record: its level, its node and source if it has some, and its line."""
 
     level: int
@@ -22,15 +22,15 @@ class Written(NamedTuple):
     line: bytes
 
 
-_written: deque[Written] = deque(maxlen=KEPT)
+_written: deque[WrittenRecord] = deque(maxlen=KEPT)
 
 
 def keep(record: logging.LogRecord, line: bytes) -> None:
     """The record was written so."""
     node, source = getattr(record, "node", None), getattr(record, "source", None)
-    _written.append(Written(record.levelno, node, source, line))
+    _written.append(WrittenRecord(record.levelno, node, source, line))
 
 
-def written() -> list[Written]:
+def written() -> list[WrittenRecord]:
     """The last records, the oldest first."""
     return list(_written)
