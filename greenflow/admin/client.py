@@ -1,7 +1,7 @@
 """Asks the admin interface of a running engine: what commands use.
 
-Lives here: EngineClient, and which engine is meant by a name or an address. A request is a plain one of
-the standard library's, over a Unix socket or TCP; errors are those of this side.
+Lives here: EngineClient, and which engine is meant by a name or an address. A request is a plain
+one of the standard library's, over a Unix socket or TCP; errors are those of this side.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ def command(settings: Settings, watch: float | None) -> None:
 
 
 def _looked_at(engine: RunningEngine) -> dict[str, Any]:
-    from greenflow.admin.client import EngineClient, EngineAddress
+    from greenflow.admin.client import EngineAddress, EngineClient
     from greenflow.errors import GreenflowError
 
     found: dict[str, Any] = {"name": engine.name, "pid": engine.pid, "socket": engine.path}
