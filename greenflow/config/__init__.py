@@ -25,6 +25,7 @@ from greenflow.config.groups import (
     ListenerSettings,
     LogSettings,
     ProcessSettings,
+    RecordsSettings,
     SyscallSettings,
     TracingSettings,
     ValuesSettings,
@@ -108,6 +109,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     values: ValuesSettings = ValuesSettings()
     history: HistorySettings = HistorySettings()
     tracing: TracingSettings = TracingSettings()
+    records: RecordsSettings = RecordsSettings()
     environment: Annotated[
         dict[str, str], Meta(description="values for {{ .KEY }} of specs that name no value")
     ] = {}

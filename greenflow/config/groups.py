@@ -174,6 +174,25 @@ class HistorySettings(Struct, frozen=True, forbid_unknown_fields=True):
     )
 
 
+class RecordsSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is kept of processes that have ended: of those that failed, of the slowest of each
+    minute, and of a sample."""
+
+    memory: Annotated[int, Meta(ge=0, description="records in memory, the newest; 0 for none")] = (
+        1000
+    )
+    memory_bytes: Annotated[
+        int, Meta(ge=0, description="bytes that records in memory take, at the most")
+    ] = 64 * 1024 * 1024
+    sample: Annotated[
+        float,
+        Meta(ge=0, le=1, description="part of all processes that is recorded however it ends"),
+    ] = 0.001
+    rate: Annotated[
+        int, Meta(ge=1, le=1000, description="records made in a second; more are only counted")
+    ] = 20
+
+
 class LogSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """What goes to standard error."""
 

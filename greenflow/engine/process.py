@@ -38,6 +38,7 @@ from greenflow.engine.frames import empty
 from greenflow.engine.generation import Generation
 from greenflow.engine.packet import Fault, Packet, Reply, echo
 from greenflow.engine.port import InPort, OutPort
+from greenflow.engine.trail import TRIM, Recorder, Trail
 from greenflow.errors import Interrupt, ProcessExited, Runaway
 from greenflow.hub.breathing import breathe, let_others_run, unhurried
 from greenflow.hub.world import OUTSIDE, World, found_by
@@ -48,6 +49,7 @@ T = TypeVar("T")
 RUNNING, EXITING, EXITED = "running", "exiting", "exited"
 
 STEPS_A_TURN = 256  # packets a greenlet handles before it lets others run (BEHAVIOUR 4.2)
+TRIMS_A_TURN = STEPS_A_TURN // TRIM
 MET = 16  # errors whose frames a process keeps whole: one may live for days, and fail all the time
 MAX_HOPS = 10_000  # writes a packet may descend from; more is a runaway cycle (BEHAVIOUR 3.10)
 GRACE = 30.0  # seconds that exit waits for calls that must not be interrupted (BEHAVIOUR 4.11, 6.5)
@@ -85,15 +87,34 @@ class Reader(msgspec.Struct, eq=False):
 
     process: Process
     port: InPort
-    packets: deque[Packet]
-    held: bool = False  # queued as ready, or a handler has the turn
+    packet: Packet | None  # the next one
+    later: deque[Packet] | None = None  # those behind it: mostly there is but one
+    held: bool = True  # queued as ready, or a handler has the turn
 
     def __repr__(self) -> str:  # not of each packet: a tracker of errors shows locals
-        return f"<Reader at {self.port}, {len(self.packets)} packets>"
+        return f"<Reader at {self.port}, {len(self)} packets>"
+
+    def __len__(self) -> int:
+        return (self.packet is not None) + (0 if self.later is None else len(self.later))
+
+    def add(self, packet: Packet) -> None:
+        """A packet comes behind those that are there."""
+        if self.packet is None:
+            self.packet = packet
+        elif self.later is None:
+            self.later = deque((packet,))
+        else:
+            self.later.append(packet)
+
+    def drop(self) -> list[Packet]:
+        """All packets, which are no longer here."""
+        packets = [] if self.packet is None else [self.packet, *(self.later or ())]
+        self.packet = self.later = None
+        return packets
 
     def release(self) -> None:
         """Give up the turn: the next packet may be handled."""
-        if self.packets:
+        if self.packet is not None:
             self.process.push(self)
         else:
             self.held = False
@@ -124,6 +145,10 @@ class Process:
     `world` has the time and chance of its runtime.
     """
 
+    source: Any
+    failure: BaseException | None
+    trail: Trail | None
+
     __slots__ = (
         "_armed",
         "_childless",
@@ -144,6 +169,7 @@ class Process:
         "children",
         "error",
         "event",
+        "failure",
         "generation",
         "grace",
         "hops",
@@ -151,8 +177,11 @@ class Process:
         "parent",
         "readers",
         "ready",
+        "recorder",
+        "source",
         "state",
         "trace",
+        "trail",
         "whole",
         "world",
     )
@@ -189,9 +218,12 @@ class Process:
         self._met: deque[BaseException] | None = None  # errors whose frames are to be cleared
         self._owed: list[Exception] | None = None  # errors that a node keeps for later
         self._number = 0
+        # The node that began it, what it settled with, which ports its packets passed.
+        self.source = self.failure = self.trail = None
         self._context = copy_context()
         self.whole: Process | None = None  # that it does a piece of the work of (part.py)
         self._registry = registry
+        self.recorder: Recorder | None = None if parent is None else parent.recorder
         if parent is None:
             # So many may be open when it takes one: its budget's, or NO_ROOM (`_refused`).
             self._room = budget.open
@@ -243,6 +275,11 @@ class Process:
         if not self._number:
             self._number = next(_numbers)
         return self._number
+
+    @property
+    def met(self) -> tuple[BaseException, ...]:
+        """The errors that its handlers failed with, the last of them, until it is over."""
+        return tuple(self._met or ())
 
     @property
     def data(self) -> Data:
@@ -309,9 +346,9 @@ class Process:
         port.in_flight += 1
         reader = self.readers.get(port)
         if reader is None:
-            reader = self.readers[port] = Reader(self, port, deque((packet,)), True)
+            reader = self.readers[port] = Reader(self, port, packet)
         else:
-            reader.packets.append(packet)
+            reader.add(packet)
             if reader.held:
                 return
             reader.held = True
@@ -350,7 +387,7 @@ class Process:
             reader.held = False
         self.ready.clear()
         for port, reader in tuple(self.readers.items()):
-            dropped, reader.packets = reader.packets, deque()
+            dropped = reader.drop()
             port.leave(len(dropped))
             for packet in dropped:
                 packet.answer(fault)
@@ -397,31 +434,43 @@ class Process:
 
     def _drain(self, reply: Reply | None = None) -> None:
         """Handle packets until there are none, or the reply is full."""
-        me, ready, steps = getcurrent(), self.ready, STEPS_A_TURN  # me: one of the runners
+        me, ready, steps = getcurrent(), self.ready, TRIM  # me: one of the runners
+        turn = TRIMS_A_TURN
+        trail = self.trail = Trail([]) if self.trail is None else self.trail.follow()
+        note = trail.passed.append
         try:
             while ready and self.state is RUNNING and (reply is None or reply.missing):
                 reader = ready.popleft()
                 if ready and not self._armed:
                     self._arm()
                 port = reader.port
+                packet: Any = reader.packet
+                reader.packet = reader.later.popleft() if reader.later else None
+                note(port)
+                note(monotonic())
+                note(packet.payload)
                 try:
-                    released = port.receive(reader, reader.packets.popleft())
+                    released = port.receive(reader, packet)
                 finally:
                     port.in_flight -= 1
                     if port.emptied is not None and not port.in_flight:
                         port.emptied()
                 if not released:
-                    if reader.packets:
+                    if reader.packet is not None:
                         self.push(reader)
                     else:
                         reader.held = False
                 steps -= 1
                 if not steps:
-                    # Not blocked, only polite: nobody need step in.
-                    steps, self._armed = STEPS_A_TURN, True
-                    let_others_run()
-                    self._armed = False
-                    self._count(STEPS_A_TURN)
+                    steps = TRIM
+                    trail.trim()
+                    turn -= 1
+                    if not turn:
+                        # Not blocked, only polite: nobody need step in.
+                        turn, self._armed = TRIMS_A_TURN, True
+                        let_others_run()
+                        self._armed = False
+                        self._count(STEPS_A_TURN)
         except Interrupt as interrupt:
             if interrupt.process is not self:
                 raise
@@ -429,6 +478,7 @@ class Process:
             self._leave_with(error)
             raise
         finally:
+            trail.end = monotonic()
             if me in self._runners:  # as `_run_no_more` does
                 self._runners.remove(me)
                 if self._leaving is not None:
@@ -436,7 +486,7 @@ class Process:
             if ready:
                 self._arm()
             if self._spending is not None and self._spending.hurries:
-                self._count(STEPS_A_TURN - steps)
+                self._count(STEPS_A_TURN - turn * TRIM + TRIM - steps)
 
     def _count(self, packets: int) -> None:
         """So many were handled."""
@@ -617,6 +667,7 @@ class Process:
         if error is None and self._owed:
             owed = self._owed
             error = owed[0] if len(owed) == 1 else ExceptionGroup("nobody handled", owed)
+        self.failure = error
         if self._resources is None:
             return error
         me = getcurrent()
@@ -625,7 +676,7 @@ class Process:
         self._runners.add(me)  # an exit meanwhile waits for it
         _shielded.add(me)
         try:
-            error = self._release(self._resources, error, hooks=False)
+            error = self.failure = self._release(self._resources, error, hooks=False)
         finally:
             if not shielded:
                 _shielded.discard(me)
@@ -747,9 +798,8 @@ class Process:
             for packet in list(self.open):
                 packet.answer(exited)
             for port, reader in self.readers.items():
-                if reader.packets:
-                    port.leave(len(reader.packets))
-                    reader.packets.clear()
+                if reader.packet is not None:
+                    port.leave(len(reader.drop()))
             self.ready.clear()
         self.readers.clear()
         if self._resources is not None:
@@ -763,6 +813,14 @@ class Process:
                     extra={"process_id": self.id},
                 )
         self.state = EXITED
+        parent = self.parent
+        if self.whole is None and self.recorder is not None:
+            self.recorder.ended(self)
+        if parent is not None and self.trail is not None:
+            above = (self.whole or parent).trail
+            if above is not None:
+                above.keep(self)
+        self.trail = self.failure = self.source = None
         while self._met:
             empty(self._met.popleft())
         generation = self.generation
@@ -774,7 +832,6 @@ class Process:
         self._data = None  # what it kept may lead back to it
         if self._registry is not None:
             self._registry.discard(self)
-        parent = self.parent
         if parent is not None:
             parent.spending().children -= 1
             if isinstance(parent.children, set):

@@ -17,6 +17,7 @@ from greenflow.broker.memory import MemoryBroker
 from greenflow.engine.budget import Budget
 from greenflow.engine.generation import Generation, Generations
 from greenflow.engine.process import Process
+from greenflow.engine.trail import Recorder
 from greenflow.errors import Runaway
 from greenflow.hub.clock import Clock
 from greenflow.hub.world import World
@@ -86,6 +87,7 @@ class Services:
         # Where a person finds a spec, given its id and a path in it: `file:line:column`. None for
         # one that is known by its id and revision alone.
         self.locate: Callable[[str, str], str | None] | None = None
+        self.recorder: Recorder | None = None  # who is told of processes that have ended
         self.generations = Generations()  # of the graph, which processes may still see
         self.operations: dict[str, Callable[..., Any]] = {}  # what `syscall` may call, by opcode
         self._shared: dict[object, tuple[Any, Callable[[Any], object]]] = {}
@@ -108,6 +110,7 @@ class Services:
         process = Process(
             parent, hops, self.settings.grace, self.processes, generation, budget, self.world
         )
+        process.recorder = self.recorder
         if parent is not None:
             if isinstance(process.error, Runaway):
                 raise process.error.with_traceback(None)  # it is raised again and again

@@ -68,7 +68,7 @@ class Source(Node[S]):
 
     def pause(self) -> None:
         """Begin no more processes until `resume`, before its start too; those under way go on. A
-        kind that can says so by `can_pause` (BEHAVIOUR 19.5)."""
+        kind that can says so by `can_pause` (BEHAVIOUR 20.5)."""
         self.paused = True
 
     def resume(self) -> None:
@@ -97,6 +97,7 @@ class Run:
         graph, or that of a generation (BEHAVIOUR 6.7)."""
         node = self.node
         process = node.services.begin(parent, hops, generation, node.budget)
+        process.source = node
         node.processes.add(process)
         return process
 
@@ -216,20 +217,20 @@ def log_unhandled(
         "kind": node.spec.kind if origin is None else origin.kind,
         "source": name_of(node),
         "at": place_of(node) if origin is None else origin.at,
-        "code": _position(error),
+        "code": position_in(error),
         "status": status,
         "process_id": process.id,
     }
-    extra["method"], extra["path"], extra["request_id"] = _event(process)
+    extra["method"], extra["path"], extra["request_id"] = event_of(process)
     # A program may log in its own way, which conceals nothing.
-    _log.error("unhandled error: %s", conceal(_in_words(error)), extra=extra)
+    _log.error("unhandled error: %s", conceal(in_words(error)), extra=extra)
     if _log.isEnabledFor(logging.DEBUG):
         given = "nothing" if origin is None else conceal(outline(origin.input))
         shown = concealed(error)
         _log.debug("the node was given %s", given, exc_info=shown, extra=extra)
 
 
-def _event(process: Process) -> tuple[str | None, str | None, str | None]:
+def event_of(process: Process) -> tuple[str | None, str | None, str | None]:
     """Method, path and id of the request that a process, or the first of its parents that has one,
     began with."""
     each: Process | None = process
@@ -240,7 +241,7 @@ def _event(process: Process) -> tuple[str | None, str | None, str | None]:
     return None, None, None
 
 
-def _in_words(error: BaseException) -> str:
+def in_words(error: BaseException) -> str:
     """An error and its causes; of a group, each member with its node."""
     chain: list[str] = []
     seen: set[int] = set()
@@ -257,10 +258,10 @@ def _in_words(error: BaseException) -> str:
 
 def _of_member(error: BaseException) -> str:
     origin = origin_of(error)
-    return f"{'' if origin is None else f'{origin.node} at {origin.at}: '}{_in_words(error)}"
+    return f"{'' if origin is None else f'{origin.node} at {origin.at}: '}{in_words(error)}"
 
 
-def _position(error: BaseException) -> str | None:
+def position_in(error: BaseException) -> str | None:
     """Where in the code of an author it was raised: line and column in the code of a spec, or file
     and line of the innermost Python that is neither ours nor a library's."""
     if isinstance(error, SnippetFailed) and error.line:

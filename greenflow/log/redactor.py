@@ -85,6 +85,11 @@ def redact_url(url: str) -> str:
     return _mask_values(shown)
 
 
+def names_secret(key: str) -> bool:
+    """Whether a key says of its value that it is a secret: in a text, `redact` masks that."""
+    return _SECRET.search(key) is not None or _HEADER.search(key) is not None
+
+
 def url_secrets(url: str) -> Iterator[str]:
     """The password of a URL, and the values of its options that name a password, secret or token,
     as they stand there and decoded."""

@@ -108,6 +108,12 @@ def held() -> int:
     return len(_held)
 
 
+def longest() -> int:
+    """Characters of the longest text that is concealed; 0 if there is none."""
+    known = _known()
+    return len(known[0]) if known else 0
+
+
 def strings(value: Any) -> Iterator[str]:
     """Every string and number in a value, at any depth, as text; keys of maps are none."""
     if isinstance(value, str):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Set
 from functools import partial
 from time import monotonic, time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import gevent
 from gevent.event import Event
@@ -25,6 +25,7 @@ from greenflow.hub import guard, patching
 from greenflow.hub.clock import Clock
 from greenflow.log import secret
 from greenflow.log.redactor import redact_url
+from greenflow.records import Records
 from greenflow.scheme.registry import Scheme
 from greenflow.store.base import Store, open_store
 from greenflow.store.change import SPECS, VALUES
@@ -34,6 +35,8 @@ from greenflow.table.table import Table
 
 if TYPE_CHECKING:
     from greenflow.runtime.exporting import Exporting
+
+T = TypeVar("T")
 
 # What runtimes held when this OS process was forked: nothing of it is closed here.
 _left_to_the_parent: list[dict[str, Any]] = []
@@ -69,6 +72,7 @@ class Assembly:
         self._table: Table | None = None
         self._loader: Loader | None = None
         self._values_loader: Loader | None = None
+        self._records: Records | None = None
         self._secrets: frozenset[str] = frozenset()
         self._languages: dict[str, Any] | None = None  # what those that it holds were told
         self._guarded: Hub | None = None
@@ -94,6 +98,8 @@ class Assembly:
                 broker=open_broker(self.settings.broker, self.namespace, self._clock),
             )
             self._services.locate = self.locate
+            self._records = Records(self.namespace, self.settings.records, self._at_home)
+            self._services.recorder = self._records.recorder
             if self.settings.tracing.to:
                 from greenflow.runtime.exporting import Exporting
 
@@ -123,6 +129,7 @@ class Assembly:
                 self.namespace,
                 tend=partial(_thin, self._opened, self.settings),
                 claim=partial(self._opened.claim, self.namespace, SPECS),
+                loaded=self._on_specs,
             )
             loader.start()
             self._loader = loader
@@ -136,6 +143,23 @@ class Assembly:
     def _on_values(self, keys: Set[tuple[str, str]]) -> None:
         if self._table is not None:
             self._table.change({}, values=keys)
+
+    def _at_home(self, function: Callable[..., T], *args: Any) -> T:
+        """Run a function on the hub that all of this lives on."""
+        raise NotImplementedError
+
+    @property
+    def records(self) -> Records:
+        """What ran: the processes that failed, the slowest of each minute, and a sample. Raises
+        Inactive before the start."""
+        if self._records is None:
+            raise Inactive("the runtime is not started")
+        return self._records
+
+    def _on_specs(self) -> None:
+        """The newest specs run: which change that is, records say."""
+        if self._opened is not None and self._records is not None:
+            self._records.recorder.changed(self._opened.history.newest(self.namespace))
 
     def _operations(self) -> Operations:
         if self._opened is None:
@@ -152,7 +176,7 @@ class Assembly:
         if self._services is not None:
             self._finish(self._services)
             self._services.close()
-            self._services = None
+            self._services = self._records = None
         if self._exporting is not None:
             self._exporting.close()
             self._exporting = None
@@ -196,7 +220,7 @@ class Assembly:
     def _forked(self) -> None:
         """In the child of a fork: what was put together is the parent's."""
         _left_to_the_parent.append(self.__dict__.copy())
-        self._opened = self._services = self._table = self._loader = None
+        self._opened = self._services = self._table = self._loader = self._records = None
         self._values_loader = None
         self._languages = self._guarded = self._exporting = None
 

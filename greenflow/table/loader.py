@@ -72,11 +72,13 @@ class Loader:
         meanwhile: str = "workflows run on",
         tend: Callable[[], object] = lambda: None,
         claim: Claim = lambda ids, known: 0,
+        loaded: Callable[[], object] = lambda: None,
     ) -> None:
         """`meanwhile` is what the log says of a store that is away; `tend` is called now and then
-        while it is not, and `claim` soon after something changed (claiming.py)."""
+        while it is not, `claim` soon after something changed (claiming.py), and `loaded` after each
+        change that was looked at."""
         self.table, self.collection, self.namespace = table, collection, namespace
-        self._meanwhile, self._tend = meanwhile, tend
+        self._meanwhile, self._tend, self._loaded = meanwhile, tend, loaded
         self.connected = False
         self._feed: Feed | None = None
         self._greenlet: gevent.Greenlet[[], None] | None = None
@@ -186,6 +188,7 @@ class Loader:
             records = self.collection.find({"namespace": self.namespace})
             self.table.change({r.document["id"]: (r.document, r.revision) for r in records})
             self._claiming.all()
+            self._loaded()
         else:
             theirs = self.collection.revisions(self.namespace)
             self._look(id for id in mine.keys() | theirs.keys() if mine.get(id) != theirs.get(id))
@@ -198,3 +201,4 @@ class Loader:
             known = {id: self.table.known(id) for id in wanted}
             self.table.change({id: records.get(id) for id in wanted})
             self._claiming.some(known)
+            self._loaded()

@@ -398,3 +398,4 @@ class _Failed(Exception):
 
     def __init__(self, status: int) -> None:
         super().__init__(f"answered with status {status}")
+        self.answered = status
