@@ -68,7 +68,7 @@ class Source(Node[S]):
 
     def pause(self) -> None:
         """Begin no more processes until `resume`, before its start too; those under way go on. A
-        kind that can says so by `can_pause` (BEHAVIOUR 20.5)."""
+        kind that can says so by `can_pause` (BEHAVIOUR 19.5)."""
         self.paused = True
 
     def resume(self) -> None:

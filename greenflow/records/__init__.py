@@ -12,7 +12,7 @@ from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
 
-from greenflow.config import RecordsSettings
+from greenflow.config.groups import RecordsSettings
 from greenflow.engine.trail import FORGOTTEN
 from greenflow.records.memory import KeptRecord, RecordMemory
 from greenflow.records.record import FAILED, SLOW, RunRecord, RunSummary, decode

@@ -6,7 +6,8 @@ from typing import Any
 
 import gevent
 
-from greenflow.config import RecordsSettings, Settings
+from greenflow.config import Settings
+from greenflow.config.groups import RecordsSettings
 from greenflow.nodes.listener import Listener
 from greenflow.records.record import RunRecord
 from greenflow.runtime import Runtime

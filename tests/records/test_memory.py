@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenflow.config import RecordsSettings
+from greenflow.config.groups import RecordsSettings
 from greenflow.log import secret
 from greenflow.records.memory import SEGMENTS, RecordMemory
 from greenflow.records.record import RunRecord, encode

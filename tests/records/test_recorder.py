@@ -9,7 +9,7 @@ import gevent
 import pytest
 from gevent.event import Event
 
-from greenflow.config import RecordsSettings
+from greenflow.config.groups import RecordsSettings
 from greenflow.records import recorder as recording
 from tests.flows import flow
 from tests.records.recorded import ALL, FAILURES, asks, calls, newest, running

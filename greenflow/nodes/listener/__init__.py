@@ -2,7 +2,7 @@
 
 Lives here: the kind, and how a process is seen through for a request. Its fields are spec.py's, an
 answer that is taken piece by piece later.py's, clients that leave leaving.py's, and requests beyond
-the limit crowd.py's. What a request is as a payload, and an answer as a
+the limit crowd.py's, what fails with a status failed.py's. What a request is as a payload, and an answer as a
 response, is nodes/request.py's; HTTP itself is net/'s.
 """
 
@@ -42,6 +42,7 @@ from greenflow.net.pool import Ending, Lease, Servers
 from greenflow.net.server import UNIX
 from greenflow.net.upgrade import Upgrade
 from greenflow.nodes.listener.crowd import Crowd, Limited
+from greenflow.nodes.listener.failed import StatusFailed
 from greenflow.nodes.listener.later import Later
 from greenflow.nodes.listener.leaving import leave, tell_left
 from greenflow.nodes.listener.spec import ListenerSpec, addresses, cors_faults, policy
@@ -296,7 +297,7 @@ class Listener(Limited[ListenerSpec]):
                 unhandled = error
             else:
                 if response.status >= 400:
-                    reason = _Failed(response.status)
+                    reason = StatusFailed(response.status)
         if unhandled is not None:
             status = 500 if request.refusal is None else request.refusal.status
             if isinstance(process.error, TimedOut | Cancelled):  # by its deadline, or a person
@@ -391,11 +392,3 @@ def listeners(services: Services) -> dict[str, Listener]:
     """The running listeners of a runtime, by id."""
     running: dict[str, Listener] = services.share("listeners", dict, lambda running: None)
     return running
-
-
-class _Failed(Exception):
-    """The workflow answered with an error status: what it did is rolled back (BEHAVIOUR 8.6)."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(f"answered with status {status}")
-        self.answered = status
