@@ -1,8 +1,8 @@
 """Records: what ran and what became of it, kept for who asks after it.
 
 Lives here: Records, what a runtime has of this room. Which processes are recorded is recorder.py's,
-what of them writing.py's, where they are kept memory.py's. Whoever asks is another row's: nothing
-here knows a command or a request.
+what of them writing.py's, where they are kept memory.py's. What passes a node now is tap.py's.
+Whoever asks is another row's: nothing here knows a command or a request.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from greenflow.config.groups import RecordsSettings
+from greenflow.engine.node import Node
 from greenflow.engine.trail import FORGOTTEN
 from greenflow.records.memory import KeptRecord, RecordMemory
 from greenflow.records.record import FAILED, SLOW, RunRecord, RunSummary, decode
 from greenflow.records.recorder import ProcessRecorder
+from greenflow.records.tap import LEASE, RATE, TAPS, TOTAL, TapPassage, Tap, TooManyTaps
 
 #: Records of a page, if nothing else is said, and at the most.
 PAGE, MOST_PAGE = 50, 200
@@ -45,9 +47,14 @@ class Records:
     runtime. Every method raises Inactive once that has stopped."""
 
     def __init__(
-        self, namespace: str, settings: RecordsSettings, at_home: Callable[..., Any]
+        self,
+        namespace: str,
+        settings: RecordsSettings,
+        at_home: Callable[..., Any],
+        node_of: Callable[[str], Node[Any] | None],
     ) -> None:
-        self._at_home = at_home
+        self._at_home, self._node_of = at_home, node_of
+        self._taps: set[Tap] = set()
         self.memory = RecordMemory(settings.memory, settings.memory_bytes)
         self._slowest: tuple[float, str] | None = None  # of the minute that ends then, its id
         self.recorder = ProcessRecorder(namespace, self._keep, settings.sample, settings.rate)
@@ -105,6 +112,55 @@ class Records:
         if kept.raw is FORGOTTEN:
             raise LookupError(f"what {id} began with is not kept whole")
         return kept.raw
+
+    def tap(
+        self,
+        node: str,
+        put: Callable[[TapPassage], bool],
+        on_end: Callable[[str], object] = lambda reason: None,
+        *,
+        filter: str = "",
+        rate: int = RATE,
+        total: int = TOTAL,
+        lease: float = LEASE,
+    ) -> Tap:
+        """Look at what passes the ports of a node: `put` is told of `rate` passages a second and of
+        `total` in all, for `lease` seconds at most, of those alone for which the CEL expression
+        `filter` is true of the payload. It is called on the runtime's hub, must not block, and says
+        whether somebody takes them; `on_end` is told why it ended.
+
+        Raises LookupError if no such node runs, CompileFailed for the filter, and TooManyTaps.
+        """
+        tap: Tap = self._at_home(self._tap, node, put, on_end, filter, rate, total, lease)
+        return tap
+
+    def _tap(
+        self,
+        name: str,
+        put: Callable[[TapPassage], bool],
+        on_end: Callable[[str], object],
+        filter: str,
+        rate: int,
+        total: int,
+        lease: float,
+    ) -> Tap:
+        if len(self._taps) >= TAPS:
+            raise TooManyTaps(f"{TAPS} taps are open: close one")
+
+        def ended(reason: str) -> None:
+            self._taps.discard(tap)
+            on_end(reason)
+
+        find = partial(self._node_of, name)
+        tap = Tap(find, put, ended, filter=filter, rate=rate, total=total, lease=lease)
+        tap.open()
+        self._taps.add(tap)
+        return tap
+
+    def close(self) -> None:
+        """End what looks at nodes: the runtime stops."""
+        for tap in list(self._taps):
+            tap.close("the runtime stops")
 
     def counts(self) -> RecordCounts:
         """What became of records since the start."""

@@ -19,6 +19,7 @@ from greenflow import lang
 from greenflow.broker import open_broker
 from greenflow.config import Settings, of_languages, secrets
 from greenflow.engine.culprit import running_in
+from greenflow.engine.node import Node
 from greenflow.engine.services import Services
 from greenflow.errors import GreenflowError, Inactive
 from greenflow.hub import guard, patching
@@ -98,7 +99,9 @@ class Assembly:
                 broker=open_broker(self.settings.broker, self.namespace, self._clock),
             )
             self._services.locate = self.locate
-            self._records = Records(self.namespace, self.settings.records, self._at_home)
+            self._records = Records(
+                self.namespace, self.settings.records, self._at_home, self._node_of
+            )
             self._services.recorder = self._records.recorder
             if self.settings.tracing.to:
                 from greenflow.runtime.exporting import Exporting
@@ -156,6 +159,13 @@ class Assembly:
             raise Inactive("the runtime is not started")
         return self._records
 
+    def _node_of(self, name: str) -> Node[Any] | None:
+        """The node of that name or id that runs now."""
+        try:
+            return None if self._table is None else self._table.find(name).version.node
+        except Inactive:
+            return None
+
     def _on_specs(self) -> None:
         """The newest specs run: which change that is, records say."""
         if self._opened is not None and self._records is not None:
@@ -170,6 +180,8 @@ class Assembly:
     def _close(self) -> None:
         self._stop_following()
         self._loader = self._values_loader = None
+        if self._records is not None:
+            self._records.close()
         if self._table is not None:
             self._table.close()
             self._table = None

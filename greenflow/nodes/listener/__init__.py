@@ -1,9 +1,9 @@
 """`listener`: HTTP requests become processes, answers become responses (BEHAVIOUR 8).
 
 Lives here: the kind, and how a process is seen through for a request. Its fields are spec.py's, an
-answer that is taken piece by piece later.py's, clients that leave leaving.py's, and requests beyond
-the limit crowd.py's, what fails with a status failed.py's. What a request is as a payload, and an answer as a
-response, is nodes/request.py's; HTTP itself is net/'s.
+answer that is taken piece by piece later.py's, clients that leave leaving.py's, requests beyond the
+limit crowd.py's, and what fails with a status failed.py's. What a request is as a payload, and an
+answer as a response, is nodes/request.py's; HTTP itself is net/'s.
 """
 
 from __future__ import annotations
