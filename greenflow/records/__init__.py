@@ -18,7 +18,7 @@ from greenflow.engine.trail import FORGOTTEN
 from greenflow.records.memory import KeptRecord, RecordMemory
 from greenflow.records.record import FAILED, SLOW, RunRecord, RunSummary, decode
 from greenflow.records.recorder import ProcessRecorder
-from greenflow.records.tap import LEASE, RATE, TAPS, TOTAL, TapPassage, Tap, TooManyTaps
+from greenflow.records.tap import LEASE, RATE, TAPS, TOTAL, Tap, TapPassage, TooManyTaps
 
 #: Records of a page, if nothing else is said, and at the most.
 PAGE, MOST_PAGE = 50, 200

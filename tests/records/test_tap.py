@@ -10,7 +10,7 @@ import pytest
 from greenflow.engine.node import Node
 from greenflow.errors import CompileFailed
 from greenflow.records import tap as tapping
-from greenflow.records.tap import TapPassage, Tap, TooManyTaps
+from greenflow.records.tap import Tap, TapPassage, TooManyTaps
 from greenflow.runtime import Runtime
 from tests.records.recorded import FAILURES, calls, running
 from tests.waiting import until
