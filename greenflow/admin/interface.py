@@ -27,7 +27,7 @@ from greenflow.admin.routing import ResourceRoutes
 from greenflow.admin.streaming import MEDIA_TYPE, EventStream
 from greenflow.errors import GreenflowError
 from greenflow.net.limits import Limits
-from greenflow.net.message import Request, Respond, Response
+from greenflow.net.message import Address, Request, Respond, Response
 
 #: A payload that a node is called with, or a filter; and clients: people and what scrapes.
 LIMITS = Limits(body=1024 * 1024, connections=256, in_flight=256)
@@ -131,7 +131,9 @@ class Way:
         """Answer one request."""
         respond(self.interface.answer(request, self._gate))
 
-    def tell_refused(self, method: str, path: str, status: int, reason: str) -> None:
+    def tell_refused(
+        self, method: str, path: str, status: int, reason: str, client: Address
+    ) -> None:
         """A request is refused before it is one."""
         _log.debug("%s %s is refused with %d: %s", method, path, status, reason)
 

@@ -15,18 +15,19 @@ import logging
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import AbstractContextManager
 from types import GeneratorType
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args
+from typing import Any, ClassVar, Generic, TypeVar, get_args
 
 import msgspec
 
 from greenflow.engine.foresight import Foresight
 from greenflow.engine.origin import arose_here, blame, name_of
 from greenflow.engine.packet import NOTHING, Fault, Packet, Reply, echo
-from greenflow.engine.port import InPort, OutPort
+from greenflow.engine.port import InPort, OutPort, Receive
 from greenflow.engine.process import RUNNING, Process, Reader
 from greenflow.engine.resolving import Referring
 from greenflow.engine.result import AS_IT_IS, SPECIAL, Answer, Send
 from greenflow.engine.services import Compiler, Services
+from greenflow.engine.tally import Tally
 from greenflow.engine.waiting import waiting
 from greenflow.errors import SpecFault
 from greenflow.hub.breathing import unhurried
@@ -34,9 +35,6 @@ from greenflow.log.secret import conceal, concealed
 from greenflow.payload.value import adopt, copy
 from greenflow.spec.fields import Spec
 from greenflow.spec.ports import ERROR, canonical, has_output, has_port
-
-if TYPE_CHECKING:
-    from greenflow.engine.port import Receive
 
 S = TypeVar("S", bound=Spec)
 T = TypeVar("T")
@@ -103,7 +101,7 @@ class Node(Foresight[S], Referring[S], Generic[S]):
         self.out_ports: dict[str, OutPort] = {}
         self.emptied: Callable[[], object] | None = None
         self.processes: set[Process] = set()  # unanswered ones, of a source
-        self.under_guard = 0  # packets whose errors come back here
+        self.under_guard, self.tally = 0, Tally()  # packets whose errors come back here; numbers
         self.error = self.output(ERROR)
         self.out = self.output("out") if has_port(self.port_names(spec)[1], "out") else None
 
@@ -151,7 +149,8 @@ class Node(Foresight[S], Referring[S], Generic[S]):
         name = canonical(name)
         port = self.in_ports.get(name)
         if port is None and has_port(self.port_names(self.spec)[0], name):
-            port = self.in_ports[name] = InPort(self.receiver(self.handler(name)), self)
+            receive = self.receiver(self.handler(name))
+            port = self.in_ports[name] = self.services.sampler.port(receive, self)
             port.emptied = self.emptied
         return port
 
@@ -225,6 +224,7 @@ class Node(Foresight[S], Referring[S], Generic[S]):
 
     def fault(self, error: Exception, packet: Packet) -> Fault:
         """An error that left the handler of this node: it knows from now on where it arose."""
+        self.tally.errors += 1
         shown, process_id = self.shown(error), packet.process.id
         if arose_here(shown, packet.payload, process_id):
             blame(shown, self, packet.payload, process_id)

@@ -24,25 +24,31 @@ class InPort:
     """Where packets enter a node.
 
     `receive(reader, packet)` handles one packet: it answers it or sends it on, and returns whether
-    it gave up the reader meanwhile. `in_flight` counts the packets queued or in hand, `linked` the
-    links that lead here in the newest graph. `node` is whose port it is, for an error of what is
-    not let in.
+    it gave up the reader meanwhile. `arrived` counts the packets that came here, `left` those that
+    are done with, so that what is in flight costs a packet no more than it did to be counted.
+    `linked` counts the links that lead here in the newest graph. `node` is whose port it is, for
+    an error of what is not let in.
     """
 
-    __slots__ = ("_past", "_since", "emptied", "in_flight", "linked", "node", "receive")
+    __slots__ = ("_past", "_since", "arrived", "emptied", "left", "linked", "node", "receive")
 
     def __init__(self, receive: Receive, node: Any = None) -> None:
         self.receive, self.node = receive, node
-        self.in_flight = 0
+        self.arrived = self.left = 0
         self.linked = 0
         self.emptied: Callable[[], object] | None = None  # called when in_flight falls to 0
         self._past: Past[int] | None = None
         self._since = -1  # the generation that `linked` is so since; -1: it was never counted
 
+    @property
+    def in_flight(self) -> int:
+        """The packets queued or in hand."""
+        return self.arrived - self.left
+
     def leave(self, packets: int) -> None:
         """So many packets are no longer in flight here."""
-        self.in_flight -= packets
-        if self.emptied is not None and not self.in_flight:
+        self.left += packets
+        if self.emptied is not None and self.left == self.arrived:
             self.emptied()
 
     def count(self, links: int, generations: Generations) -> None:

@@ -178,6 +178,7 @@ class Process:
         "readers",
         "ready",
         "recorder",
+        "route",
         "source",
         "state",
         "trace",
@@ -207,6 +208,7 @@ class Process:
         self.event: tuple[str, str, str | None] | None = None
         # Of which trace it is (tracing.py): a Traced, the text of a caller's, "" or None.
         self.trace: Any = None
+        self.route = ""  # the pattern of the route that it took, if a router found one
         self._runners: set[Any] = set()  # greenlets that run handlers of this process
         self._runaway = False  # it is over its budget; until the source asks again
         self._refusal: Fault | None = None  # what all packets are answered then
@@ -343,7 +345,7 @@ class Process:
         if len(self.open) > self._room or packet.hops > MAX_HOPS:
             packet.answer(self._refused(packet, port))
             return
-        port.in_flight += 1
+        port.arrived += 1
         reader = self.readers.get(port)
         if reader is None:
             reader = self.readers[port] = Reader(self, port, packet)
@@ -452,8 +454,8 @@ class Process:
                 try:
                     released = port.receive(reader, packet)
                 finally:
-                    port.in_flight -= 1
-                    if port.emptied is not None and not port.in_flight:
+                    port.left += 1
+                    if port.emptied is not None and port.left == port.arrived:
                         port.emptied()
                 if not released:
                     if reader.packet is not None:

@@ -17,6 +17,7 @@ from greenflow.broker.memory import MemoryBroker
 from greenflow.engine.budget import Budget
 from greenflow.engine.generation import Generation, Generations
 from greenflow.engine.process import Process
+from greenflow.engine.sampling import Sampler
 from greenflow.engine.trail import Recorder
 from greenflow.errors import Runaway
 from greenflow.hub.clock import Clock
@@ -88,6 +89,7 @@ class Services:
         # one that is known by its id and revision alone.
         self.locate: Callable[[str, str], str | None] | None = None
         self.recorder: Recorder | None = None  # who is told of processes that have ended
+        self.sampler = Sampler()  # how long nodes take
         self.generations = Generations()  # of the graph, which processes may still see
         self.operations: dict[str, Callable[..., Any]] = {}  # what `syscall` may call, by opcode
         self._shared: dict[object, tuple[Any, Callable[[Any], object]]] = {}
@@ -136,6 +138,7 @@ class Services:
 
     def close(self) -> None:
         """Close what is shared, last made first, and the broker."""
+        self.sampler.close()
         while self._shared:
             shared, close = self._shared.popitem()[1]
             close(shared)

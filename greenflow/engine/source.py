@@ -10,6 +10,7 @@ import logging
 import os
 import sysconfig
 from functools import partial
+from time import perf_counter
 from typing import Any, ClassVar
 
 from greenflow.engine.budget import budget_of
@@ -99,6 +100,7 @@ class Run:
         process = node.services.begin(parent, hops, generation, node.budget)
         process.source = node
         node.processes.add(process)
+        node.tally.begun += 1
         return process
 
     def ask(self, process: Process, port: OutPort, payload: Any) -> Any:
@@ -160,10 +162,11 @@ class Run:
 
     def follow(self, process: Process, payload: Any) -> None:
         """See a process through: ask, give an error to `error`, settle, exit."""
-        node = self.node
+        node, begin = self.node, perf_counter()
         try:
             conclude(node, process, self.ask(process, node.output("out"), payload))
         finally:
+            node.tally.time(perf_counter() - begin)
             self.end(process)
 
 
@@ -205,6 +208,7 @@ def log_unhandled(
     node it arose, where that stands, and what the process of this source began with. `status` is
     that of the response. At the level debug a second one has the traceback and an outline of the
     payload. What is over a budget has one line for all of it."""
+    node.tally.failed += 1
     ended_by = error.__cause__ if isinstance(error, ProcessExited) else error
     if isinstance(ended_by, Runaway):
         if ended_by.is_told:

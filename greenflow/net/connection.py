@@ -80,6 +80,7 @@ class Connection(Receiver):
         except OSError:
             self.close()
         else:
+            self._tell_refused("", "", 503, "too many connections")
             self._unread = True
             self._finish()
 
@@ -225,6 +226,7 @@ class Connection(Receiver):
         self._unread = request.keep_alive and not keep_alive
         self._sent = BEGUN
         body = response.body
+        request.status = response.status
         if not isinstance(body, bytes):
             self._send(head)
             self._stream(request, response, body)
@@ -242,6 +244,7 @@ class Connection(Receiver):
         if request is not self._request or self._sent != UNSENT or self.state != RUNNING:
             raise RuntimeError("a connection changes its protocol instead of an answer, and once")
         self._sent = WHOLE
+        request.status = 101
         self._keep_alive = False
         received, self._buffer = self._buffer, b""
         self._reader.stop()
@@ -279,14 +282,17 @@ class Connection(Receiver):
     def _refuse(self, refused: Refused) -> None:
         """Answers for the server itself."""
         self._unread = True
-        if refused.method and self._server.tell_refused is not None:
-            self._server.tell_refused(refused.method, refused.path, refused.status, str(refused))
+        self._tell_refused(refused.method, refused.path, refused.status, str(refused))
         allowed = self._headers_for(origin_in(refused.head or self._buffer))
         answer = refusal(refused.status, self._server.date_line, allowed, bodiless=refused.bodiless)
         try:
             self._send(answer)
         except ClientDisconnected as error:
             logger.debug("%s: %s", self._client[0], error)
+
+    def _tell_refused(self, method: str, path: str, status: int, reason: str) -> None:
+        if self._server.tell_refused is not None:
+            self._server.tell_refused(method, path, status, reason, self._client)
 
     def _headers_for(self, origin: str | None) -> Sequence[tuple[str, str]]:
         """What lets a page of that origin read an answer of the server itself."""

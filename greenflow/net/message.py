@@ -84,6 +84,10 @@ class Request(msgspec.Struct, eq=False):
     # Whether a streamed answer is taken after the handler has returned (a WSGI server does so);
     # its iterable is closed then.
     defers: bool = False
+    # The status of its answer, once that is known, and the pattern of the route that a workflow
+    # found for it.
+    status: int = 0
+    route: str = ""
     # Whether the client is known to be gone.
     disconnected: bool = False
     _on_disconnect: Callable[[], None] | None = None

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-#: Told of each request whose head was understood, and which is refused all the same, as for its
-#: body: the method, the path, the status of the answer, and the reason.
-TellRefused = Callable[[str, str, int, str], object]
+#: Told of each request that the server refuses for itself: the method and the path, empty if the
+#: head was not understood, the status of the answer, the reason, and who asked.
+TellRefused = Callable[[str, str, int, str, tuple[str, int]], object]
 
 #: The headers that an answer of the server itself has for a page of that origin; None is none.
 HeadersFor = Callable[[str | None], Sequence[tuple[str, str]]]

@@ -284,8 +284,12 @@ class Router(Node[RouterSpec]):
         if isinstance(found, set):
             return ctx.to("error", unrouted(method, found))
         leaf, texts = found
-        if type(ctx.process.trace) is Traced:
-            ctx.process.trace.routed(method, leaf.path)
+        process = ctx.reader.process
+        if type(process.trace) is Traced:
+            process.trace.routed(method, leaf.path)
+        while process.parent is not None:
+            process = process.parent
+        process.route = leaf.path  # what the request is counted under
         added: dict[str, Any] = {
             "params": dict(zip(leaf.names, texts, strict=True)) if texts else {}
         }

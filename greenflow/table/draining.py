@@ -11,7 +11,7 @@ are exited.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from time import monotonic
 
@@ -44,6 +44,9 @@ class Draining:
 
     def __len__(self) -> int:
         return len(self._retired)
+
+    def __iter__(self) -> Iterator[Version]:
+        return iter(self._retired)
 
     def add(self, versions: Iterable[Version]) -> None:
         """They were replaced or removed: their grace begins."""

@@ -5,9 +5,11 @@ Lives here: Version and Symbol. What a change would do to them, plan.py works ou
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from greenflow.engine.origin import name_of
+from greenflow.engine.tally import Tally, counted
 from greenflow.log.secret import conceal
 from greenflow.table.lifecycle import Part, Telling, telling_ports, told
 
@@ -97,13 +99,36 @@ class Symbol:
     `reason` says why the symbol is inactive, or why its newest version does not run.
     """
 
-    __slots__ = ("active", "pending", "reason", "version")
+    __slots__ = ("active", "past", "pending", "reason", "version")
 
     def __init__(self, version: Version) -> None:
         self.version = version
         self.pending: Version | None = None  # a newer version that was refused
         self.active = False
         self.reason = ""
+        # What its closed versions have done, by the name and kind of each of their nodes.
+        self.past: dict[tuple[str, str], Tally] = {}
+
+    def refuse(self, version: Version) -> bool:
+        """Keep a newer version that does not run, and may later; whether it is not just another try
+        of the one before."""
+        before, self.pending = self.pending, version
+        return before is None or before.revision != version.revision
+
+    def keep_count(self, version: Version) -> None:
+        """A version of it is closed: what that has done still counts."""
+        if version.opened:
+            _count(version, self.past)
+
+    def counted(self, draining: Iterable[Version] = ()) -> dict[tuple[str, str], Tally]:
+        """What the symbol has done in all its versions, of which those may still be at work; by the
+        name and kind of each node."""
+        total: dict[tuple[str, str], Tally] = {}
+        for key, past in self.past.items():
+            total.setdefault(key, type(past)()).merge(past)
+        for version in (self.version, *draining):
+            _count(version, total)
+        return total
 
     @property
     def id(self) -> str:
@@ -131,3 +156,11 @@ class Symbol:
 
     def __repr__(self) -> str:
         return f"<Symbol {self.name or self.id} {'active' if self.active else self.reason}>"
+
+
+def _count(version: Version, total: dict[tuple[str, str], Tally]) -> None:
+    """Add what the nodes of a version have done until now."""
+    if version.node is not None:
+        for part, _ in version.node.parts(version.document):
+            key = name_of(part), part.spec.kind
+            counted(part, total.setdefault(key, type(part.tally)()))

@@ -69,6 +69,7 @@ class Table:
         self.failed_to_load: dict[Version, None] = {}
         self._lock = RLock()
         self.draining = Draining(services, self._close)
+        self.changes = self.refused = 0  # carried out; versions of them that do not run
         # What no change waits for any more: tellings, and the unloading of versions.
         self._awaited: set[Telling] = set()
         self._unloading: set[Any] = set()  # greenlets
@@ -182,9 +183,10 @@ class Table:
             symbol.version, symbol.pending = version, None
         self._give_names(plan)
         for id, version in (*plan.refused.items(), *plan.failed.items()):
-            self.symbols[id].pending = version
+            self.refused += self.symbols[id].refuse(version)
         self.draining.take_back(plan.back.values())
         self.draining.add(dropped)
+        self.changes += 1
         for id, (active, reason) in plan.outcome.items():
             symbol = self.symbols[id]
             if reason and reason != symbol.reason:
@@ -389,6 +391,8 @@ class Table:
         symbol = self.symbols.get(version.id)
         if symbol is None or symbol.pending is not version:  # else it is tried again
             self.forget(version)
+        if symbol is not None and symbol.version is not version:
+            symbol.keep_count(version)
         node = version.node
         if node is None:
             return

@@ -33,7 +33,7 @@ def test_only_a_word_with_at_most_one_index_is_a_name(text: str) -> None:
 
 def test_a_port_tells_when_it_runs_empty() -> None:
     port, told = InPort(lambda reader, packet: False), []
-    port.in_flight = 3
+    port.arrived = 3
     port.emptied = lambda: told.append(port.in_flight)
     port.leave(2)
     assert told == []

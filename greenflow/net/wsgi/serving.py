@@ -23,6 +23,7 @@ from greenflow.hub import blocking
 from greenflow.net.answer import fields, has_no_body, status_text
 from greenflow.net.limits import Limits
 from greenflow.net.message import (
+    Address,
     ClientDisconnected,
     InvalidResponse,
     Request,
@@ -69,7 +70,9 @@ class Site(Protocol):
     def serve(self, request: Request, respond: Respond) -> None:
         """Answer one request."""
 
-    def tell_refused(self, method: str, path: str, status: int, reason: str) -> object:
+    def tell_refused(
+        self, method: str, path: str, status: int, reason: str, client: Address
+    ) -> object:
         """A request is refused, for that reason. In any OS thread."""
 
     def headers_for(self, origin: str | None) -> Sequence[tuple[str, str]]:
@@ -98,7 +101,9 @@ def application(choose: Callable[[Environ], Site | None], run: Run = here) -> Ap
             request = to_request(environ, site.limits, site.streams)
         except Refused as refused:
             path = environ.get("PATH_INFO") or "/"
-            site.tell_refused(environ["REQUEST_METHOD"], path, refused.status, str(refused))
+            client = environ.get("REMOTE_ADDR", ""), int(environ.get("REMOTE_PORT") or "0")
+            method, status = environ["REQUEST_METHOD"], refused.status
+            site.tell_refused(method, path, status, str(refused), client)
             allowed = site.headers_for(environ.get("HTTP_ORIGIN"))
             return _plain(refused.status, environ["REQUEST_METHOD"], start_response, allowed)
         answer = _Answer(request)
@@ -138,6 +143,7 @@ class _Answer:
         """For the handler; see greenflow.net.message.Respond."""
         if self.headers is not None:
             raise RuntimeError("a request is answered once")
+        self.request.status = response.status
         self.status = _status(response.status)
         self.headers = to_headers(self.request, response)
         content = response.body

@@ -32,7 +32,6 @@ from greenflow.errors import (
     TimedOut,
     noted,
 )
-from greenflow.log.secret import conceal
 from greenflow.net import mime
 from greenflow.net.answer import has_no_body
 from greenflow.net.forwarded import Proxies
@@ -41,11 +40,12 @@ from greenflow.net.message import ClientDisconnected, Request, Respond
 from greenflow.net.pool import Ending, Lease, Servers
 from greenflow.net.server import UNIX
 from greenflow.net.upgrade import Upgrade
+from greenflow.nodes.listener.counting import Counting, mark_left, tell
 from greenflow.nodes.listener.crowd import Crowd, Limited
 from greenflow.nodes.listener.failed import StatusFailed
 from greenflow.nodes.listener.later import Later
 from greenflow.nodes.listener.leaving import leave, tell_left
-from greenflow.nodes.listener.spec import ListenerSpec, addresses, cors_faults, policy
+from greenflow.nodes.listener.spec import ListenerSpec, addresses, faults_of, policy
 from greenflow.nodes.request import (
     Received,
     believe,
@@ -69,7 +69,7 @@ _log = logging.getLogger("greenflow.nodes.listener")
 
 
 @node("listener", outputs=("out",), reads_only=True)
-class Listener(Limited[ListenerSpec]):
+class Listener(Limited[ListenerSpec], Counting):
     """Answers HTTP requests: each leaves by `out` in a process of its own.
 
     An error answer goes to `error`; if nobody takes it the response is a 500 without its message.
@@ -92,24 +92,7 @@ class Listener(Limited[ListenerSpec]):
 
     @classmethod
     def check(cls, spec: ListenerSpec, compiler: Compiler) -> list[SpecFault]:
-        faults = []
-        is_path = (spec.host or "").startswith(UNIX)
-        if is_path and spec.port is not None:
-            faults.append(SpecFault("$.port", "a Unix socket has none"))
-        if not is_path and spec.port is None:
-            faults.append(SpecFault("$.port", "missing"))
-        for i, network in enumerate(spec.proxies):
-            try:
-                Proxies([network])
-            except ValueError as error:
-                faults.append(SpecFault(f"$.proxies[{i}]", f"{error}, and not `unix`"))
-        if spec.raw and spec.stream:
-            faults.append(SpecFault("$.raw", "with `stream` the body is raw: read it"))
-        if spec.proxy_protocol and not spec.proxies:
-            faults.append(SpecFault("$.proxies", "missing: who sends PROXY headers?"))
-        if spec.cors is not None:
-            faults += cors_faults(spec.cors)
-        return faults
+        return faults_of(spec)
 
     @classmethod
     def doubts(cls, spec: ListenerSpec, compiler: Compiler) -> list[SpecFault]:
@@ -195,8 +178,7 @@ class Listener(Limited[ListenerSpec]):
 
     # -- one request ---------------------------------------------------------------------------
 
-    def serve(self, request: Request, respond: Respond) -> None:
-        """Answer one request. Called in the greenlet of its connection."""
+    def answer(self, request: Request, respond: Respond) -> None:
         request_id = None
         if self.spec.request_id:
             request_id = identify(request, self.proxies)
@@ -219,7 +201,7 @@ class Listener(Limited[ListenerSpec]):
             self._refuse(error, request, respond, request_id)
             return
         except (mime.UnsupportedCoding, mime.BodyTooLarge) as error:
-            self.tell_refused(request.method, request.path, error.status, str(error))
+            tell(self, request.method, request.path, error.status, str(error))
             respond(plain(error.status))
             return
         run = self.run
@@ -253,6 +235,7 @@ class Listener(Limited[ListenerSpec]):
         except ClientDisconnected as error:
             # Another of its kind: the process keeps it, and this one the frames with the answer.
             process.settle(ClientDisconnected(str(error)))  # unless it did so before the answer
+            mark_left(request)
             if not request.disconnected:  # it was told of nothing yet
                 tell_left(self, process)
                 if self.exit_after is not None:
@@ -262,6 +245,7 @@ class Listener(Limited[ListenerSpec]):
                 raise
             raise ClientDisconnected("the process exited") from None
         finally:
+            request.route = process.route
             answer = None  # this frame is one of those that an error refers to
             del payload
             if not later:
@@ -340,6 +324,8 @@ class Listener(Limited[ListenerSpec]):
         settles, and counts as answered, before the other protocol goes on."""
         error = conclude(self, process, answer)
         self.run.answered(process)
+        upgrade.request.route = process.route
+        self.tell_upgraded(upgrade.request)
         assert upgrade.converse is not None
         upgrade.converse(error)
 
@@ -364,20 +350,13 @@ class Listener(Limited[ListenerSpec]):
             log_unhandled(self, process, failure)
             raise ClientDisconnected("the streamed answer failed") from failure
 
-    def tell_refused(self, method: str, path: str, status: int, reason: str) -> None:
-        """One line for a request that starts no process, as for its body: what is wrong with it,
-        and nothing of what is in it."""
-        extra = {**describe(self), "method": method, "path": path, "status": status}
-        text = conceal(f"{method} {path} is refused with {status}: {reason}")
-        _log.info("%s", text, extra=extra)
-
     def _refuse(
         self, error: InvalidArgument, request: Request, respond: Respond, request_id: str | None
     ) -> None:
         """A body that cannot be decoded: to `error`, else 400 (BEHAVIOUR 8.8)."""
         if not self.error.links_for(None):
             reason = noted(error.__cause__ or error)
-            self.tell_refused(request.method, request.path, error.status, reason)
+            tell(self, request.method, request.path, error.status, reason)
             respond(plain(400))
             return
         process = self.run.begin()

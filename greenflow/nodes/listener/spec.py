@@ -1,6 +1,6 @@
 """The fields of a `listener`.
 
-Lives here: what may be written in its spec, and what is wrong with CORS beyond types. What becomes
+Lives here: what may be written in its spec, and what is wrong in it beyond types. What becomes
 of it is __init__.py's.
 """
 
@@ -17,6 +17,7 @@ from greenflow.engine.budget import BudgetedSpec
 from greenflow.engine.foresight import Claim
 from greenflow.errors import SpecFault
 from greenflow.net.cors import METHODS, ORIGIN, Cors
+from greenflow.net.forwarded import Proxies
 from greenflow.net.grammar import is_token
 from greenflow.net.limits import Limits
 from greenflow.net.methods import fault_of
@@ -140,6 +141,28 @@ class ListenerSpec(BudgetedSpec):
     stream: Annotated[
         bool, Meta(description="start the process before the body is there; it is a stream then")
     ] = False
+
+
+def faults_of(spec: ListenerSpec) -> list[SpecFault]:
+    """What is wrong in a spec beyond its types."""
+    faults: list[SpecFault] = []
+    is_path = (spec.host or "").startswith(UNIX)
+    if is_path and spec.port is not None:
+        faults.append(SpecFault("$.port", "a Unix socket has none"))
+    if not is_path and spec.port is None:
+        faults.append(SpecFault("$.port", "missing"))
+    for i, network in enumerate(spec.proxies):
+        try:
+            Proxies([network])
+        except ValueError as error:
+            faults.append(SpecFault(f"$.proxies[{i}]", f"{error}, and not `unix`"))
+    if spec.raw and spec.stream:
+        faults.append(SpecFault("$.raw", "with `stream` the body is raw: read it"))
+    if spec.proxy_protocol and not spec.proxies:
+        faults.append(SpecFault("$.proxies", "missing: who sends PROXY headers?"))
+    if spec.cors is not None:
+        faults += cors_faults(spec.cors)
+    return faults
 
 
 def addresses(spec: ListenerSpec, host: str) -> list[Claim]:

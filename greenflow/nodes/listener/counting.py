@@ -1,0 +1,132 @@
+"""Requests counted: by route pattern, method and status, and how long they took.
+
+Lives here: RequestTally, the numbers of a listener, and Counting, the part of a listener that each
+request passes on its way in and out. Each answered request adds to the numbers once, which takes
+half a microsecond; nothing in them is a client's to choose, so they stay as few as the routes of a
+workflow.
+"""
+
+from __future__ import annotations
+
+import logging
+from bisect import bisect_left
+from time import perf_counter
+from typing import Any
+
+from greenflow.engine.node import Node, describe
+from greenflow.engine.services import Services
+from greenflow.engine.source import Source
+from greenflow.engine.tally import Tally
+from greenflow.histogram import COARSE, Histogram
+from greenflow.log.secret import conceal
+from greenflow.net.message import Address, ClientDisconnected, Request, Respond
+from greenflow.net.methods import METHODS
+from greenflow.nodes.listener.spec import ListenerSpec
+
+#: The status of a request whose client left before its answer, as nginx calls it.
+LEFT = 499
+
+#: The statuses of one that became a WebSocket, and of one that nobody answered.
+UPGRADED, FAILED = 101, 500
+
+#: A method that HTTP does not know.
+OTHER_METHOD = "other"
+
+# Seconds within which most requests are answered that wait for nobody: no search for them.
+FIRST = COARSE[0]
+
+_KNOWN = frozenset(METHODS)
+
+_log = logging.getLogger("greenflow.nodes.listener")
+
+
+class RequestTally(Tally):
+    """What a listener has done. `answers` has for each route, method and status how long the
+    requests took that were answered so: from the end of a request's head, or body, to the end of
+    its answer. `refused` counts, by method and status, those that began nothing, of which the time
+    says nothing; and those that became WebSockets, of which it says too much."""
+
+    __slots__ = ("answers", "unmeasured")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers: dict[tuple[str, str, int], Histogram] = {}
+        self.unmeasured: dict[tuple[str, str, int], int] = {}
+
+    def answered(self, route: str, method: str, status: int) -> Histogram:
+        """Where the time of requests is counted that were answered so."""
+        if status == UPGRADED:  # it was a conversation, which may have taken hours
+            return Histogram()
+        key = route, method if method in _KNOWN else OTHER_METHOD, status or FAILED
+        return self.answers.setdefault(key, Histogram())
+
+    def count(self, route: str, method: str, status: int) -> None:
+        """A request was answered whose time is not measured."""
+        key = route, method if method in _KNOWN else OTHER_METHOD, status
+        self.unmeasured[key] = self.unmeasured.get(key, 0) + 1
+
+    def merge(self, other: Tally) -> None:
+        super().merge(other)
+        if isinstance(other, RequestTally):
+            for key, latency in other.answers.items():
+                self.answers.setdefault(key, Histogram(latency.bounds)).merge(latency)
+            for key, count in other.unmeasured.items():
+                self.unmeasured[key] = self.unmeasured.get(key, 0) + count
+
+
+class Counting(Source[ListenerSpec]):
+    """A source of requests, each of which is counted."""
+
+    tally: RequestTally
+
+    def __init__(self, spec: ListenerSpec, services: Services) -> None:
+        super().__init__(spec, services)
+        self.tally = RequestTally()
+
+    def answer(self, request: Request, respond: Respond) -> None:
+        """Answer one request."""
+        raise NotImplementedError
+
+    def serve(self, request: Request, respond: Respond) -> None:
+        """Answer one request, and count it. Called in the greenlet of its connection."""
+        begin = perf_counter()
+        try:
+            self.answer(request, respond)
+        except ClientDisconnected:
+            mark_left(request)
+            raise
+        except BaseException:
+            request.status = FAILED
+            raise
+        finally:
+            key = request.route, request.method, request.status
+            times = self.tally.answers.get(key) or self.tally.answered(*key)
+            seconds = perf_counter() - begin  # as Histogram.add does
+            times.counts[0 if seconds < FIRST else bisect_left(COARSE, seconds)] += 1
+            times.seconds += seconds
+
+    def tell_upgraded(self, request: Request) -> None:
+        """A request goes on as a WebSocket."""
+        self.tally.count(request.route, request.method, UPGRADED)
+
+    def tell_refused(
+        self, method: str, path: str, status: int, reason: str, client: Address
+    ) -> None:
+        """The server has answered a request for itself; method and path are empty if it could not
+        be read."""
+        self.tally.count("", method, status)
+        if method:
+            tell(self, method, path, status, reason)
+
+
+def mark_left(request: Request) -> None:
+    """The client of a request has not taken its answer whole."""
+    if request.status != UPGRADED:
+        request.status = LEFT
+
+
+def tell(node: Node[Any], method: str, path: str, status: int, reason: str) -> None:
+    """One line for a request that starts no process, as for its body: what is wrong with it, and
+    nothing of what is in it."""
+    extra = {**describe(node), "method": method, "path": path, "status": status}
+    _log.info("%s", conceal(f"{method} {path} is refused with {status}: {reason}"), extra=extra)
