@@ -16,6 +16,7 @@ EXTRAS = {
     "cryptography": "secrets",
     "prometheus_client": "metrics",
     "redis": "broker",
+    "jsonschema_rs": "validate",
     "opentelemetry": "tracing",
     "sqlalchemy": "sql",
 }

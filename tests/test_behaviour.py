@@ -157,7 +157,7 @@ def test_nothing_is_referred_to_that_is_not_in_the_repository() -> None:
         ("BEHAVIOUR 99", ["99"]),
         ("BEHAVIOUR 14.listen", ["14.listen"]),
         ("BEHAVIOUR 3.1, 3.77 and 3.2", ["3.77"]),
-        ("BEHAVIOUR 9.7 to 9.10", ["9.9", "9.10"]),
+        ("BEHAVIOUR 9.10 to 9.13", ["9.12", "9.13"]),
         ("BEHAVIOUR 13 to 15", []),
         ("BEHAVIOUR 97 to 98", ["97", "98"]),
         ("BEHAVIOUR 13 to 14.1", ["13 to 14.1"]),

@@ -31,6 +31,7 @@ SESSIONS = {
     "settings.md",
     "templates.md",
     "testing.md",
+    "validation.md",
     "values.md",
     "writing-kinds.md",
 }

@@ -25,6 +25,7 @@ OURS = {"bench", "lint", "test", "types"}
 PACKAGES = {
     "backports": "backports.zstd",
     "opentelemetry": "opentelemetry-exporter-otlp-proto-http",
+    "jsonschema_rs": "jsonschema-rs",
     "prometheus_client": "prometheus-client",
 }
 

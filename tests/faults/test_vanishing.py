@@ -42,6 +42,7 @@ PASSES_ON: dict[str, dict[str, Any]] = {
     "switch": {"match": [{"when": "self == 'another'", "port": "out"}]},
     "throw": {},
     "try": {},
+    "validate": {"payload": {"type": "object"}},
     "while": {"when": "true"},
 }
 

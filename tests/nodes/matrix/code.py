@@ -99,6 +99,14 @@ ROWS = {
         wrong=Sent({"a": 1}, error="invalid argument"),
         exits=Missing("it answers at once and holds nothing"),
     ),
+    "validate": Row(
+        flow="- {kind: validate, name: n, payload: {type: object, required: [a]}}",
+        happy=Sent({"a": 1}, {"a": 1}),
+        error=Sent({"b": 1}, error="the payload does not fit"),
+        null=Sent(None, error="the payload does not fit"),
+        wrong=Sent("text", error="the payload does not fit"),
+        exits=Missing("it answers at once and holds nothing"),
+    ),
     "format": Row(
         flow="- {kind: format, name: n, format: csv}",
         happy=Sent([{"a": 1}], "a\r\n1\r\n"),
