@@ -17,8 +17,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from gevent import get_hub
 from gevent.monkey import is_module_patched
 
 from greenflow.errors import CompileFailed, SqlFailed, SqlUnavailable
@@ -36,6 +38,10 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
 COOPERATIVE = frozenset(("psycopg", "pymysql", "pg8000"))
+
+# Seconds until a server is told again to cancel what has not ended: it may not have had it yet. A
+# cancellation opens a connection of its own.
+AGAIN = 0.25
 
 _PLACEHOLDERS = {"qmark": "qmark", "format": "format", "pyformat": "format", "numeric": "numeric"}
 
@@ -140,8 +146,21 @@ class ServerTransaction(Transaction[ServerConnection]):
         return rows
 
     def _cancel(self, job: Job[Any]) -> None:
-        if self._connection is not None:
-            self._cancellation = self._database.cancel(self._connection)
+        """Until the grace is over: what is left behind then goes on to its end."""
+        connection, deadline = self._connection, monotonic() + self._grace
+        if connection is None:
+            return
+        self._cancellation = self._database.cancel(connection)
+        timer = get_hub().loop.timer(AGAIN, AGAIN)
+
+        def again() -> None:
+            if job.is_done or monotonic() > deadline:
+                timer.stop()
+                timer.close()
+            elif self._cancellation is None or self._cancellation.is_done:
+                self._cancellation = self._database.cancel(connection)
+
+        timer.start(again)
 
     def _await_cancellation(self) -> None:
         """A cancellation is not to hit the next statement: when it has been sent, the server has

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,11 +14,12 @@ import pytest
 from gevent.event import Event
 
 from greenflow.errors import InvalidArgument, SqlFailed, SqlUnavailable, TimedOut
+from greenflow.sql.server_connection import ServerConnection
 from greenflow.testing.clock import ManualClock
 from tests.engine.test_scope import timed
 from tests.flows import Flow, flow
 from tests.postgres import PostgresServer
-from tests.waiting import until
+from tests.waiting import DEADLINE, until
 
 
 @pytest.fixture(scope="module")
@@ -47,14 +49,14 @@ def insert(value: str, source: str, then: str = "", **fields: Any) -> str:
 
 
 @contextmanager
-def running_in(source: str, text: str, grace: float = 5.0) -> Iterator[Flow]:
+def running_in(source: str, text: str, grace: float = DEADLINE) -> Iterator[Flow]:
     """As `timed_in`, for what does not ask for its clock."""
     with timed_in(source, text, grace) as (running, _):
         yield running
 
 
 @contextmanager
-def timed_in(source: str, text: str, grace: float = 5.0) -> Iterator[tuple[Flow, ManualClock]]:
+def timed_in(source: str, text: str, grace: float = DEADLINE) -> Iterator[tuple[Flow, ManualClock]]:
     """`start` inserts `first`, then sends to `part`, then inserts `last`, in one transaction."""
     text += insert("first", source, "one element") + insert("last", source)
     text += f"""
@@ -91,7 +93,7 @@ def late(running: Flow, clock: ManualClock, probe: str) -> Any:
     call = begun(running)
     until(lambda: running.probes.of(probe))
     clock.advance(1)
-    return call.get(timeout=30)
+    return call.get(timeout=DEADLINE)
 
 
 FAILS = "- {kind: probe, name: fails, raises: broken}\n"
@@ -325,6 +327,23 @@ def test_a_statement_that_is_broken_off_costs_the_whole_nothing(source: str, wri
         assert late(running, clock, "noted") == []
         assert isinstance(running.probes.of("said")[0], TimedOut)
         assert names(running) == ["first", "last"]
+
+
+def test_a_server_that_had_not_had_it_yet_is_told_again_to_cancel_it(
+    server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancel, times = ServerConnection.cancel, itertools.count()
+
+    def late_once(connection: ServerConnection) -> None:
+        if next(times):
+            cancel(connection)
+
+    monkeypatch.setattr(ServerConnection, "cancel", late_once)
+    text = stuck(READS["postgres"], server.url, SLOW)
+    with timed_in(server.url, text, grace=DEADLINE) as (running, clock):
+        assert late(running, clock, "noted") == []
+        assert names(running) == ["first", "last"]
+    assert next(times) > 1
 
 
 def test_one_that_does_not_end_costs_the_whole_transaction(tmp_path: Path) -> None:
