@@ -11,10 +11,12 @@ import os
 import signal
 from contextlib import suppress
 from pathlib import Path
+from subprocess import TimeoutExpired
 
 import pytest
 
 from tests.cli.conftest import DEADLINE, Running, Start
+from tests.waiting import until
 
 # Seconds of the processor that the engine may take from SIGTERM to its end, of which to take leave
 # takes 0.1.
@@ -46,12 +48,21 @@ def processor(running: Running) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def has_ended(running: Running) -> bool:
+    """Whether it has, or does before its processor time is another."""
+    try:
+        running.process.wait(1 / os.sysconf("SC_CLK_TCK"))
+    except TimeoutExpired:
+        return False
+    return True
+
+
 def ended_at_sigterm(running: Running) -> float:
     """End it; the seconds of the processor that it took from then on."""
     before = after = processor(running)
     running.process.send_signal(signal.SIGTERM)
     with suppress(FileNotFoundError, ProcessLookupError):
-        while running.process.poll() is None:
+        while not has_ended(running):
             after = processor(running)
     assert running.process.wait(DEADLINE) == 0
     return after - before
@@ -104,8 +115,7 @@ def test_what_is_not_over_yet_ends_by_sigterm(specs: str, start: Start, tmp_path
     running = start("run", "--grace", "1h", "bomb.yaml")
     connection = sent(running)
     before = processor(running)
-    while processor(running) < before + 0.1:
-        pass
+    until(lambda: processor(running) >= before + 0.1)
     ended_at_sigterm(running)
     connection.close()
 

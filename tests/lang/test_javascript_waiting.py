@@ -136,9 +136,10 @@ def test_large_payloads_do_not_wait_together() -> None:
 @pytest.mark.parametrize("by", ["kill", "timeout"])
 def test_a_caller_that_is_interrupted_gives_up_the_wait(by: str) -> None:
     program = javascript.compile(
-        f"{SLEEP}let ran = 0; let here = 0; export default async (a) => {{"
-        " if (a === 'here') return here; if (a === 'ran') { await sleep(20); return ran; }"
-        " here++; await sleep(10); ran++; }"
+        f"{SLEEP}let ran = 0; let here = 0; let open = false; export default async (a) => {{"
+        " if (a === 'here') return here;"
+        " if (a === 'ran') { open = true; await sleep(20); return ran; }"
+        " here++; while (!open) await sleep(1); ran++; }"
     )
     assert program("here") == 0
     (worker,) = javascript.running()._workers
