@@ -22,20 +22,13 @@ from pathlib import Path
 import pytest
 
 from tests import mongo
+from tests.ports import free_port
 
 SECONDS = 60.0  # until a server that does not start has failed
 PAUSE = 0.01  # seconds between two looks whether it has
 
 # Debian's command in the path is for the service: it changes the user.
 RABBITMQ = "/usr/lib/rabbitmq/bin/rabbitmq-server"
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 at which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def answers(port: int, question: bytes, begin: bytes) -> bool:

@@ -11,14 +11,14 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
-from contextlib import closing
 from pathlib import Path
 from time import monotonic, sleep
 
 import pytest
+
+from tests.ports import free_port
 
 SECONDS = 60.0  # until a server that does not start has failed
 
@@ -29,9 +29,7 @@ class MariadbServer:
     def __init__(self) -> None:
         program = _program("mariadbd")
         self._folder = tempfile.mkdtemp(prefix="greenflow-mariadb-")
-        with closing(socket.socket()) as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         user = pwd.getpwuid(os.geteuid()).pw_name
         data = [f"--datadir={self._folder}/data", f"--user={user}"]
         install = [_program("mariadb-install-db"), "--no-defaults", *data]

@@ -10,14 +10,14 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
-from contextlib import closing
 from pathlib import Path
 from time import monotonic, sleep
 
 import pytest
+
+from tests.ports import free_port
 
 SECONDS = 30.0  # until a server that does not start has failed
 
@@ -31,9 +31,7 @@ class PostgresServer:
         self._user = "postgres" if os.geteuid() == 0 else None
         if self._user is not None:
             shutil.chown(self._folder, self._user)
-        with closing(socket.socket()) as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         self._data = f"{self._folder}/data"
         options = ["--auth=trust", "--no-sync", "--username=test", "--encoding=UTF8", "--locale=C"]
         self._run("initdb", "-D", self._data, *options)

@@ -33,9 +33,9 @@ from greenflow.store.tables import Page
 from greenflow.values.seal import Keys
 from greenflow.values.values import Value, Values, ValueValidator, sealed
 from tests import mongo
-from tests.brokers import free_port
 from tests.canaries import Cage, listening
 from tests.net.scripted import reply, scripted
+from tests.ports import free_port
 from tests.waiting import until
 
 Row = Callable[[Cage], None]

@@ -20,6 +20,7 @@ from greenflow.payload.stream import Stream
 from tests import brokers
 from tests.broker.test_remote import PUBLISH, RECEIVE, Bench, both
 from tests.flows import flow
+from tests.ports import free_port
 from tests.waiting import until
 
 LOOP = """
@@ -58,7 +59,7 @@ def test_many_events_of_one_process_go_out_in_order(bench: Bench) -> None:
 
 
 def test_what_cannot_travel_is_an_error_of_its_packet() -> None:
-    broker = BrokerSettings(url=f"redis://127.0.0.1:{brokers.free_port()}/")
+    broker = BrokerSettings(url=f"redis://127.0.0.1:{free_port()}/")
     linked = "- {kind: trigger, name: linked, topic: t, links: {error: {name: e}}}\n"
     with flow(linked + "- {kind: probe, name: e, answer: sorry}\n", broker=broker) as running:
         assert running.call("linked", Stream(())) == "sorry"
@@ -75,7 +76,7 @@ def test_a_server_that_is_away_is_waited_for_once(monkeypatch: pytest.MonkeyPatc
         return put(self, posting, end)
 
     monkeypatch.setattr(Outbox, "put", counted)
-    url = f"redis://127.0.0.1:{brokers.free_port()}/"
+    url = f"redis://127.0.0.1:{free_port()}/"
     with flow(PUBLISH + LOOP, broker=BrokerSettings(url=url, timeout=0.05)) as running:
         with pytest.raises(NotPublished) as raised:
             running.call("each", list(range(10 * TOGETHER)))

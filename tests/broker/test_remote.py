@@ -31,6 +31,7 @@ from greenflow.payload.origin import origin_of
 from greenflow.payload.stream import Stream
 from tests import brokers
 from tests.flows import Flow, flow
+from tests.ports import free_port
 from tests.waiting import until
 
 KINDS = [pytest.param(kind, id=f"broker-{kind}") for kind in ("redis", "rabbitmq", "mongo", "sqs")]
@@ -456,7 +457,7 @@ def test_names_of_any_letters_and_length_are_kept_apart(bench: Bench) -> None:
 def test_publishing_while_the_server_is_away_is_an_error_after_a_while(
     kind: str, hurried: None
 ) -> None:
-    address = f"127.0.0.1:{brokers.free_port()}"
+    address = f"127.0.0.1:{free_port()}"
     url = {
         "redis": f"redis://{address}/",
         "rabbitmq": f"amqp://{address}/",

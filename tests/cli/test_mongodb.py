@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -11,15 +10,13 @@ import pytest
 
 from tests import mongo
 from tests.cli.conftest import Command, Start, get, get_until, service
+from tests.ports import free_port
 
 
 @pytest.fixture
 def nobody() -> str:
     """A URL where nothing listens."""
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    return f"mongodb://user:CANARY@127.0.0.1:{port}/db?serverSelectionTimeoutMS=100"
+    return f"mongodb://user:CANARY@127.0.0.1:{free_port()}/db?serverSelectionTimeoutMS=100"
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ import socket
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.brokers import free_port
 from tests.cli.conftest import Running, Start, get
+from tests.ports import free_port
 
 SHOP = """
 import os

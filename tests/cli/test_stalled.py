@@ -15,6 +15,7 @@ import pytest
 
 from tests import programs
 from tests.cli.conftest import DEADLINE, get
+from tests.ports import free_port
 
 REQUESTS = 40  # each logs some 300 bytes, or prints 4,096
 
@@ -28,12 +29,6 @@ FLOW = """
 - {kind: snippet, name: say, language: cel, code: '"%s"', links: {out: [{name: print}]}}
 - {kind: print, name: print}
 """
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 class Service:

@@ -31,7 +31,7 @@ from greenflow.scheme.registry import Scheme
 from greenflow.spec.document import read
 from greenflow.store.base import open_store
 from greenflow.store.operations import Operations
-from tests.brokers import free_port
+from tests.ports import free_port
 from tests.soak import traffic
 
 HERE = Path(__file__).parent

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import socket
 import sys
-from contextlib import closing
 from typing import Any
 
 import pytest
@@ -15,6 +13,7 @@ from greenflow.runtime import Runtime
 from greenflow.sql.server import ServerDatabase
 from greenflow.sql.source import ServerSource, parse
 from tests.flows import flow
+from tests.ports import free_port
 
 
 def database(url: str) -> ServerDatabase:
@@ -54,10 +53,7 @@ def test_a_server_that_is_away_is_an_error_of_the_packet(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    url = f"postgres://anna:canary@127.0.0.1:{port}/shop"
+    url = f"postgres://anna:canary@127.0.0.1:{free_port()}/shop"
     with flow(f"- {{kind: sql, name: db, source: '{url}'}}") as running:
         for _ in range(2):
             with pytest.raises(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from socket import AF_INET, socket
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from greenflow.spec.document import read
 from greenflow.store.memory import MemoryStore
 from greenflow.table.stored import inactive, judge
 from tests.cli.test_mistakes import MISTAKES, STORED
+from tests.ports import free_port
 
 CASES = {
     "all is there": "- {kind: call, id: a, links: {out: [{id: b}]}}\n- {kind: nop, id: b}",
@@ -118,9 +118,7 @@ def test_of_the_typical_mistakes_a_runtime_says_the_same(name: str) -> None:
 
 @pytest.mark.parametrize("hosts", [("127.0.0.1", "127.0.0.1"), ("127.0.0.1", "0.0.0.0")])
 def test_of_two_listeners_of_one_address_the_first_one_runs(hosts: tuple[str, str]) -> None:
-    with socket(AF_INET) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     first, second = hosts
     specs = [
         {"kind": "listener", "namespace": "default", "port": port, **more}
