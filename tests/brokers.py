@@ -22,6 +22,7 @@ from pathlib import Path
 import pytest
 
 from tests import mongo
+from tests.bound import bound
 from tests.ports import free_port
 
 SECONDS = 60.0  # until a server that does not start has failed
@@ -61,7 +62,7 @@ class Server:
         command, environment = self.command()
         with open(Path(self.folder, "output"), "ab") as output:
             self.process = subprocess.Popen(
-                command,
+                bound(*command),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -118,7 +119,7 @@ class RabbitServer(Server):
         # Erlang's name server would be started as a daemon, and stay.
         self.names = free_port()
         self.name_server = subprocess.Popen(
-            ["epmd", "-port", str(self.names), "-address", "127.0.0.1"],
+            bound("epmd", "-port", str(self.names), "-address", "127.0.0.1"),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import sys
+from collections import defaultdict
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -27,6 +28,10 @@ settings.register_profile(
 )
 settings.load_profile("untimed")
 
+
+HERE = Path(__file__).parent
+#: The rooms that take longest, in that order; then the files beside this one, then all others.
+FIRST = ("cli", "store", "broker", "faults")
 
 #: In CI (the variable CI is set) nothing else may be skipped: a test that never runs shows nothing.
 MAY_BE_SKIPPED = ["root may read everything"]
@@ -64,12 +69,34 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Folders are run by a worker on each core, by pytest-xdist's reckoning; files and single tests
+    right here, as is what is to be looked at or takes all that the machine has."""
+    is_folder = any(os.path.isdir(argument) for argument in config.args)
+    is_watched = config.option.capture == "no" or config.option.collectonly
+    return None if is_folder and not is_watched and not config.option.soak else 0
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests that wait for servers and processes begin: what is left for the end is short, and
+    no worker is long without work."""
+    items.sort(key=lambda item: _rank(item.path))
+
+
+def _rank(path: Path) -> int:
+    parts = path.relative_to(HERE).parts if path.is_relative_to(HERE) else ("",)
+    return FIRST.index(parts[0]) if parts[0] in FIRST else len(FIRST) + (len(parts) > 1)
+
+
+_tests: defaultdict[Path, list[str]] = defaultdict(list)
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Whatever is there before the first test is none of a test's: looking at it each time would
     take longer than the tests."""
-    if not session.config.option.collectonly:
-        mongo.prepare(item.nodeid for item in session.items)
-        brokers.prepare(item.nodeid for item in session.items)
+    for item in session.items:
+        _tests[item.path].append(item.nodeid)
     gc.collect()
     gc.freeze()
 
@@ -80,8 +107,11 @@ def pytest_unconfigure() -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def what_a_module_imported() -> Iterator[None]:
-    """As above: what is there after the tests of a module is none of the next one's."""
+def what_a_module_imported(request: pytest.FixtureRequest) -> Iterator[None]:
+    """As above: what is there after the tests of a module is none of the next one's. The servers
+    that its tests share with others are there before the first one."""
+    mongo.prepare(_tests[request.path])
+    brokers.prepare(_tests[request.path])
     yield
     gc.collect()
     gc.freeze()

@@ -25,6 +25,7 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
+from tests.bound import bound
 from tests.mongo_front import SERVERS, Front
 
 URI = "GREENFLOW_TEST_MONGO_URI"
@@ -49,7 +50,7 @@ class MongoServer:
         arguments = ["--host", "127.0.0.1", "--port", str(self.port), "--cache-size", "64M"]
         arguments += ["--enable-test-commands"]  # which make others fail
         self.process = subprocess.Popen(
-            [str(command), *arguments, "--storage-path", self.folder, *self.options],
+            bound(str(command), *arguments, "--storage-path", self.folder, *self.options),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 
 import bson
 
+from tests.bound import bound
+
 OP_MSG = 2013
 
 
@@ -92,7 +94,7 @@ class Front:
     """The front, and the server behind it on `port`."""
 
     def __init__(self, like: str, port: int) -> None:
-        command = [sys.executable, "-m", "tests.mongo_front", like, str(port)]
+        command = bound(sys.executable, "-m", "tests.mongo_front", like, str(port))
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         self.port = int(self._process.stdout.readline())

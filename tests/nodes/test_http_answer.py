@@ -86,7 +86,7 @@ def test_the_answer_to_head() -> None:
 
 
 def bomb(size: int) -> bytes:
-    return gzip.compress(bytes(size))
+    return gzip.compress(bytes(size), mtime=0)  # a test is called the same each time
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def bomb(size: int) -> bytes:
             "decoded: a compressed body that was cut",
         ),
         (reply(bomb(10_000_000), "Content-Encoding: gzip"), "decoded: a body over 8388608 bytes"),
-        (reply(bomb(10**9)[:100_000], "Content-Encoding: gzip"), "a body over 8388608 bytes"),
+        (reply(bomb(2 * 10**8)[:100_000], "Content-Encoding: gzip"), "a body over 8388608 bytes"),
         (reply(b"", length=8 * 1024 * 1024 + 1), "the body of the answer is over 8388608 bytes"),
     ],
 )

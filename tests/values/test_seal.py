@@ -50,6 +50,7 @@ def test_the_first_key_encrypts_and_each_decrypts() -> None:
         (Keys([ONE]), "ä", "damaged"),
         (Keys([ONE]), Keys([ONE]).seal(1)[:-4] + "AAA=", "damaged"),
     ],
+    ids=["no key", "other keys", "empty", "short", "no base64", "damaged"],  # each text is another
 )
 def test_what_cannot_be_opened_says_why(keys: Keys, text: str, reason: str) -> None:
     with pytest.raises(Sealed, match=reason):
