@@ -15,7 +15,10 @@ from greenflow.admin.problem import Problem
 if TYPE_CHECKING:
     from greenflow.config import Settings
     from greenflow.engine.services import Services
+    from greenflow.records import Records
     from greenflow.table.table import Table
+
+NOT_RUNNING = "the engine does not run: it starts, or has stopped"
 
 #: The metrics as Prometheus reads them, in pieces, with the media type of the text.
 Metrics = Callable[[], tuple[str, Iterable[bytes]]]
@@ -44,6 +47,11 @@ class Engine(ABC):
 
     @property
     @abstractmethod
+    def recorded(self) -> Records | None:
+        """The records of what ran; None while it does not run."""
+
+    @property
+    @abstractmethod
     def is_followed(self) -> bool:
         """Whether the changes of the store are being followed."""
 
@@ -61,6 +69,13 @@ class Engine(ABC):
         """What a node answers. Raises as `Runtime.call` does."""
 
     @property
+    def records(self) -> Records:
+        """What ran. Raises Problem while it does not run."""
+        if self.recorded is None:
+            raise Problem(409, NOT_RUNNING)
+        return self.recorded
+
+    @property
     def table(self) -> Table:
         """The symbols. Raises Problem while it does not run."""
         return self._parts[0]
@@ -74,5 +89,5 @@ class Engine(ABC):
     def _parts(self) -> tuple[Table, Services]:
         parts = self.running
         if parts is None:
-            raise Problem(409, "the engine does not run: it starts, or has stopped")
+            raise Problem(409, NOT_RUNNING)
         return parts

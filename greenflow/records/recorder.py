@@ -17,7 +17,7 @@ from time import monotonic, time
 from typing import Any
 
 from greenflow.engine.process import Process
-from greenflow.engine.source import event_of
+from greenflow.engine.source import begins_alone, event_of
 from greenflow.engine.trail import FORGOTTEN
 from greenflow.errors import Cancelled, ProcessExited
 from greenflow.log.limits import shown as redacted
@@ -134,7 +134,7 @@ class ProcessRecorder:
             status=status,
             change=self._change_at(start),
             parent=None if parent is None else self.id_of(parent.id),
-            entry=(source.spec.id, "") if source is not None else writing.entry,
+            entry=_entry(source, writing),
             event=writing.event,
             error=failure,
             hops=hops,
@@ -177,6 +177,14 @@ def _outcome(process: Process) -> tuple[str, BaseException | None, int | None]:
     if reason is None or isinstance(reason, ClientDisconnected):
         return LEFT, error, None
     return (CANCELLED if isinstance(reason, Cancelled) else FAILED), error, None
+
+
+def _entry(source: Any, writing: Writing) -> tuple[str, str] | None:
+    """Where what it began with can be sent again: to its source, as an event of that, or where that
+    sent it."""
+    if source is not None and begins_alone(source):
+        return source.spec.id, "in"
+    return writing.entry
 
 
 def _kind(why: list[str], error: BaseException | None, process: Process) -> tuple[str, str]:

@@ -162,9 +162,10 @@ class Assembly:
     def _node_of(self, name: str) -> Node[Any] | None:
         """The node of that name or id that runs now."""
         try:
-            return None if self._table is None else self._table.find(name).version.node
+            symbol = None if self._table is None else self._table.find(name)
         except Inactive:
             return None
+        return symbol.version.node if symbol is not None and symbol.active else None
 
     def _on_specs(self) -> None:
         """The newest specs run: which change that is, records say."""

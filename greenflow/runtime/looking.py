@@ -14,6 +14,7 @@ import gevent
 
 from greenflow.admin.engine import Engine
 from greenflow.engine.services import Services
+from greenflow.records import Records
 from greenflow.runtime.assembly import Assembly
 from greenflow.table.table import Table
 
@@ -39,6 +40,10 @@ class Looked(Engine):
     def running(self) -> tuple[Table, Services] | None:
         table, services = self._assembly._table, self._assembly._services
         return None if table is None or services is None else (table, services)
+
+    @property
+    def recorded(self) -> Records | None:
+        return self._assembly._records
 
     @property
     def is_followed(self) -> bool:

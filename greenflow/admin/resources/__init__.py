@@ -16,6 +16,8 @@ MODULES = (
     "status",
     "nodes",
     "processes",
+    "runs",
+    "taps",
     "sources",
     "drain",
     "loggers",

@@ -1,0 +1,142 @@
+"""`/api/v1/runs`: what ran and was recorded, and running one again.
+
+Lives here: the resources. Which processes are recorded, and what of them, is records/'s.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from greenflow.admin.declaring import get, post
+from greenflow.admin.engine import Engine
+from greenflow.admin.paging import Cursor, read, write
+from greenflow.admin.problem import Problem
+from greenflow.errors import Inactive, messages
+from greenflow.log.secret import conceal
+from greenflow.payload.origin import origin_of
+from greenflow.payload.stream import Stream
+from greenflow.records import MOST_PAGE, PAGE
+from greenflow.records.record import RunRecord
+from greenflow.records.shown import Shown, shown
+
+#: Seconds that a run has that is run again, unless it says otherwise, and at most.
+TIMEOUT, LONGEST_TIMEOUT = 30.0, 3600.0
+
+RunId = Annotated[str, Meta(min_length=1, max_length=100, description="id of a run")]
+
+
+class RunState(msgspec.Struct):
+    """A run in a line. `why` it is recorded; `node` is the one that its error arose in."""
+
+    id: str
+    started: float
+    duration: float
+    outcome: str
+    why: tuple[str, ...]
+    source: str
+    request: str
+    error: str
+    node: str
+
+
+class RunsQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Which runs, and which page of them."""
+
+    failed: Annotated[bool, Meta(description="only those that failed")] = False
+    slow: Annotated[bool, Meta(description="only the slowest of each minute")] = False
+    node: Annotated[str | None, Meta(description="only those that passed this node")] = None
+    since: Annotated[
+        float | None, Meta(description="only those that began since, in seconds since 1970")
+    ] = None
+    limit: Annotated[int, Meta(ge=1, le=MOST_PAGE, description="runs of the page, at most")] = PAGE
+    cursor: Cursor = ""
+
+
+class RunsPage(msgspec.Struct):
+    """A part of the recorded runs, the newest first; `next` is the cursor of the next one, if there
+    is one. `shed` counts the runs of each node and type of error that were not recorded."""
+
+    items: list[RunState]
+    next: str | None
+    shed: list[tuple[str, str, int]]
+
+
+class RetryOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """How long it may take."""
+
+    timeout: Annotated[float, Meta(gt=0, le=LONGEST_TIMEOUT, description="seconds it has")] = (
+        TIMEOUT
+    )
+
+
+class RetriedRun(msgspec.Struct):
+    """What came of it: the answer as records show payloads, or in `error` why there is none, and in
+    which `node` and where that arose."""
+
+    outcome: Literal["answered", "failed", "timed_out"]
+    answer: Shown | None = None
+    error: str | None = None
+    node: str | None = None
+    at: str | None = None
+
+
+@get("/api/v1/runs", problems=(409,))
+def runs(engine: Engine, query: RunsQuery) -> RunsPage:
+    """The recorded runs, the newest first, in pages."""
+    page = engine.records.find(
+        failed=query.failed,
+        slow=query.slow,
+        node=query.node,
+        since=query.since,
+        cursor=str(read(query.cursor, int)) if query.cursor else None,
+        limit=query.limit,
+    )
+    items = [
+        RunState(
+            **{name: getattr(about, name) for name in RunState.__struct_fields__},
+        )
+        for about in page.records
+    ]
+    after = None if page.cursor is None else write(int(page.cursor))
+    shed = engine.records.counts().shed
+    most = sorted(((*kind, count) for kind, count in shed.items()), key=lambda each: -each[2])
+    return RunsPage(items, after, most[:MOST_PAGE])
+
+
+@get("/api/v1/runs/{id}", problems=(404, 409))
+def run_record(engine: Engine, id: RunId) -> RunRecord:
+    """One recorded run: its way from node to node, its payloads without secrets, its error."""
+    record = engine.records.get(id)
+    if record is None:
+        raise Problem(404, f"no run {id!r} is recorded: old ones are forgotten")
+    return record
+
+
+@post("/api/v1/runs/{id}/retry", problems=(404, 409))
+def retry(engine: Engine, id: RunId, body: RetryOrder) -> RetriedRun:
+    """Run it again: what it began with is sent again, as it was, by the graph that runs now."""
+    record = run_record.function(engine, id)
+    try:
+        payload = engine.records.event_of(id)
+    except LookupError as error:
+        raise Problem(409, f"{error}: it cannot be sent again") from None
+    if record.entry is None or (
+        isinstance(payload, dict) and any(type(each) is Stream for each in payload.values())
+    ):
+        raise Problem(409, "what it began with cannot be sent a second time")
+    node, port = record.entry
+    try:
+        answer = engine.call(node, payload, port, body.timeout)
+    except Inactive as error:
+        raise Problem(409, str(error)) from None
+    except TimeoutError as error:
+        return RetriedRun("timed_out", error=str(error))
+    except Exception as error:
+        origin = origin_of(error)
+        told = ", because of ".join(dict.fromkeys(messages(error))) or type(error).__name__
+        where = (None, None) if origin is None else (origin.node, origin.at)
+        return RetriedRun("failed", None, conceal(told), *where)
+    return RetriedRun("answered", shown(answer))
