@@ -92,10 +92,11 @@ class EngineClient:
             yield from page["items"]
             cursor = page["next"]
 
-    def events(self, path: str, **query: Any) -> Iterator[tuple[str, Any]]:
-        """The events of a stream, to its end. Raises AdminFailed, NoEngine where the engine is
-        gone without a word."""
-        connection, response = self._request("GET", _with(path, query), None, HEARTBEAT * 6)
+    def events(self, path: str, order: Any = None, **query: Any) -> Iterator[tuple[str, Any]]:
+        """The events of a stream, to its end; of one that is ordered by POST, with what is ordered.
+        Raises AdminFailed, NoEngine where the engine is gone without a word."""
+        method, body = ("GET", None) if order is None else ("POST", json.dumps(order).encode())
+        connection, response = self._request(method, _with(path, query), body, HEARTBEAT * 6)
         try:
             self._check(response)
             name = ""

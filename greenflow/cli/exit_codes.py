@@ -44,6 +44,7 @@ _OWN: Mapping[str, Mapping[int, str]] = {
     "processes": {**_ENGINE, **_INTERRUPTED},
     "ps": {**_ANY, **_INTERRUPTED},
     "resume": _ENGINE,
+    "retry": {**_ENGINE, 0: "answered", 1: "failure, or the answer is an error"},
     "rollback": {
         **_ANY,
         1: "failure, or the answer was no",
@@ -55,8 +56,10 @@ _OWN: Mapping[str, Mapping[int, str]] = {
         0: "it was told to end, and drained",
         1: "no source could start, or with --strict a spec is inactive",
     },
+    "runs": {**_ENGINE, **_INTERRUPTED},
     "schema": _ANY,
     "settings": _ANY,
+    "show": {**COMMON, 4: "store or engine out of reach"},
     "stacks": _ENGINE,
     "status": {**_ENGINE, **_INTERRUPTED},
     "test": {

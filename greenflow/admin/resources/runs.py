@@ -5,7 +5,7 @@ Lives here: the resources. Which processes are recorded, and what of them, is re
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
@@ -14,16 +14,10 @@ from greenflow.admin.declaring import get, post
 from greenflow.admin.engine import Engine
 from greenflow.admin.paging import Cursor, read, write
 from greenflow.admin.problem import Problem
-from greenflow.errors import Inactive, messages
-from greenflow.log.secret import conceal
-from greenflow.payload.origin import origin_of
+from greenflow.admin.resources.sources import LONGEST_TIMEOUT, TIMEOUT, CallAnswer, called
 from greenflow.payload.stream import Stream
 from greenflow.records import MOST_PAGE, PAGE
 from greenflow.records.record import RunRecord
-from greenflow.records.shown import Shown, shown
-
-#: Seconds that a run has that is run again, unless it says otherwise, and at most.
-TIMEOUT, LONGEST_TIMEOUT = 30.0, 3600.0
 
 RunId = Annotated[str, Meta(min_length=1, max_length=100, description="id of a run")]
 
@@ -72,17 +66,6 @@ class RetryOrder(msgspec.Struct, forbid_unknown_fields=True):
     )
 
 
-class RetriedRun(msgspec.Struct):
-    """What came of it: the answer as records show payloads, or in `error` why there is none, and in
-    which `node` and where that arose."""
-
-    outcome: Literal["answered", "failed", "timed_out"]
-    answer: Shown | None = None
-    error: str | None = None
-    node: str | None = None
-    at: str | None = None
-
-
 @get("/api/v1/runs", problems=(409,))
 def runs(engine: Engine, query: RunsQuery) -> RunsPage:
     """The recorded runs, the newest first, in pages."""
@@ -94,12 +77,8 @@ def runs(engine: Engine, query: RunsQuery) -> RunsPage:
         cursor=str(read(query.cursor, int)) if query.cursor else None,
         limit=query.limit,
     )
-    items = [
-        RunState(
-            **{name: getattr(about, name) for name in RunState.__struct_fields__},
-        )
-        for about in page.records
-    ]
+    fields = RunState.__struct_fields__
+    items = [RunState(*(getattr(about, name) for name in fields)) for about in page.records]
     after = None if page.cursor is None else write(int(page.cursor))
     shed = engine.records.counts().shed
     most = sorted(((*kind, count) for kind, count in shed.items()), key=lambda each: -each[2])
@@ -116,7 +95,7 @@ def run_record(engine: Engine, id: RunId) -> RunRecord:
 
 
 @post("/api/v1/runs/{id}/retry", problems=(404, 409))
-def retry(engine: Engine, id: RunId, body: RetryOrder) -> RetriedRun:
+def retry(engine: Engine, id: RunId, body: RetryOrder) -> CallAnswer:
     """Run it again: what it began with is sent again, as it was, by the graph that runs now."""
     record = run_record.function(engine, id)
     try:
@@ -128,15 +107,4 @@ def retry(engine: Engine, id: RunId, body: RetryOrder) -> RetriedRun:
     ):
         raise Problem(409, "what it began with cannot be sent a second time")
     node, port = record.entry
-    try:
-        answer = engine.call(node, payload, port, body.timeout)
-    except Inactive as error:
-        raise Problem(409, str(error)) from None
-    except TimeoutError as error:
-        return RetriedRun("timed_out", error=str(error))
-    except Exception as error:
-        origin = origin_of(error)
-        told = ", because of ".join(dict.fromkeys(messages(error))) or type(error).__name__
-        where = (None, None) if origin is None else (origin.node, origin.at)
-        return RetriedRun("failed", None, conceal(told), *where)
-    return RetriedRun("answered", shown(answer))
+    return called(engine, node, payload, port, body.timeout)

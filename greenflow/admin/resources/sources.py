@@ -99,8 +99,13 @@ def call(engine: Engine, name: NodeName, body: CallOrder) -> CallAnswer:
     if engine.is_draining:
         raise Problem(409, "the engine drains: it takes no more calls")
     payload = loads(bytes(body.payload)) if isinstance(body.payload, msgspec.Raw) else None
+    return called(engine, name, payload, body.port, body.timeout)
+
+
+def called(engine: Engine, node: str, payload: Any, port: str, timeout: float) -> CallAnswer:
+    """What a node answers. Raises Inactive, and Problem for an answer that is too large."""
     try:
-        answer = engine.call(name, payload, body.port, body.timeout)
+        answer = engine.call(node, payload, port, timeout)
     except Inactive:
         raise
     except TimeoutError as error:

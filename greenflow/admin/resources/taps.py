@@ -11,11 +11,12 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from greenflow.admin.bounds import LEASE, LONGEST_LEASE
 from greenflow.admin.declaring import post
 from greenflow.admin.engine import Engine
+from greenflow.admin.finding import NodeName, find_node
 from greenflow.admin.problem import Problem
-from greenflow.admin.resources.nodes import NodeName, found
-from greenflow.admin.streaming import LEASE, LONGEST_LEASE, EventStream
+from greenflow.admin.streaming import EventStream
 from greenflow.errors import CompileFailed
 from greenflow.records.tap import MOST_RATE, MOST_TOTAL, RATE, TOTAL, TapPassage
 
@@ -40,7 +41,7 @@ class TapOrder(msgspec.Struct, forbid_unknown_fields=True):
 def tap(engine: Engine, name: NodeName, body: TapOrder) -> EventStream[TapPassage]:
     """What passes the ports of a node from now on, one event (`passage`) each: of each second a
     few, and each as likely as any other."""
-    symbol = found(engine, name)
+    symbol = find_node(engine, name)
     stream: EventStream[Any] = EventStream(body.lease)
 
     def put(passage: TapPassage) -> bool:
