@@ -24,6 +24,7 @@ EXAMPLES = "kinds.md"  # its blocks are the examples of the kinds: nodes/test_ex
 # Read from top to bottom: test_pages.py.
 SESSIONS = {
     "changes.md",
+    "debugging.md",
     "formats.md",
     "guide.md",
     "migrating.md",

@@ -24,6 +24,7 @@ from tests import programs
 from tests.test_docs import DOCS, SESSIONS
 from tests.test_extension import EXTENSION
 
+RUN = "r0a1b2c3d"  # of the pages
 SECONDS = 60.0  # until something that was waited for has failed
 BLOCK = re.compile(r"^(?:<!-- file: (\S+) -->\n)?```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 PYTEST = shlex.join([sys.executable, "-m", "pytest"])
@@ -42,6 +43,9 @@ class Session:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.port = folder, 0
+        self.sockets = folder / "run"  # of its engines; a folder `greenflow` would be the package
+        self.sockets.mkdir(0o700)
+        self.run = RUN  # what the ids of its engine's runs begin with
         self.server: subprocess.Popen[str] | None = None
 
     def do(self, file: str, language: str, text: str) -> None:
@@ -66,19 +70,25 @@ class Session:
         assert done.returncode == 0, done.stderr
 
     def command(self, command: str, output: str) -> None:
-        if command.startswith("greenflow run"):
+        if command.split()[:2] == ["greenflow", "run"]:
             self.serve(command)
             return
-        command = command.replace(":8000", f":{self.port}")
+        command = command.replace(":8000", f":{self.port}").replace(RUN, self.run)
         ours = shlex.join(programs.shell())
         command = re.sub(
             r"(^(?:[A-Z_]+=\S+ )*|\| )greenflow", lambda found: found[1] + ours, command
         )
         command = re.sub("^pytest", PYTEST, command)
         end = monotonic() + SECONDS
-        while (found := plain(self.shell(command))) != plain(output):
+        while (found := plain(self.seen(self.shell(command)))) != plain(output):
             assert "curl" in command, found
             assert monotonic() < end, found
+
+    def seen(self, output: str) -> str:
+        """As the page has it: with its port, and its id of a run."""
+        if run := re.search(r"\br[0-9a-f]{8}(?=-\d)", output):
+            self.run = run[0]
+        return output.replace(f":{self.port}", ":8000").replace(self.run, RUN)
 
     def shell(self, command: str) -> str:
         return subprocess.run(
@@ -88,7 +98,7 @@ class Session:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env=AT_A_TERMINAL,
+            env={**AT_A_TERMINAL, "XDG_RUNTIME_DIR": str(self.sockets)},
         ).stdout
 
     def serve(self, command: str) -> None:
@@ -97,7 +107,11 @@ class Session:
             cwd=self.folder,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "GREENFLOW_LOG_FORMAT": "json"},
+            env={
+                **os.environ,
+                "GREENFLOW_LOG_FORMAT": "json",
+                "XDG_RUNTIME_DIR": str(self.sockets),
+            },
         )
         assert self.server.stderr is not None
         messages = (json.loads(line)["message"] for line in self.server.stderr)
@@ -114,7 +128,10 @@ class Session:
 
 
 def plain(output: str) -> str:
-    """Without what differs from run to run: the width of a terminal, the time it took."""
+    """Without what differs from run to run: the width of a terminal, when and how long it was."""
+    output = re.sub(r" *\d+\.\d+ms|\|[ =]{20}\|", " 1.0ms", output)
+    output = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "2026-11-28 12:00:00", output)
+    output = re.sub(r"(?m)^(ID) +(BEGAN) +(TOOK) +", r"\1 \2 \3 ", output)
     output = re.sub(r"in \d+\.\d+s", "in 0.5s", output)
     output = re.sub(r"\(\d+\.\d+ s\)", "(0.010 s)", output)
     return re.sub(r"(?m)^([=_]+) | ([=_]+)$|(?<=\S) +(?=\[)|\A\s+|\s+\Z", " ", output).strip()

@@ -22,6 +22,8 @@ from greenflow.admin.problem import Problem
 #: Characters of a cursor: a name of a node is not longer.
 LONGEST = 2000
 
+NO_CURSOR = "this is no cursor of this list: begin without one"
+
 T = TypeVar("T")
 K = TypeVar("K", str, int)
 
@@ -61,4 +63,4 @@ def read(cursor: str, key_type: type[K]) -> K:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         return msgspec.json.decode(text, type=key_type)
     except (Error, ValueError, msgspec.MsgspecError):
-        raise Problem(400, "this is no cursor of this list: begin without one") from None
+        raise Problem(400, NO_CURSOR) from None

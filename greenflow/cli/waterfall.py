@@ -39,8 +39,9 @@ def print_run(run: dict[str, Any]) -> None:
     click.echo()
     if run.get("forgotten"):
         click.echo(f"  {run['forgotten']} packets before these are not known any more")
-    _print_hops(run.get("hops", ()), run["duration"], 0)
-    _print_parts(run.get("parts", ()), run["duration"], 1)
+    began = (run.get("event") or {}).get("text")
+    _print_hops(run.get("hops", ()), run["duration"], 0, began)
+    _print_parts(run.get("parts", ()), run["duration"], 1, began)
 
 
 def _print_error(error: dict[str, Any]) -> None:
@@ -54,23 +55,26 @@ def _print_error(error: dict[str, Any]) -> None:
         _field("given", _payload(error["input"], 2000))
 
 
-def _print_parts(parts: Any, whole: float, depth: int) -> None:
+def _print_parts(parts: Any, whole: float, depth: int, began: str | None) -> None:
     for part in parts:
         failed = f": {part['error']['message']}" if part.get("error") else ""
         click.echo(f"{'  ' * depth}process {part['number']}{printable(failed)}")
-        _print_hops(part.get("hops", ()), whole, depth)
-        _print_parts(part.get("parts", ()), whole, depth + 1)
+        _print_hops(part.get("hops", ()), whole, depth, began)
+        _print_parts(part.get("parts", ()), whole, depth + 1, began)
 
 
-def _print_hops(hops: Any, whole: float, depth: int) -> None:
+def _print_hops(hops: Any, whole: float, depth: int, began: str | None) -> None:
     for hop in hops:
         name = f"{hop['node']}.{hop['port']}"
         line = (
             f"{'  ' * depth}{took(hop['start']):>9} {_bar(hop, whole)} "
             f"{took(hop['duration']):>9}  {printable(name)}"
         )
-        if hop.get("payload"):
-            line += f"  {_payload(hop['payload'], _PAYLOAD)}"
+        payload = hop.get("payload")
+        if payload and payload["text"] == began:
+            line += "  what it began with"
+        elif payload or hop.get("same"):
+            line += f"  {_payload(payload, _PAYLOAD) if payload else 'the same'}"
         click.echo(line)
 
 

@@ -191,6 +191,16 @@ class RecordsSettings(Struct, frozen=True, forbid_unknown_fields=True):
     rate: Annotated[
         int, Meta(ge=1, le=1000, description="records made in a second; more are only counted")
     ] = 20
+    store: Annotated[
+        str,
+        Meta(description="where records outlive the engine: sqlite:///PATH or mongodb://HOST/NAME"),
+    ] = ""
+    store_days: Annotated[
+        float, Meta(ge=0, description="days for which records are kept there")
+    ] = 7.0
+    store_bytes: Annotated[
+        int, Meta(ge=0, description="bytes of records that are kept there, the newest")
+    ] = 1024 * 1024 * 1024
 
 
 class LogSettings(Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,8 +1,8 @@
 """Records: what ran and what became of it, kept for who asks after it.
 
 Lives here: Records, what a runtime has of this room. Which processes are recorded is recorder.py's,
-what of them writing.py's, where they are kept memory.py's. What passes a node now is tap.py's.
-Whoever asks is another row's: nothing here knows a command or a request.
+what of them writing.py's, where they are kept memory.py's and archive.py's. What passes a node now
+is tap.py's. Whoever asks is another row's: nothing here knows a command or a request.
 """
 
 from __future__ import annotations
@@ -15,13 +15,18 @@ from typing import Any, NamedTuple
 from greenflow.config.groups import RecordsSettings
 from greenflow.engine.node import Node
 from greenflow.engine.trail import FORGOTTEN
+from greenflow.hub.breathing import unhurried
+from greenflow.records.archive import Archived, Archiving, Choice, open_archive
 from greenflow.records.memory import KeptRecord, RecordMemory
-from greenflow.records.record import FAILED, SLOW, RunRecord, RunSummary, decode
+from greenflow.records.record import FAILED, SLOW, RunRecord, RunSummary, decode, summary
 from greenflow.records.recorder import ProcessRecorder
 from greenflow.records.tap import LEASE, RATE, TAPS, TOTAL, Tap, TapPassage, TooManyTaps
 
 #: Records of a page, if nothing else is said, and at the most.
 PAGE, MOST_PAGE = 50, 200
+
+#: Seconds that who asks the archive waits for what is on its way there.
+SETTLES = 1.0
 
 
 class RecordPage(NamedTuple):
@@ -58,14 +63,25 @@ class Records:
         self.memory = RecordMemory(settings.memory, settings.memory_bytes)
         self._slowest: tuple[float, str] | None = None  # of the minute that ends then, its id
         self.recorder = ProcessRecorder(namespace, self._keep, settings.sample, settings.rate)
+        self._archiving: Archiving | None = None
+        self._slow: Archived | None = None  # of a minute that goes on: it is not known yet
+        if settings.store:
+            archive = open_archive(settings.store, namespace)
+            self._archiving = Archiving(archive, settings.store_days, settings.store_bytes)
 
     def _keep(self, record: RunRecord, raw: Any, raw_size: int, is_slowest: bool) -> None:
+        data = self.memory.add(record, raw, raw_size)
+        archiving = self._archiving
+        archived = None if archiving is None else Archived(summary(record), data)
         if is_slowest:
             before = self._slowest
             if before is not None and self.recorder.minute == before[0]:
                 self.memory.remove(before[1])
-            self._slowest = self.recorder.minute, record.id
-        self.memory.add(record, raw, raw_size)
+            elif archiving is not None and self._slow is not None:
+                archiving.put(self._slow)
+            self._slowest, self._slow = (self.recorder.minute, record.id), archived
+        elif archiving is not None and archived is not None:
+            archiving.put(archived)
 
     def find(
         self,
@@ -79,17 +95,33 @@ class Records:
     ) -> RecordPage:
         """The newest records: only of what failed, was slow, passed a node of that name, began
         after a time in seconds since 1970. Raises ValueError for a cursor that is none of ours."""
-        below = None if cursor is None else int(cursor)
-        wanted = partial(_is_wanted, failed, slow, node, since)
-        page: RecordPage = self._at_home(self._find, wanted, below, max(1, min(limit, MOST_PAGE)))
+        most = max(1, min(limit, MOST_PAGE))
+        choice = Choice(failed, slow, node, since, None, most)
+        find = self._find if self._archiving is None else self._find_archived
+        page: RecordPage = self._at_home(find, choice, cursor)
         return page
 
-    def _find(
-        self, is_wanted: Callable[[RunSummary], bool], below: int | None, most: int
-    ) -> RecordPage:
+    def _find(self, choice: Choice, cursor: str | None) -> RecordPage:
+        below, most = None if cursor is None else int(cursor), choice.limit
+        is_wanted = partial(_is_wanted, choice)
         found = list(islice(self._below(below, is_wanted), most + 1))
         more = str(found[most - 1].sequence) if len(found) > most else None
         return RecordPage([kept.summary for kept in found[:most]], more)
+
+    def _find_archived(self, choice: Choice, cursor: str | None) -> RecordPage:
+        """Those of the archive, where what is in memory is, too, in a moment."""
+        assert self._archiving is not None
+        if cursor is not None:
+            began, _, id = cursor.partition(" ")
+            choice = choice._replace(below=(float(began), id))
+        self._archiving.settle(SETTLES)
+        found = self._archiving.archive.find(choice._replace(limit=choice.limit + 1))
+        records = [summary(decode(data)) for data in unhurried(found)]
+        if cursor is None and self._slow is not None and _is_wanted(choice, self._slow.about):
+            records = sorted((self._slow.about, *records), key=_age)  # the one that is not there
+        last = records[: choice.limit][-1] if len(records) > choice.limit else None
+        after = None if last is None else f"{last.started!r} {last.id}"
+        return RecordPage(records[: choice.limit], after)
 
     def _below(
         self, below: int | None, is_wanted: Callable[[RunSummary], bool]
@@ -100,8 +132,14 @@ class Records:
 
     def get(self, id: str) -> RunRecord | None:
         """The record of that id; None if there is none any more."""
-        kept = self._at_home(self.memory.get, id)
-        return None if kept is None else decode(kept.data)
+        data: bytes | None = self._at_home(self._data_of, id)
+        return None if data is None else decode(data)
+
+    def _data_of(self, id: str) -> bytes | None:
+        kept = self.memory.get(id)
+        if kept is not None:
+            return kept.data
+        return None if self._archiving is None else self._archiving.archive.get(id)
 
     def event_of(self, id: str) -> Any:
         """What a process began with, as it was. Raises LookupError where that is not known: the
@@ -162,6 +200,13 @@ class Records:
         for tap in list(self._taps):
             tap.close("the runtime stops")
 
+    def end(self) -> None:
+        """Write what waits for the archive, and close it: no process ends any more."""
+        if self._archiving is not None:
+            if self._slow is not None:
+                self._archiving.put(self._slow)
+            self._archiving.close()
+
     def counts(self) -> RecordCounts:
         """What became of records since the start."""
         counts: RecordCounts = self._at_home(self._counts)
@@ -170,16 +215,22 @@ class Records:
     def _counts(self) -> RecordCounts:
         memory = self.memory
         return RecordCounts(
-            memory.count, memory.size, memory.forgotten, dict(self.recorder.shedding.shed), 0
+            memory.count,
+            memory.size,
+            memory.forgotten,
+            dict(self.recorder.shedding.shed),
+            0 if self._archiving is None else self._archiving.dropped,
         )
 
 
-def _is_wanted(
-    failed: bool, slow: bool, node: str | None, since: float | None, about: RunSummary
-) -> bool:
+def _is_wanted(choice: Choice, about: RunSummary) -> bool:
     return (
-        (not failed or FAILED in about.why)
-        and (not slow or SLOW in about.why)
-        and (node is None or node in about.nodes)
-        and (since is None or about.started >= since)
+        (not choice.failed or FAILED in about.why)
+        and (not choice.slow or SLOW in about.why)
+        and (choice.node is None or choice.node in about.nodes)
+        and (choice.since is None or about.started >= choice.since)
     )
+
+
+def _age(about: RunSummary) -> tuple[float, str]:
+    return -about.started, about.id

@@ -189,7 +189,10 @@ class Assembly:
         if self._services is not None:
             self._finish(self._services)
             self._services.close()
-            self._services = self._records = None
+            self._services = None
+        if self._records is not None:
+            self._records.end()
+            self._records = None
         if self._exporting is not None:
             self._exporting.close()
             self._exporting = None

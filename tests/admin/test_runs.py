@@ -129,7 +129,7 @@ def test_a_tap_that_cannot_be() -> None:
         for name, body, status in (
             ("none", {}, 404),
             ("lost", {}, 409),
-            ("first", {"filter": "self +"}, 400),
+            ("first", {"filter": "self +"}, 409),
             ("first", {"rate": 0}, 400),
         ):
             assert ask("POST", f"/api/v1/nodes/{name}/tap", body).status == status

@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from greenflow.admin.declaring import get, post
 from greenflow.admin.engine import Engine
-from greenflow.admin.paging import Cursor, read, write
+from greenflow.admin.paging import NO_CURSOR, Cursor, read, write
 from greenflow.admin.problem import Problem
 from greenflow.admin.resources.sources import LONGEST_TIMEOUT, TIMEOUT, CallAnswer, called
 from greenflow.payload.stream import Stream
@@ -69,17 +69,20 @@ class RetryOrder(msgspec.Struct, forbid_unknown_fields=True):
 @get("/api/v1/runs", problems=(409,))
 def runs(engine: Engine, query: RunsQuery) -> RunsPage:
     """The recorded runs, the newest first, in pages."""
-    page = engine.records.find(
-        failed=query.failed,
-        slow=query.slow,
-        node=query.node,
-        since=query.since,
-        cursor=str(read(query.cursor, int)) if query.cursor else None,
-        limit=query.limit,
-    )
+    try:
+        page = engine.records.find(
+            failed=query.failed,
+            slow=query.slow,
+            node=query.node,
+            since=query.since,
+            cursor=read(query.cursor, str) if query.cursor else None,
+            limit=query.limit,
+        )
+    except ValueError:
+        raise Problem(400, NO_CURSOR) from None
     fields = RunState.__struct_fields__
     items = [RunState(*(getattr(about, name) for name in fields)) for about in page.records]
-    after = None if page.cursor is None else write(int(page.cursor))
+    after = None if page.cursor is None else write(page.cursor)
     shed = engine.records.counts().shed
     most = sorted(((*kind, count) for kind, count in shed.items()), key=lambda each: -each[2])
     return RunsPage(items, after, most[:MOST_PAGE])

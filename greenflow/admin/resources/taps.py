@@ -38,9 +38,10 @@ class TapOrder(msgspec.Struct, forbid_unknown_fields=True):
 
 
 @post("/api/v1/nodes/{name}/tap", problems=(404, 409, 429))
-def tap(engine: Engine, name: NodeName, body: TapOrder) -> EventStream[TapPassage]:
-    """What passes the ports of a node from now on, one event (`passage`) each: of each second a
-    few, and each as likely as any other."""
+def tap(engine: Engine, name: NodeName, body: TapOrder) -> EventStream[dict[str, Any]]:
+    """What passes the ports of a node from now on, one event (`passage`) each: `time`, `node`,
+    `way` (`in` or `out`), `port`, number of the `process`, `payload`, and `of` how many in that
+    second it is one; each is as likely as any other."""
     symbol = find_node(engine, name)
     stream: EventStream[Any] = EventStream(body.lease)
 
@@ -59,7 +60,9 @@ def tap(engine: Engine, name: NodeName, body: TapOrder) -> EventStream[TapPassag
             lease=body.lease,
         )
     except CompileFailed as error:
-        raise Problem(400, f"the filter: {error}") from None
+        raise Problem(
+            409, f"the filter: {error}"
+        ) from None  # well-formed, for all JSON Schema says
     except LookupError:
         reason = symbol.reason or "it has stopped"
         raise Problem(409, f"{name!r} does not run: {reason}") from None
