@@ -14,7 +14,6 @@ EXTRAS = {
     "botocore": "broker",
     "brotli": "compression",
     "cryptography": "secrets",
-    "prometheus_client": "metrics",
     "redis": "broker",
     "jsonschema_rs": "validate",
     "opentelemetry": "tracing",

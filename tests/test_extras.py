@@ -21,12 +21,14 @@ from greenflow.scheme.registry import Scheme
 # Extras that are none of a user's: for working on greenflow itself.
 OURS = {"bench", "lint", "test", "types"}
 
+# Extras of before, whose packages are always there now.
+EMPTY = {"metrics", "mongodb"}
+
 # What is imported under another name than its package's.
 PACKAGES = {
     "backports": "backports.zstd",
     "opentelemetry": "opentelemetry-exporter-otlp-proto-http",
     "jsonschema_rs": "jsonschema-rs",
-    "prometheus_client": "prometheus-client",
 }
 
 
@@ -42,12 +44,12 @@ def wanted(extra: str) -> set[str]:
 
 def test_each_package_is_in_its_extra() -> None:
     declared = set(metadata.metadata("greenflow").get_all("Provides-Extra") or ()) - OURS
-    for extra in declared - {"mongodb", "broker"}:
+    for extra in declared - EMPTY - {"broker"}:
         assert {PACKAGES.get(name, name) for name in EXTRAS if EXTRAS[name] == extra} == wanted(
             extra
         )
     assert {name for name in EXTRAS if EXTRAS[name] == "broker"} == wanted("broker")
-    assert set(EXTRAS.values()) == declared - {"mongodb"}
+    assert set(EXTRAS.values()) == declared - EMPTY
 
 
 def test_the_extra_of_mongodb_brings_nothing_more() -> None:
@@ -55,6 +57,13 @@ def test_the_extra_of_mongodb_brings_nothing_more() -> None:
     assert wanted("mongodb") == set()
     plain = {line.partition(";")[0] for line in metadata.requires("greenflow") or ()}
     assert any(line.startswith("pymongo>=4.19") for line in plain)
+
+
+def test_the_extra_of_metrics_brings_nothing_more() -> None:
+    assert "metrics" in (metadata.metadata("greenflow").get_all("Provides-Extra") or ())
+    assert wanted("metrics") == set()
+    plain = {line.partition(";")[0] for line in metadata.requires("greenflow") or ()}
+    assert any(line.startswith("prometheus-client>=0.20") for line in plain)
 
 
 def test_a_reason_names_the_extra() -> None:

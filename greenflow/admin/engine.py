@@ -37,13 +37,16 @@ class Engine(ABC):
     began: float
     #: Whether it has been told to end, and is not ready for new work though it takes it still.
     is_leaving: bool = False
-    #: The text of `/metrics`; None where there is none.
-    metrics: Metrics | None = None
 
     @property
     @abstractmethod
     def running(self) -> tuple[Table, Services] | None:
         """The table and the services; None while it does not run."""
+
+    @property
+    def metrics(self) -> Metrics | None:
+        """The text of `/metrics`; None where there is none."""
+        return None
 
     @property
     @abstractmethod

@@ -40,6 +40,16 @@ class Parcel(NamedTuple):
     trace: str | None = None
 
 
+class BrokerState(NamedTuple):
+    """What a broker is like now: whether its server is there, how often that was lost, how many
+    messages wait to be published, and how many events wait for a subscriber here."""
+
+    is_connected: bool = True
+    lost: int = 0
+    unpublished: int = 0
+    waiting: int = 0
+
+
 class Subscription(ABC):
     """A subscriber's hold on a topic. Whatever is published from the beginning on is kept for it;
     it is handed out from `start` on."""
@@ -97,6 +107,10 @@ class Broker(ABC):
         """Keep what is published on a topic from now on for a subscriber. At most so many events
         are handed out at a time; the others wait. Never raises because a server is away: the
         subscription begins when it is back."""
+
+    def state(self) -> BrokerState:
+        """What it is like now."""
+        return BrokerState()
 
     @abstractmethod
     def close(self) -> None:

@@ -15,7 +15,15 @@ from collections.abc import Sequence
 from contextvars import copy_context
 from typing import Any
 
-from greenflow.broker.base import LOCAL_TOPICS, TRACE, Broker, Deliver, Parcel, Subscription
+from greenflow.broker.base import (
+    LOCAL_TOPICS,
+    TRACE,
+    Broker,
+    BrokerState,
+    Deliver,
+    Parcel,
+    Subscription,
+)
 from greenflow.config import BrokerSettings
 from greenflow.errors import BrokerUnavailable
 from greenflow.payload.value import measured
@@ -90,6 +98,10 @@ class MemoryBroker(Broker):
             del lines[line.subscriber]
         if not lines:
             self._topics.pop(topic, None)
+
+    def state(self) -> BrokerState:
+        lines = [line for topic in self._topics.values() for line in topic.values()]
+        return BrokerState(waiting=sum(len(line.waiting) for line in lines))
 
     def close(self) -> None:
         self._topics.clear()

@@ -45,6 +45,13 @@ class Outbox:
         self._transport, self._seconds, self._told = transport, seconds, told
         self._worker: Worker | None = None
         self._is_closed = False
+        # Messages that were put, and those that were answered: each number has one thread.
+        self._put = self._done = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait to be published."""
+        return self._put - self._done
 
     def put(self, posting: Posting, end: float) -> AsyncResult[Exception | None]:
         """Have it published after what was put before. Answers with None when the server has it,
@@ -58,6 +65,7 @@ class Outbox:
             self._worker = Worker()
             self._worker.start(self._work)
         order = _Order(posting, end)
+        self._put += 1
         self._worker.inbox.put(order)
         return order.answer
 
@@ -123,6 +131,7 @@ class Outbox:
                 worker.tell(order.answer.set, self.late(posting.topic, reason))
             else:
                 left.append(order)
+        self._done += len(orders) - len(left)
         return left
 
     def late(self, topic: str, reason: str) -> BrokerUnavailable:

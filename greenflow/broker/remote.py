@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from gevent.event import AsyncResult
 
 from greenflow.broker import wire
-from greenflow.broker.base import LOCAL_TOPICS, Broker, Deliver, Parcel, Subscription
+from greenflow.broker.base import LOCAL_TOPICS, Broker, BrokerState, Deliver, Parcel, Subscription
 from greenflow.broker.consuming import RemoteSubscription
 from greenflow.broker.memory import MemoryBroker
 from greenflow.broker.publishing import TOGETHER, Outbox
@@ -45,7 +45,7 @@ class RemoteBroker(Broker):
         self._outbox = Outbox(transport, settings.timeout, self.told)
         self._subscriptions: set[RemoteSubscription] = set()
         self._away: set[object] = set()  # whose connection is lost
-        self._reason = ""  # why one was lost last
+        self._reason, self._lost = "", 0  # why the server was lost last, and how often it was
 
     def publish(self, topic: str, payload: Any, trace: str | None = None) -> None:
         if topic in LOCAL_TOPICS:
@@ -119,6 +119,10 @@ class RemoteBroker(Broker):
         self._subscriptions.discard(subscription)
         self._away.discard(subscription)
 
+    def state(self) -> BrokerState:
+        waiting = self._local.state().waiting
+        return BrokerState(not self._away, self._lost, self._outbox.waiting, waiting)
+
     def told(self, who: object, reason: str | None) -> None:
         """A connection was lost for that reason, or with None is there again."""
         was_away = bool(self._away)
@@ -129,6 +133,7 @@ class RemoteBroker(Broker):
             self._away.discard(who)
         extra = {"namespace": self.namespace}
         if reason is not None and not was_away:
+            self._lost += 1
             name = self.transport.name
             _log.warning("the broker %s is away, workflows run on: %s", name, reason, extra=extra)
         elif was_away and not self._away:

@@ -9,9 +9,9 @@ whoever holds the guard (`Find`). Two things it cannot see: what holds the inter
 the time, as some C code does, stops this thread, too; and a block is measured from look to look, so
 one is sure to be seen from 1.5 times the limit on.
 
-Metrics, in the default registry of prometheus-client if that is installed (extra `metrics`), by
-namespace and node: `greenflow_hub_blocked_total`, how often, and
-`greenflow_hub_blocked_seconds_total`, for how long in all.
+Metrics, besides those of a runtime (`blocked`), in the default registry of prometheus-client if
+that is installed, by namespace and node: `greenflow_hub_blocked_total`, how
+often, and `greenflow_hub_blocked_seconds_total`, for how long in all.
 """
 
 from __future__ import annotations
@@ -164,8 +164,25 @@ def release(hub: Hub) -> None:
 os.register_at_fork(after_in_child=_guards.clear)
 
 
+class Blocked:
+    """How often one node, or the program's own code, has blocked a hub, and for how long in all."""
+
+    __slots__ = ("seconds", "times")
+
+    def __init__(self) -> None:
+        self.times, self.seconds = 0, 0.0
+
+
+#: Who has blocked a hub, by namespace and name; two empty texts are the program's own code.
+blocked: dict[tuple[str, str], Blocked] = {}
+
+
 def count(culprit: Culprit | None, seconds: float) -> None:
-    """Add one block to the metrics."""
+    """Add one block to what is known of its culprit, and to the metrics."""
+    key = ("", "") if culprit is None else (culprit.namespace, culprit.name)
+    total = blocked.setdefault(key, Blocked())
+    total.times += 1
+    total.seconds += seconds
     counters = _counters()
     if counters is not None:
         labels = ("", "") if culprit is None else (culprit.namespace, culprit.name)

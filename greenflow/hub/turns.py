@@ -15,8 +15,18 @@ class Turns:
     """`size` turns, of one hub. As a context manager it is one of them."""
 
     def __init__(self, size: int) -> None:
-        self._free = size
+        self.size = self._free = size
         self._waiting: dict[Event, None] = {}  # in order
+
+    @property
+    def busy(self) -> int:
+        """How many turns are taken."""
+        return self.size - self._free
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for one."""
+        return len(self._waiting)
 
     def take(self, seconds: float | None = None) -> bool:
         """Wait for a turn, for so many seconds at most; whether it came."""

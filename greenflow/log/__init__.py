@@ -172,6 +172,10 @@ class _Writing(logging.Handler):
         if not isinstance(sys.exc_info()[1], OSError | ValueError):
             super().handleError(record)
 
+    @property
+    def dropped(self) -> int:
+        return self._writer.dropped
+
     def flush(self) -> None:
         self.drain()
 
@@ -227,6 +231,12 @@ def flush() -> bool:
     return all(
         handler.drain() for handler in logging.getLogger().handlers if isinstance(handler, _Writing)
     )
+
+
+def dropped() -> int:
+    """How many records were dropped by now, as they were not read, or could not be written."""
+    handlers = logging.getLogger().handlers
+    return sum(handler.dropped for handler in handlers if isinstance(handler, _Writing))
 
 
 def _is_file(stream: TextIO | None) -> bool:

@@ -79,6 +79,11 @@ class Writer:
             self._is_started = True
             _native(_thread, "start_new_thread")(self._run, ())
 
+    @property
+    def dropped(self) -> int:
+        """How many records were dropped until now."""
+        return self._refused + self._lost
+
     def flush(self) -> bool:
         """Wait until all is written; False if that does not come to an end."""
         if not self._is_started or self._is_alone:

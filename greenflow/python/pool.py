@@ -18,6 +18,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from time import monotonic
 from typing import NamedTuple
 from weakref import WeakSet
 
@@ -26,6 +27,7 @@ import msgspec
 from gevent import socket
 
 from greenflow.errors import CompileFailed, FunctionTimedOut, GreenflowError, WorkerDied
+from greenflow.hub import pools
 from greenflow.hub.child import Child
 from greenflow.hub.turns import Turns
 from greenflow.python import wire
@@ -53,7 +55,7 @@ class PythonWorker:
     """One OS process with the function imported. Raises CompileFailed if that fails."""
 
     def __init__(self, order: Order, log: Callable[[str], object]) -> None:
-        self._log = log
+        self._log, self.began = log, monotonic()
         ours, theirs = socket.socketpair()
         self._output = ours
         try:
@@ -171,6 +173,14 @@ class PythonPool:
         self._file: str | None = None
         self._is_closed = False
         _pools.add(self)
+        pools.enrol(self)
+
+    def state(self) -> pools.PoolState:
+        """What it is like now."""
+        turns, workers = self._turns, (*self._idle, *self._busy)
+        oldest = min((worker.began for worker in workers), default=None)
+        name = self._order.reference
+        return pools.PoolState("python", name, turns.size, turns.busy, turns.waiting, oldest)
 
     def open(self) -> None:
         """Start the first worker. Raises CompileFailed when the function cannot be had."""
@@ -281,6 +291,7 @@ class PythonPool:
         """End the workers; calls under way get an error."""
         self._is_closed = True
         _pools.discard(self)
+        pools.withdraw(self)
         idle, self._idle = self._idle, []
         for worker in self._busy:
             worker.child.kill()  # its caller reads the end

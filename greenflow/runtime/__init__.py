@@ -355,17 +355,14 @@ class Runtime(Assembly):
             raise Inactive("the runtime is not started")
         return home.run(self._status)
 
-    def _status(self) -> list[dict[str, Any]]:
-        return [
-            {
-                "id": symbol.id,
-                "name": symbol.name,
-                "kind": symbol.version.document.get("kind"),
-                "active": symbol.active,
-                "reason": symbol.reason,
-            }
-            for symbol in sorted(self.table.symbols.values(), key=lambda symbol: symbol.id)
-        ]
+    def metrics(self) -> str:
+        """What it counts, in the text format of Prometheus. Raises Inactive unless it runs."""
+        return self._at_home(self._metrics).decode()
+
+    def collect(self) -> list[Any]:
+        """The same for a registry of prometheus-client: `REGISTRY.register(runtime)`. Nothing
+        unless it runs."""
+        return [] if self._home is None else self._at_home(self._families)
 
     def _forked(self) -> None:
         """In the child of a fork: what has not started yet may start, what ran does not run."""

@@ -24,6 +24,7 @@ from greenflow.engine.services import Services
 from greenflow.errors import GreenflowError, Inactive
 from greenflow.hub import guard, patching
 from greenflow.hub.clock import Clock
+from greenflow.hub.lag import Lag
 from greenflow.log import secret
 from greenflow.log.redactor import redact_url
 from greenflow.records import Records
@@ -35,6 +36,7 @@ from greenflow.table.loader import Loader
 from greenflow.table.table import Table
 
 if TYPE_CHECKING:
+    from greenflow.metrics.exposing import Exposition
     from greenflow.runtime.exporting import Exporting
 
 T = TypeVar("T")
@@ -78,11 +80,52 @@ class Assembly:
         self._languages: dict[str, Any] | None = None  # what those that it holds were told
         self._guarded: Hub | None = None
         self._exporting: Exporting | None = None
+        self._lag: Lag | None = None
+        self._exposition: Exposition | None = None
+        self._began = 0.0  # by monotonic()
 
     @property
     def store_name(self) -> str:
         """What a person calls its store, without the secrets of a URL."""
         return redact_url(self._store) if isinstance(self._store, str) else "handed in"
+
+    @property
+    def exposition(self) -> Exposition | None:
+        """What it counts; None unless it runs. Used on its hub."""
+        if self._exposition is None and self._table is not None and self._loader is not None:
+            from greenflow.metrics.collecting import Parts
+            from greenflow.metrics.exposing import Exposition
+
+            assert self._services is not None
+            assert self._lag is not None
+            began = time() - (monotonic() - self._began)
+            parts = Parts(
+                self._table, self._services, self._loader, self._lag, self.store_name, began
+            )
+            self._exposition = Exposition(parts)
+        return self._exposition
+
+    def _metrics(self) -> bytes:
+        if self.exposition is None:
+            raise Inactive("the runtime is not started")
+        return b"".join(self.exposition.pieces()[1])
+
+    def _families(self) -> list[Any]:
+        return [] if self.exposition is None else list(self.exposition.families())
+
+    def _status(self) -> list[dict[str, Any]]:
+        if self._table is None:
+            raise Inactive("the runtime is not started")
+        return [
+            {
+                "id": symbol.id,
+                "name": symbol.name,
+                "kind": symbol.version.document.get("kind"),
+                "active": symbol.active,
+                "reason": symbol.reason,
+            }
+            for symbol in sorted(self._table.symbols.values(), key=lambda symbol: symbol.id)
+        ]
 
     def _open(self) -> None:
         patching.check()
@@ -103,6 +146,7 @@ class Assembly:
                 self.namespace, self.settings.records, self._at_home, self._node_of
             )
             self._services.recorder = self._records.recorder
+            self._lag, self._began = Lag(), monotonic()
             if self.settings.tracing.to:
                 from greenflow.runtime.exporting import Exporting
 
@@ -193,6 +237,10 @@ class Assembly:
         if self._records is not None:
             self._records.end()
             self._records = None
+        self._exposition = None
+        if self._lag is not None:
+            self._lag.close()
+            self._lag = None
         if self._exporting is not None:
             self._exporting.close()
             self._exporting = None
@@ -238,7 +286,7 @@ class Assembly:
         _left_to_the_parent.append(self.__dict__.copy())
         self._opened = self._services = self._table = self._loader = self._records = None
         self._values_loader = None
-        self._languages = self._guarded = self._exporting = None
+        self._languages = self._guarded = self._exporting = self._lag = self._exposition = None
 
 
 def _thin(store: Store, settings: Settings) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import gevent
 
-from greenflow.admin.engine import Engine
+from greenflow.admin.engine import Engine, Metrics
 from greenflow.engine.services import Services
 from greenflow.records import Records
 from greenflow.runtime.assembly import Assembly
@@ -53,6 +53,11 @@ class Looked(Engine):
     @property
     def is_draining(self) -> bool:
         return self._assembly.is_draining
+
+    @property
+    def metrics(self) -> Metrics | None:
+        exposition = self._assembly.exposition
+        return None if exposition is None else exposition.pieces
 
     def drain(self) -> None:
         if self._draining is None:

@@ -7,9 +7,11 @@ that somebody may still use is given back when its last job has ended, not when 
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import monotonic
 from typing import Generic, Protocol, TypeVar
 
 from greenflow.errors import SqlUnavailable
+from greenflow.hub import pools
 from greenflow.hub.blocking.lane import Job, Lane
 from greenflow.hub.turns import Turns
 
@@ -36,21 +38,34 @@ C = TypeVar("C", bound=PooledConnection)
 class ConnectionPool(Generic[C]):
     """Connections of one source, made when they are wanted; the one used last is used next.
 
-    When all are in use, who came first gets the next one. `busy` is what a message says then; it
-    holds no secret.
+    When all are in use, who came first gets the next one. `busy` is what a message says then; it,
+    and the `name`, hold no secret.
     """
 
-    def __init__(self, size: int, make: Callable[[], C], busy: str) -> None:
-        self._make, self._busy = make, busy
+    def __init__(self, size: int, make: Callable[[], C], busy: str, name: str = "sql") -> None:
+        self._make, self._busy, self._name = make, busy, name
         self._turns = Turns(size)
         self._idle: list[C] = []
+        self._oldest: float | None = None
         self._is_closed = False
+        pools.enrol(self)
+
+    def state(self) -> pools.PoolState:
+        """What it is like now."""
+        turns = self._turns
+        return pools.PoolState(
+            "sql", self._name, turns.size, turns.busy, turns.waiting, self._oldest
+        )
 
     def take(self, seconds: float) -> C:
         """A connection for the caller alone. Raises SqlUnavailable after so many seconds."""
         if not self._turns.take(seconds):
             raise SqlUnavailable(f"{self._busy} for {seconds:g} s")
-        return self._idle.pop() if self._idle else self._make()
+        if self._idle:
+            return self._idle.pop()
+        if self._oldest is None:
+            self._oldest = monotonic()
+        return self._make()
 
     def give(self, connection: C) -> None:
         """It is free again. In the hub or a greenlet; nothing of it is under way."""
@@ -63,6 +78,7 @@ class ConnectionPool(Generic[C]):
     def close(self) -> None:
         """Close what is idle, and wait for it; what is in use is closed when it is given back."""
         self._is_closed = True
+        pools.withdraw(self)
         closing = [self._close(connection) for connection in self._idle]
         self._idle.clear()
         for job in closing:

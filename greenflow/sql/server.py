@@ -69,7 +69,7 @@ class ServerDatabase:
         self._lane: Callable[[], Lane] = GreenletLane if waits else ThreadLane
         self._cancelling: Lane | None = None
         busy = f"{self.name}: all {connections} connections have been in use"
-        self.pool = ConnectionPool(connections, self._connection, busy)
+        self.pool = ConnectionPool(connections, self._connection, busy, self.name)
 
     def engine(self) -> Engine:
         """A new engine, for one connection: none is shared between threads."""

@@ -63,11 +63,15 @@ class SqliteDatabase:
         make = partial(SqliteConnection, source, seconds)
         does = "writing" if source.path else "using it"
         busy = f"{self.name}: another transaction has been {does}"
-        self.writing = ConnectionPool(1, partial(make, reads_only=False), busy)
+        self.writing = ConnectionPool(
+            1, partial(make, reads_only=False), busy, f"{self.name}, writing"
+        )
         self.reading, self.has_file = self.writing, bool(source.path)
         if source.path:
             busy = f"{self.name}: all {connections} connections that read have been in use"
-            self.reading = ConnectionPool(connections, partial(make, reads_only=True), busy)
+            self.reading = ConnectionPool(
+                connections, partial(make, reads_only=True), busy, f"{self.name}, reading"
+            )
 
     def open(self) -> None:
         """Open the file, which is created if there is none. Raises SqlUnavailable."""

@@ -19,6 +19,7 @@ import gevent
 from gevent.event import Event
 
 from greenflow.errors import StoreUnavailable
+from greenflow.histogram import Histogram
 from greenflow.hub.backoff import MOST, Backoff
 from greenflow.table.claiming import Claiming
 
@@ -88,6 +89,9 @@ class Loader:
         self._tend_at = monotonic() + COMPARE  # not while everything starts
         self._remind_at = 0.0
         self._claiming = Claiming(claim, namespace)
+        # How often the store was lost; how long changes took from the feed's word to the table's
+        # swap; and when all revisions were compared last, by monotonic().
+        self.lost, self.times, self.compared_at = 0, Histogram(), monotonic()
 
     def start(self) -> None:
         """Load everything, then follow. Raises StoreUnavailable if the first load fails."""
@@ -138,6 +142,7 @@ class Loader:
         if self._stopping.is_set():
             return
         seconds = reconnect.next()
+        self.lost += self.connected
         if self.connected or monotonic() >= self._remind_at:
             self._remind_at = monotonic() + REMIND
             _log.warning(
@@ -156,7 +161,8 @@ class Loader:
             return
         batch = feed.next(max(0.0, min(self._retry_at, self._compare_at) - monotonic()))
         if batch is not None:
-            ids, gap, end = set(batch.ids), batch.gap, monotonic() + TOGETHER
+            begin = monotonic()
+            ids, gap, end = set(batch.ids), batch.gap, begin + TOGETHER
             while (left := end - monotonic()) > 0 and (more := feed.next(left)) is not None:
                 ids |= more.ids
                 gap = gap or more.gap
@@ -164,6 +170,7 @@ class Loader:
                 self._compare()
             else:
                 self._look(ids)
+            self.times.add(monotonic() - begin)
             self._retry.reset()
         elif self._stopping.is_set():
             return
@@ -192,6 +199,7 @@ class Loader:
         else:
             theirs = self.collection.revisions(self.namespace)
             self._look(id for id in mine.keys() | theirs.keys() if mine.get(id) != theirs.get(id))
+        self.compared_at = monotonic()
 
     def _look(self, ids: Iterable[str]) -> None:
         wanted = sorted(ids)

@@ -104,7 +104,6 @@ def test_get_knows_head_and_nothing_else() -> None:
         ("/api/v1/nodes?cursor=%ff", 400),
         ("/api/v1/nodes?unknown=1", 400),
         (f"/api/v1/nodes?{'&'.join(f'a{i}=1' for i in range(51))}", 400),
-        ("/metrics", 404),
     ],
 )
 def test_what_is_wrong_is_a_problem(target: str, status: int) -> None:

@@ -7,9 +7,10 @@ from greenflow.admin.engine import Engine
 from greenflow.admin.problem import Problem
 
 
-@get("/metrics", problems=(404,))
+@get("/metrics", problems=(409,))
 def metrics(engine: Engine) -> Text:
     """The metrics of the engine, as Prometheus reads them."""
-    if engine.metrics is None:
-        raise Problem(404, "this engine keeps no metrics")
-    return Text(*engine.metrics())
+    metrics_of = engine.metrics
+    if metrics_of is None:
+        raise Problem(409, "the engine does not run: it starts, or has stopped")
+    return Text(*metrics_of())

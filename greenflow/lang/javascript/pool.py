@@ -29,11 +29,13 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
+from time import monotonic
 
 import gevent
 from gevent.event import Event
 
 from greenflow.errors import GreenflowError
+from greenflow.hub import pools
 from greenflow.hub.child import Child
 from greenflow.lang.javascript.calls import ModuleSource, PendingCall
 from greenflow.lang.javascript.limits import WorkerLimits
@@ -67,7 +69,7 @@ class JavaScriptWorker:
         self, tag: str, memory_mib: int, ended: Callable[[JavaScriptWorker, bool], None]
     ) -> None:
         self.calls: dict[bytes, PendingCall] = {}
-        self.is_ready, self.sandbox = False, ""
+        self.is_ready, self.sandbox, self.began = False, "", monotonic()
         self._ended = ended
         self._programs: dict[int, weakref.ref[ModuleSource]] = {}  # those that the worker knows
         self._forgotten = deque[int]()  # those of them that are nobody's any more
@@ -243,6 +245,15 @@ class JavaScriptPool:
         self._suspects: deque[PendingCall] = deque()
         self._failed_starts = 0
         self._is_closed = False
+        pools.enrol(self)
+
+    def state(self) -> pools.PoolState:
+        """What it is like now. Calls of one worker take turns there, and are not all at work."""
+        calls = [len(worker.calls) for worker in (*self._workers, *self._apart)]
+        busy = sum(map(bool, calls))
+        waiting = sum(calls) - busy + len(self._suspects)
+        oldest = min((worker.began for worker in self._workers), default=None)
+        return pools.PoolState("javascript", "javascript", self._size, busy, waiting, oldest)
 
     def run(self, program: ModuleSource, seconds: float, text: str) -> bytes:
         """The answer of a call (wire.py). `seconds` are its limit, from when it starts to run."""
@@ -273,6 +284,7 @@ class JavaScriptPool:
     def close(self) -> None:
         """End the workers; calls under way get an error."""
         self._is_closed = True
+        pools.withdraw(self)
         workers = [*self._workers, *self._apart]
         calls = [*self._suspects, *(call for worker in workers for call in worker.calls.values())]
         self._workers, self._apart = [], set()
