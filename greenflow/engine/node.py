@@ -169,9 +169,8 @@ class Node(Foresight[S], Referring[S], Generic[S]):
     def link(
         self, port: str, entries: tuple[InPort, ...], counted: tuple[InPort, ...] | None = None
     ) -> None:
-        """Let an out port lead to these in ports, and nowhere else. All of them count it as a link,
-        or those `counted`. Processes that began before the last change go on as before. Raises
-        LookupError."""
+        """Let an out port lead to these in ports alone; all, or those `counted`, count it as a
+        link. Processes of before the last change go on as before. Raises LookupError."""
         self.output(port).lead(entries, self.services.generations, counted)
 
     def entrances(self) -> Iterable[InPort]:

@@ -165,6 +165,16 @@ LOG_DROPPED = Metric(
     "Records of the log that were not read in time, or could not be written.",
 )
 
+RECORDS = Metric("greenflow_records", "gauge", (), "Records of processes that are kept in memory.")
+RECORDS_BYTES = Metric("greenflow_records_bytes", "gauge", (), "What they take there.")
+RECORDS_DROPPED = Metric(
+    "greenflow_records_dropped_total",
+    "counter",
+    ("reason",),
+    "Records that are not there: they made room for newer ones (forgotten), more of their kind "
+    "came than are made (shed), or they could not be written (unwritten).",
+)
+
 #: All of them, in the order in which they are shown.
 METRICS: tuple[Metric, ...] = tuple(
     value for value in list(globals().values()) if isinstance(value, Metric)

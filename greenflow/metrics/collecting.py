@@ -25,6 +25,7 @@ from greenflow.metrics import catalogue as the
 from greenflow.metrics.declaring import Metric, Samples, Value
 from greenflow.nodes.listener import Listener
 from greenflow.nodes.listener.counting import RequestTally
+from greenflow.records import Records
 from greenflow.table.loader import Loader
 from greenflow.table.symbol import Symbol, Version
 from greenflow.table.table import Table
@@ -41,6 +42,7 @@ class Parts(NamedTuple):
     services: Services
     loader: Loader
     lag: Lag
+    records: Records
     store: str
     began: float
 
@@ -86,6 +88,7 @@ def collect(parts: Parts) -> dict[Metric, Samples]:
     _of_hub(found, parts)
     _of_outside(found, parts)
     found.add(the.LOG_DROPPED, log.dropped())
+    _of_records(found, parts.records)
     return found.samples
 
 
@@ -169,6 +172,15 @@ def _of_outside(found: Collected, parts: Parts) -> None:
         if namespace == parts.services.namespace and _is_there(parts.table, node):
             found.add(the.BROKER_REDELIVERED, failed.redelivered, topic, node)
             found.add(the.BROKER_DEAD, failed.dead, topic, node)
+
+
+def _of_records(found: Collected, records: Records) -> None:
+    counts = records.counts()
+    found.add(the.RECORDS, counts.kept)
+    found.add(the.RECORDS_BYTES, counts.size)
+    found.add(the.RECORDS_DROPPED, counts.forgotten, "forgotten")
+    found.add(the.RECORDS_DROPPED, sum(counts.shed.values()), "shed")
+    found.add(the.RECORDS_DROPPED, counts.dropped, "unwritten")
 
 
 def _is_there(table: Table, node: str) -> bool:

@@ -99,8 +99,15 @@ class Assembly:
             assert self._services is not None
             assert self._lag is not None
             began = time() - (monotonic() - self._began)
+            assert self._records is not None
             parts = Parts(
-                self._table, self._services, self._loader, self._lag, self.store_name, began
+                self._table,
+                self._services,
+                self._loader,
+                self._lag,
+                self._records,
+                self.store_name,
+                began,
             )
             self._exposition = Exposition(parts)
         return self._exposition

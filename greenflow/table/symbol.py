@@ -5,6 +5,7 @@ Lives here: Version and Symbol. What a change would do to them, plan.py works ou
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
 
 # How far a version was loaded: `init` answered, its source started, `active` answered.
 UNLOADED, INITIALISED, STARTED, LOADED = range(4)
+
+
+# Said of a symbol whose newest version does not run.
+REFUSED = (
+    "a change was refused and the old version runs on, though a restart would not bring it back"
+)
+
+_log = logging.getLogger("greenflow.table")
 
 
 class Version:
@@ -156,6 +165,13 @@ class Symbol:
 
     def __repr__(self) -> str:
         return f"<Symbol {self.name or self.id} {'active' if self.active else self.reason}>"
+
+
+def tell(symbol: Symbol, active: bool, reason: str, namespace: str) -> None:
+    """One line for a symbol that does not run, or not as its newest version says."""
+    name = symbol.name or symbol.id
+    extra = {"namespace": namespace, "node": name}
+    _log.warning("%s: %s: %s", name, REFUSED if active else "inactive", reason, extra=extra)
 
 
 def _count(version: Version, total: dict[tuple[str, str], Tally]) -> None:

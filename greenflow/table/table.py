@@ -38,16 +38,11 @@ from greenflow.table.lifecycle import ACTIVE, DEACTIVE, DEINIT, INIT, PATIENCE, 
 from greenflow.table.linking import link_ahead, relink, retire, unlink
 from greenflow.table.opening import Opening
 from greenflow.table.plan import Plan, Ports, work_out_plan
-from greenflow.table.symbol import INITIALISED, LOADED, STARTED, UNLOADED, Symbol, Version
+from greenflow.table.symbol import INITIALISED, LOADED, STARTED, UNLOADED, Symbol, Version, tell
 from greenflow.table.view import Change
 
 if TYPE_CHECKING:
     from greenflow.spec.fields import Link
-
-# Said of a symbol whose newest version does not run.
-REFUSED = (
-    "a change was refused and the old version runs on, though a restart would not bring it back"
-)
 
 _log = logging.getLogger("greenflow.table")
 
@@ -190,7 +185,7 @@ class Table:
         for id, (active, reason) in plan.outcome.items():
             symbol = self.symbols[id]
             if reason and reason != symbol.reason:
-                self._say(symbol, active, reason)
+                tell(symbol, active, reason, self.services.namespace)
             symbol.active, symbol.reason = active, reason
             newest = symbol.pending or symbol.version
             if newest.opened and newest.error is not None:
@@ -220,11 +215,6 @@ class Table:
             self.names[name] = id
         for version in without:
             self.namesakes.setdefault(version.name or "", {})[version.id] = None
-
-    def _say(self, symbol: Symbol, active: bool, reason: str) -> None:
-        what = REFUSED if active else "inactive"
-        extra = {"namespace": self.services.namespace, "node": symbol.name or symbol.id}
-        _log.warning("%s: %s: %s", symbol.name or symbol.id, what, reason, extra=extra)
 
     def target(self, link: Link) -> Symbol | None:
         """The symbol that a link leads to."""
