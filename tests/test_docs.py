@@ -28,6 +28,7 @@ SESSIONS = {
     "formats.md",
     "guide.md",
     "migrating.md",
+    "operations.md",
     "payloads.md",
     "settings.md",
     "templates.md",
