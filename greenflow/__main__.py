@@ -38,7 +38,19 @@ if TYPE_CHECKING:
 #: Commands and options that start no greenlet.
 _QUICK = frozenset(
     {"version", "kinds", "schema", "migrate", "init", "completion", "--version", "--help", "-h"}
-    | {"bundle", "cancel", "logs", "pause", "processes", "ps", "resume", "stacks", "status", "wait"}
+    | {
+        "bundle",
+        "cancel",
+        "logs",
+        "pause",
+        "processes",
+        "ps",
+        "resume",
+        "stacks",
+        "status",
+        "top",
+        "wait",
+    }
 )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Iterator
+from time import monotonic
 from types import FrameType
 
 import msgspec
@@ -19,7 +20,11 @@ from greenlet import greenlet
 
 from greenflow.engine.culprit import running_in
 from greenflow.engine.process import Process
+from greenflow.engine.trail import Trail
 from greenflow.hub.breathing import let_others_run, unhurried
+
+#: The code whose frame knows the trail of the greenlet that runs it.
+_DRAIN = Process._drain.__code__
 
 #: Greenlets that are told, and calls of each: a person reads no more.
 MOST, CALLS = 2000, 24
@@ -56,11 +61,13 @@ _WORDS = {
 
 class Stack(msgspec.Struct):
     """A greenlet: the number of its process and its node, if it runs one; what it waits for, if
-    that is known; its calls, the innermost first."""
+    that is known; for how many seconds its packet has been in that node; its calls, the innermost
+    first."""
 
     process: int | None
     node: str | None
     waits_for: str | None
+    seconds: float | None
     calls: list[str]
 
 
@@ -98,17 +105,25 @@ def _root(one: greenlet) -> greenlet:
 def _stack(waiting: greenlet, process: int | None) -> Stack:
     frame: FrameType | None = waiting.gr_frame
     calls: list[str] = []
-    culprit, reason = None, None
+    culprit, reason, since = None, None, None
     while frame is not None:
         code = frame.f_code
         if len(calls) < CALLS:
             calls.append(f"{code.co_filename}:{frame.f_lineno} in {code.co_name}")
         if culprit is None:
             culprit = running_in(frame)
+        if since is None and code is _DRAIN:
+            since = _since(frame.f_locals["trail"])
         if reason is None and code.co_filename.startswith(_OURS):
             reason = _reason(code.co_filename.removeprefix(_OURS).removesuffix(".py"))
         frame = frame.f_back
-    return Stack(process, None if culprit is None else culprit.name, reason, calls)
+    return Stack(process, None if culprit is None else culprit.name, reason, since, calls)
+
+
+def _since(trail: Trail) -> float | None:
+    """For how long the packet has been handled that a greenlet handles now."""
+    arrivals = list(trail)
+    return monotonic() - arrivals[-1].time if arrivals and not trail.end else None
 
 
 def _reason(module: str) -> str:

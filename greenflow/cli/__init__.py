@@ -59,6 +59,7 @@ COMMANDS = {
     "status": "status",
     "tap": "tap",
     "test": "test",
+    "top": "top",
     "version": "version",
     "wait": "wait",
 }

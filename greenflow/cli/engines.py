@@ -71,3 +71,13 @@ def ago(seconds: float) -> str:
     from greenflow.spec.duration import format_duration
 
     return format_duration(float(int(seconds)))
+
+
+def shown_time(seconds: float | None) -> str | None:
+    """A time as a person reads it: 1.2 ms, 35 s."""
+    if seconds is None:
+        return None
+    for unit, size in (("s", 1.0), ("ms", 1e-3)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds / 1e-6:.3g} us"

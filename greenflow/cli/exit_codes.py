@@ -69,6 +69,7 @@ _OWN: Mapping[str, Mapping[int, str]] = {
         3: "a test failed, or invalid specs",
         **_INTERRUPTED,
     },
+    "top": {**_ENGINE, **_INTERRUPTED},
     "version": _ANY,
     "wait": {**_ANY, 0: "it is so", 1: "it was not so in time", **_INTERRUPTED},
 }

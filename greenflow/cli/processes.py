@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from greenflow.cli.engines import client_of, engine_options, repeat, watch_option
+from greenflow.cli.engines import client_of, engine_options, repeat, shown_time, watch_option
 from greenflow.cli.options import with_settings
 
 if TYPE_CHECKING:
@@ -25,8 +25,9 @@ def command(
     engine: str | None,
     admin: str | None,
 ) -> None:
-    """Lists the processes that run, children behind their parents' numbers: their source, what they
-    began with, and how many packets are under way. `greenflow cancel NUMBER` ends one."""
+    """Lists the processes that run: their source, what they began with, for how long they have run,
+    in which node they are, and how many packets are under way. `greenflow cancel NUMBER` ends one.
+    """
     from greenflow.cli.output import TABLES, print_data, print_table
 
     client = client_of(settings, engine, admin)
@@ -40,13 +41,18 @@ def command(
         if settings.output not in TABLES:
             print_data(found, settings.output)
             return
-        titles = ("NUMBER", "SOURCE", "PARENT", "REQUEST", "PACKETS", "CHILDREN")
+        titles = (
+            *("NUMBER", "SOURCE", "PARENT", "REQUEST", "RUNS FOR", "NODE", "PACKETS"),
+            "CHILDREN",
+        )
         rows = (
             (
                 each["id"],
                 each["source"],
                 each["parent"],
                 each["method"] and f"{each['method']} {each['path']}",
+                shown_time(each["seconds"]),
+                each["node"],
                 each["packets"],
                 each["children"],
             )

@@ -38,9 +38,9 @@ def command(
     for each in items:
         owner = f"process {each['process']}" if each["process"] is not None else "greenlet"
         place = f" in {each['node']}" if each["node"] else ""
-        click.echo(
-            f"{owner}{place}: waits for {each['waits_for'] or 'something of no module here'}"
-        )
+        since = f", {each['seconds']:.1f} s in that node" if each["seconds"] is not None else ""
+        reason = each["waits_for"] or "something of no module here"
+        click.echo(f"{owner}{place}: waits for {reason}{since}")
         for call in each["calls"]:
             click.echo(f"    {printable(call)}")
     click.echo(f"{len(items)} of {found['all']} greenlets")

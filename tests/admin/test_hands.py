@@ -215,8 +215,12 @@ def test_a_node_is_called() -> None:
         called = ask.post("/api/v1/nodes/sum/call", {"payload": {"a": 1, "b": 2}})
         assert called["outcome"] == "answered"
         assert called["answer"] == 3
+        told = ask.get("/api/v1/nodes/sum")
+        assert (told["packets"], told["errors"]) == (1, 0)
+        assert 0 < told["p50"] <= told["p99"]
         failed = ask.post("/api/v1/nodes/sum/call", {"payload": {}})
         assert (failed["outcome"], failed["node"]) == ("failed", "sum")
+        assert ask.get("/api/v1/nodes/sum")["errors"] == 1
         late = ask.post("/api/v1/nodes/slow/call", {"timeout": 0.01})
         assert late["outcome"] == "timed_out"
         assert ask("POST", "/api/v1/nodes/sum/call", {"port": "odd"}).status == 409

@@ -109,6 +109,10 @@ def test_stacks_say_which_node_waits_for_what() -> None:
         assert [(each["process"], each["waits_for"]) for each in found] == [
             (process.id, "the clock")
         ]
+        assert found[0]["seconds"] >= 0
+        (listed,) = ask.get("/api/v1/processes")["items"]
+        assert listed["node"] == "slow"
+        assert listed["seconds"] >= found[0]["seconds"]
         assert any("in receive" in call for call in found[0]["calls"])
         ask.post(f"/api/v1/processes/{process.id}/cancel")
 

@@ -91,7 +91,7 @@ def test_a_process_is_seen_and_cancelled(start: Start, greenflow: Command, tmp_p
     assert found[0]["source"] == "soon"
     number = str(found[0]["id"])
     stacks = greenflow("stacks", "--node", "slow").out
-    assert f"process {number} in slow: waits for the clock" in stacks
+    assert re.search(rf"process {number} in slow: waits for the clock, [\d.]+ s in that", stacks)
     cancelled = greenflow("cancel", number, "999999", "--grace", "1s", "-o", "json")
     assert cancelled.code == 1
     assert cancelled.data["items"] == [{"id": int(number), "outcome": "ended", "left": 0}]
@@ -216,3 +216,16 @@ def test_it_is_not_ready_before_it_stops_to_listen(
     assert get(port) == (200, "pong")
     running.process.send_signal(signal.SIGTERM)
     assert running.wait() != 0
+
+
+def test_top_shows_the_busiest_first(start: Start, greenflow: Command, tmp_path: Path) -> None:
+    often = "- {kind: schedule, name: often, interval: 10ms, links: {out: [{name: says}]}}\n"
+    run(start, tmp_path, often)
+    result = greenflow("top", "--times", "2", "--interval", "0.2")
+    assert result.code == 0
+    looks = [json.loads(line) for line in result.out.splitlines()]
+    assert len(looks) == 2
+    busiest = looks[1]["nodes"][0]
+    assert busiest["name"] in ("often", "says")
+    assert busiest["rate"] > 0
+    assert {node["name"] for node in looks[1]["nodes"]} == {"often", "says", "web"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import Annotated
 
 import msgspec
@@ -20,7 +21,8 @@ from greenflow.hub.breathing import unhurried
 
 class ProcessState(msgspec.Struct):
     """A process: its number; its source, if it has one; its parent's number; method, path and id of
-    the request that it began with; how many packets and children are under way."""
+    the request that it began with; how many packets and children are under way; for how many
+    seconds it has run, and in which node it is, if a packet of it came to one."""
 
     id: int
     source: str | None
@@ -30,6 +32,8 @@ class ProcessState(msgspec.Struct):
     request_id: str | None
     packets: int
     children: int
+    seconds: float | None
+    node: str | None
 
 
 #: Processes that one request ends, at most.
@@ -121,6 +125,7 @@ def family(processes: set[Process]) -> list[Process]:
 
 def _shown(process: Process, source: str | None) -> ProcessState:
     method, path, request_id = process.event or (None, None, None)
+    trail = process.trail
     return ProcessState(
         process.id,
         source,
@@ -130,4 +135,14 @@ def _shown(process: Process, source: str | None) -> ProcessState:
         request_id,
         len(process.open),
         len(process.children),
+        None if trail is None or not trail.began else monotonic() - trail.began,
+        at_node(process),
     )
+
+
+def at_node(process: Process) -> str | None:
+    """The node that a packet of a process came to last."""
+    if process.trail is None or not process.trail.passed:
+        return None
+    *_, last = process.trail
+    return None if last.port.node is None else name_of(last.port.node)
