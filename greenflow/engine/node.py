@@ -97,8 +97,7 @@ class Node(Foresight[S], Referring[S], Generic[S]):
         self.within: Node[Any] | None = None  # the block it is a part of
         self.place_within, self.revision = 0, 0  # there; and of its document in the store
         self.retiring = False  # a change under way replaces or removes it
-        self.in_ports: dict[str, InPort] = {}
-        self.out_ports: dict[str, OutPort] = {}
+        self.in_ports, self.out_ports = dict[str, InPort](), dict[str, OutPort]()
         self.emptied: Callable[[], object] | None = None
         self.processes: set[Process] = set()  # unanswered ones, of a source
         self.under_guard, self.tally = 0, Tally()  # packets whose errors come back here; numbers

@@ -19,16 +19,15 @@ if TYPE_CHECKING:
     from greenflow.engine.port import InPort
     from greenflow.spec.fields import Link, Spec
 
-# How far a version was loaded: `init` answered, its source started, `active` answered.
-UNLOADED, INITIALISED, STARTED, LOADED = range(4)
-
-
 # Said of a symbol whose newest version does not run.
 REFUSED = (
     "a change was refused and the old version runs on, though a restart would not bring it back"
 )
 
 _log = logging.getLogger("greenflow.table")
+
+# How far a version was loaded: `init` answered, its source started, `active` answered.
+UNLOADED, INITIALISED, STARTED, LOADED = range(4)
 
 
 class Version:
@@ -118,6 +117,15 @@ class Symbol:
         # What its closed versions have done, by the name and kind of each of their nodes.
         self.past: dict[tuple[str, str], Tally] = {}
 
+    def become(self, active: bool, reason: str, namespace: str) -> None:
+        """It is active or not from now on, and why not, or why its newest version does not run;
+        what is new of that is said."""
+        if reason and reason != self.reason:
+            name, what = self.name or self.id, REFUSED if active else "inactive"
+            extra = {"namespace": namespace, "node": name}
+            _log.warning("%s: %s: %s", name, what, reason, extra=extra)
+        self.active, self.reason = active, reason
+
     def refuse(self, version: Version) -> bool:
         """Keep a newer version that does not run, and may later; whether it is not just another try
         of the one before."""
@@ -165,13 +173,6 @@ class Symbol:
 
     def __repr__(self) -> str:
         return f"<Symbol {self.name or self.id} {'active' if self.active else self.reason}>"
-
-
-def tell(symbol: Symbol, active: bool, reason: str, namespace: str) -> None:
-    """One line for a symbol that does not run, or not as its newest version says."""
-    name = symbol.name or symbol.id
-    extra = {"namespace": namespace, "node": name}
-    _log.warning("%s: %s: %s", name, REFUSED if active else "inactive", reason, extra=extra)
 
 
 def _count(version: Version, total: dict[tuple[str, str], Tally]) -> None:

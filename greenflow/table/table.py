@@ -38,7 +38,7 @@ from greenflow.table.lifecycle import ACTIVE, DEACTIVE, DEINIT, INIT, PATIENCE, 
 from greenflow.table.linking import link_ahead, relink, retire, unlink
 from greenflow.table.opening import Opening
 from greenflow.table.plan import Plan, Ports, work_out_plan
-from greenflow.table.symbol import INITIALISED, LOADED, STARTED, UNLOADED, Symbol, Version, tell
+from greenflow.table.symbol import INITIALISED, LOADED, STARTED, UNLOADED, Symbol, Version
 from greenflow.table.view import Change
 
 if TYPE_CHECKING:
@@ -184,9 +184,7 @@ class Table:
         self.changes += 1
         for id, (active, reason) in plan.outcome.items():
             symbol = self.symbols[id]
-            if reason and reason != symbol.reason:
-                tell(symbol, active, reason, self.services.namespace)
-            symbol.active, symbol.reason = active, reason
+            symbol.become(active, reason, self.services.namespace)
             newest = symbol.pending or symbol.version
             if newest.opened and newest.error is not None:
                 self.failed_to_load[newest] = None
