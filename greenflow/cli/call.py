@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from greenflow.cli.engines import client_of, engine_options
 from greenflow.cli.options import split_files, with_settings
 from greenflow.cli.reading import (
     of_namespace,
@@ -27,6 +28,7 @@ from greenflow.config import Settings
 from greenflow.errors import Inactive
 
 if TYPE_CHECKING:
+    from greenflow.admin.client import EngineClient
     from greenflow.engine.node import Node
     from greenflow.testing.nodes import Workflow
 
@@ -56,6 +58,7 @@ Opcodes = dict[str, Callable[..., Any]]
 @click.option("--input", "source", metavar="FILE", help="JSON payload; - is standard input.")
 @click.option("--port", default="in", metavar="PORT", help="The node's in port (default: in).")
 @click.option("--timeout", metavar="DURATION", help="How long it may take (default: any time).")
+@engine_options
 @with_settings(
     ("grace", "--grace"),
     ("environment", "--environment"),
@@ -73,14 +76,17 @@ def command(
     source: str | None,
     port: str,
     timeout: str | None,
+    engine: str | None,
+    admin: str | None,
 ) -> int:
     """Sends PAYLOAD, which is JSON (- is standard input; default: null), to NODE, by name or id,
     and prints what its workflow answers as JSON. To a schedule, a listener or another source
     without in ports it is sent as an event of it.
 
     It runs in a runtime of its own, beside a service or without one: no listener opens its port, no
-    schedule comes due. What the workflow does outside is done. An error is told on standard error,
-    and the exit code is 1.
+    schedule comes due. With --engine or --admin the running engine does it, within 30 s unless
+    --timeout says otherwise. What the workflow does outside is done. An error is told on standard
+    error, and the exit code is 1.
     """
     texts, more = split_files(words)
     files = (*more, *files)
@@ -90,6 +96,10 @@ def command(
     if values and not files:
         raise click.UsageError("--values goes with --file: a store has its own")
     seconds, given = read_timeout(timeout), _payload(payload, source)
+    if engine is not None or admin is not None:
+        if files:
+            raise click.UsageError("a running engine has its own specs: no FILE")
+        return _ask_engine(client_of(settings, engine, admin), node, port, given, seconds)
     with _workflow(settings, files, values) as (workflow, opcodes):
         id = _find(workflow, node)
         return _run(partial(_ask, workflow, opcodes, id, port, given, seconds))
@@ -242,6 +252,26 @@ def _ask(
             sys.stdout.buffer.write(mime.dumps(plain_bytes(answer)))
             sys.stdout.buffer.flush()
             return 0
+
+
+def _ask_engine(
+    client: EngineClient, node: str, port: str, payload: Any, seconds: float | None
+) -> int:
+    """Have a running engine ask the node, and tell what it answers."""
+    from greenflow.admin.client import PATIENCE, segment
+    from greenflow.net import mime
+
+    body: dict[str, Any] = {"payload": payload, "port": port}
+    if seconds is not None:
+        body["timeout"] = seconds
+    answer = client.post(f"/api/v1/nodes/{segment(node)}/call", body, PATIENCE * 2 + (seconds or 0))
+    if answer["outcome"] == "answered":
+        sys.stdout.buffer.write(mime.dumps(answer["answer"]))
+        sys.stdout.buffer.flush()
+        return 0
+    place = f" (node {answer['node']} at {answer['at']})" if answer.get("at") else ""
+    click.echo(f"{answer['error']}{place}", err=True)
+    return 1
 
 
 def _hears(node: Node[Any]) -> bool:

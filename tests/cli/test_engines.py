@@ -229,3 +229,18 @@ def test_top_shows_the_busiest_first(start: Start, greenflow: Command, tmp_path:
     assert busiest["name"] in ("often", "says")
     assert busiest["rate"] > 0
     assert {node["name"] for node in looks[1]["nodes"]} == {"often", "says", "web"}
+
+
+def test_a_node_of_a_running_engine_is_called(
+    start: Start, greenflow: Command, tmp_path: Path
+) -> None:
+    bad = "- {kind: snippet, name: bad, language: cel, code: self.lost}\n"
+    run(start, tmp_path, SLEEPER + bad)
+    assert greenflow("call", "says", "--engine", "default").data == "pong"
+    failed = greenflow("call", "bad", "{}", "--engine", "default")
+    assert (failed.code, "lost" in failed.err, "flow.yaml:4:3" in failed.err) == (1, True, True)
+    late = greenflow("call", "slow", "--engine", "default", "--timeout", "10ms")
+    assert (late.code, "did not answer" in late.err) == (1, True)
+    assert greenflow("call", "none", "--engine", "default").code == 1
+    assert greenflow("call", "says", "--engine", "lost").code == 4
+    assert greenflow("call", "says", "flow.yaml", "--engine", "default").code == 2
