@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from greenflow.admin.glancing import Glances
 from greenflow.admin.problem import Problem
 
 if TYPE_CHECKING:
@@ -37,6 +39,11 @@ class Engine(ABC):
     began: float
     #: Whether it has been told to end, and is not ready for new work though it takes it still.
     is_leaving: bool = False
+
+    @cached_property
+    def glances(self) -> Glances:
+        """Looks at all of its nodes."""
+        return Glances()
 
     @property
     @abstractmethod

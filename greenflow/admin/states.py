@@ -5,13 +5,12 @@ Lives here: that one rule, which lists, health and commands share.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any, Literal, cast
 
 from greenflow.engine.services import Services
 from greenflow.engine.source import Source
 from greenflow.errors import GreenflowError
-from greenflow.hub.breathing import unhurried
 from greenflow.table.symbol import STARTED, Symbol
 from greenflow.table.table import Table
 
@@ -47,18 +46,18 @@ def is_listening(symbol: Symbol) -> bool:
     return symbol.active and symbol.version.reached >= STARTED
 
 
-def sources(table: Table) -> Iterator[Symbol]:
-    """Every node that is a source, or would be if it worked. Others run meanwhile."""
+def source_kinds(table: Table) -> Callable[[Symbol], bool]:
+    """What tells whether a node of a table is a source, or would be if it worked."""
     compiler: Any = table.services.compiler
     known: dict[str, bool] = {}
-    for symbol in unhurried(list(table.symbols.values())):
+
+    def is_source(symbol: Symbol) -> bool:
         kind = kind_of(symbol)
-        is_source = known.get(kind)
-        if is_source is None:
+        if kind not in known:
             try:
-                is_source = issubclass(cast(type, compiler.node_type(kind)), Source)
+                known[kind] = issubclass(cast(type, compiler.node_type(kind)), Source)
             except (LookupError, GreenflowError):
-                is_source = False  # nobody knows what it would be; its reason says so
-            known[kind] = is_source
-        if is_source:
-            yield symbol
+                known[kind] = False  # nobody knows what it would be; its reason says so
+        return known[kind]
+
+    return is_source

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
+import tempfile
 from _socket import AF_UNIX, SOCK_STREAM
 from _socket import socket as Socket
 from contextlib import closing
@@ -161,3 +164,40 @@ def test_it_goes_on_while_the_engine_drains(folder: Path) -> None:
         assert b" 503 " in ask_raw(path, request)
         runtime.stop()
         assert b" 503 " in ask_raw(path, request)
+
+
+#: What another user of the machine tries: to list the folder, and to connect.
+STRANGER = """
+import os, socket, sys
+path = sys.argv[1]
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+for attempt in (
+    lambda: os.listdir(os.path.dirname(path)),
+    lambda: socket.socket(socket.AF_UNIX).connect(path),
+):
+    try:
+        attempt()
+    except PermissionError:
+        continue
+    sys.exit("reached")
+"""
+
+
+def test_another_user_of_the_machine_does_not_reach_it(folder: Path) -> None:
+    with engine() as (runtime, _), opened(runtime.interface, AdminSettings(), "a") as door:
+        assert door is not None
+        path = door.address.removeprefix("unix:")
+        assert mode(Path(path)) == 0o600
+        if os.getuid() == 0:  # nobody else may become another
+            for parent in folder.parents:  # pytest's folders are its user's alone
+                if parent.owner() == "root" and str(parent).startswith(f"{tempfile.gettempdir()}/"):
+                    parent.chmod(0o755)
+            done = subprocess.run(
+                [sys.executable, "-c", STRANGER, path],
+                check=False,
+                capture_output=True,
+                text=True,
+            )
+            assert (done.returncode, done.stderr) == (0, "")

@@ -6,9 +6,11 @@ import base64
 from contextlib import suppress
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from greenflow.admin import glancing
 from greenflow.admin.paging import PageQuery, page, read, write
 from greenflow.admin.problem import Problem
 from tests.admin.asking import engine
@@ -107,3 +109,27 @@ def test_what_is_no_cursor_is_said(text: str) -> None:
     for key_type in (str, int):
         with suppress(Problem):
             assert type(read(text, key_type)) is key_type
+
+
+def test_one_look_at_all_nodes_serves_who_asks_while_it_is_good(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks: list[int] = []
+    real = glancing._look
+
+    def counted(table: Any, services: Any) -> Any:
+        looks.append(1)
+        return real(table, services)
+
+    monkeypatch.setattr(glancing, "_look", counted)
+    monkeypatch.setattr(glancing, "SHARE", 10**9)
+    with engine(NODES[:2]) as (runtime, ask):
+        for _ in range(5):
+            assert ask.get("/api/v1/status")["ready"]
+        assert looks == [1]
+        ask.post("/api/v1/nodes/web/pause")
+        assert ask.get("/api/v1/status")["nodes"] == {"paused": 1, "active": 1}
+        assert looks == [1, 1]
+        runtime.interface.engine.is_leaving = True
+        assert not ask.get("/api/v1/status")["ready"]
+        assert looks == [1, 1]

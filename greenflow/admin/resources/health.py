@@ -16,10 +16,7 @@ from msgspec import Meta
 from greenflow.admin.declaring import Given, get
 from greenflow.admin.engine import Engine
 from greenflow.admin.finding import find_node
-from greenflow.admin.states import is_listening, name_in, sources, state_of
-
-#: Sources that an answer names: a person reads no more, and one is enough to be not ready.
-MOST_NAMED = 100
+from greenflow.admin.states import is_listening, name_in, state_of
 
 
 class Health(msgspec.Struct):
@@ -71,15 +68,11 @@ def ready_source(
 
 
 def missing_of(engine: Engine) -> list[str]:
-    """What is in the way of being ready; the first MOST_NAMED of it."""
+    """What is in the way of being ready."""
     missing = _of_engine(engine)
     if engine.running is None:
         return missing
-    for symbol in sources(engine.table):
-        if not is_listening(symbol) and len(missing) < MOST_NAMED:
-            state = state_of(symbol, engine.services)
-            missing.append(f"{name_in(symbol)} is {state}: {symbol.reason or 'not begun yet'}")
-    return missing
+    return missing + engine.glances.at(*engine.running).missing
 
 
 def _of_engine(engine: Engine) -> list[str]:

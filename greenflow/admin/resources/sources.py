@@ -64,6 +64,7 @@ def pause(engine: Engine, name: NodeName, body: NoBody) -> NodeState:
     if not source.can_pause:
         raise Problem(409, f"a {source.spec.kind} cannot be paused")
     engine.services.paused.add(symbol.id)
+    engine.glances.forget()
     if not source.paused:
         source.pause()
     return shown(symbol, engine.services)
@@ -74,6 +75,7 @@ def resume(engine: Engine, name: NodeName, body: NoBody) -> NodeState:
     """Have a paused source go on."""
     symbol, source = _source(engine, name)
     engine.services.paused.discard(symbol.id)
+    engine.glances.forget()
     if source.paused:
         source.resume()
     return shown(symbol, engine.services)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter
 from functools import cache
 from importlib.metadata import version
 
@@ -13,8 +12,6 @@ import msgspec
 from greenflow.admin.declaring import get
 from greenflow.admin.engine import Engine
 from greenflow.admin.resources.health import missing_of
-from greenflow.admin.states import state_of
-from greenflow.hub.breathing import unhurried
 
 
 class Status(msgspec.Struct):
@@ -40,12 +37,10 @@ class Status(msgspec.Struct):
 @get("/api/v1/status")
 def status(engine: Engine) -> Status:
     """The engine at a glance: version, uptime, namespace, store, and how many of everything."""
-    counts: Counter[str] = Counter()
-    processes, paused = 0, list[str]()
+    counts, processes, paused = dict[str, int](), 0, list[str]()
     if engine.running is not None:
         table, services = engine.running
-        for symbol in unhurried(list(table.symbols.values())):
-            counts[state_of(symbol, services)] += 1
+        counts = engine.glances.at(table, services).counts
         processes = len(services.processes)
         paused = sorted(id for id in services.paused if id in table.symbols)
     missing = missing_of(engine)
@@ -61,7 +56,7 @@ def status(engine: Engine) -> Status:
         engine.is_draining or engine.is_leaving,
         not missing,
         missing,
-        dict(counts),
+        counts,
         processes,
         paused,
     )
