@@ -3,8 +3,9 @@
 Lives here: bodies that are hard to read, and what snippets, functions and nodes make of large ones.
 Each is sent by itself, as large as a listener allows, while another client asks for a ping every
 few milliseconds. What is told is the longest stretch of the hub's processor time in which it let
-nobody else in, and where that was; the longest collection of garbage; the ping's time, which is more on a machine that is busy; the
-processor time of the body, and the peak of the resident memory against the size of the body.
+nobody else in, and where that was; the longest collection of garbage; the ping's time, which is
+more on a machine that is busy; the processor time of the body, and the peak of the resident memory
+against the size of the body.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ import struct
 import sys
 from _thread import get_ident, start_new_thread
 from collections import Counter
+from importlib import import_module
 from pathlib import Path
 from time import sleep, thread_time
 from types import FrameType
@@ -118,10 +119,8 @@ def main() -> int:
     file, *arguments = sys.argv[1:]
     sys.argv = ["greenflow", *arguments]
     watch = Watch(Longest(Path(file)))
-    from greenflow.__main__ import main as run
-
     try:
-        return run()
+        return int(import_module("greenflow.__main__").main())
     finally:
         del watch
 

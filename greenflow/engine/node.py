@@ -5,8 +5,7 @@ A kind is declared with declaring.py's @node, and what its handler may return is
 that begins workflows is a Source (source.py). What nodes share with a runtime is services.py's.
 
 A handler returns what leaves by `out`; `ctx.to` names another port; a generator sends several;
-NOTHING answers nothing; raising goes to `error`. A Fault that a handler got from `ctx.call` and
-returns goes to `error` too, and keeps the node it arose in.
+NOTHING answers nothing; raising goes to `error`, as a Fault of `ctx.call` does that is returned.
 """
 
 from __future__ import annotations

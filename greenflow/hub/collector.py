@@ -1,9 +1,9 @@
 """Python's cyclic garbage collector, kept from holding the hub.
 
-Lives here: `settle` and `drop`, for work that makes very many objects that stay, and `put_off`, for
-work that makes very many that do not. A full collection looks at every object there is, in one
-stretch: 490 ms with 10,000 specs loaded, and it is repeated as the heap grows (2.3 of 4.6 s of
-loading them). Objects that were settled are not looked at any more.
+Lives here: `settle` and `drop`, for work that makes very many objects that stay, and `begin` and
+`put_off`, for work that makes very many that do not. A full collection looks at every object there
+is, in one stretch: 490 ms with 10,000 specs loaded, and it is repeated as the heap grows (2.3 of
+4.6 s of loading them). Objects that were settled are not looked at any more.
 
 What is settled is still freed when the last reference goes; only circles of references that die
 later are kept. So whoever drops what was settled says so, and all is looked at again in time.
@@ -65,11 +65,10 @@ def drop(things: int) -> None:
 
 def put_off() -> None:
     """Have no full collection for `QUIET`, unless `MOST_NEW` objects are made meanwhile, or there
-    was none for `LONGEST`. One that is due when work begins is done before it: there is less to
-    look at."""
+    was none for `LONGEST`."""
     global _usual, _raised, _since, _until
     now = monotonic()
-    was_quiet, _until = now > _until, now + QUIET
+    _until = now + QUIET
     if _raised is None and not _is_due:
         usual = gc.get_threshold()
         youngest = usual[0]
@@ -83,8 +82,16 @@ def put_off() -> None:
         gc.set_threshold(*raised)
         if _collects not in gc.callbacks:
             gc.callbacks.append(_collects)
+
+
+def begin() -> None:
+    """Much will be made, and nothing was for `QUIET`: a full collection that is due is done now,
+    as there is less to look at, and none after it."""
+    global _since
+    was_quiet = monotonic() > _until
+    put_off()
     if was_quiet and _raised is not None and gc.get_count()[_FULL] > _usual[_FULL]:
-        _since = now
+        _since = now = monotonic()
         if now - _ended > SHARE * (_ended - _began):
             gc.collect()
 

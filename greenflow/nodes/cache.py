@@ -311,7 +311,29 @@ def _root(process: Carrier) -> Carrier:
     return process
 
 
+class _Streaming(Exception):
+    """There is a stream."""
+
+
+def _unless_stream(item: Any) -> None:
+    if isinstance(item, Stream):
+        raise _Streaming
+
+
+#: Goes through an answer at the speed of C; what comes of it is not wanted.
+_search = msgspec.msgpack.Encoder(enc_hook=_unless_stream).encode
+
+
 def _holds_stream(answer: Any) -> bool:
+    if is_large(answer):
+        try:
+            _search(answer)
+        except _Streaming:
+            return True
+        except (TypeError, ValueError, OverflowError, RecursionError):
+            pass  # it holds what MessagePack has not: slowly, then
+        else:
+            return False
     if isinstance(answer, dict):
         return any(map(_holds_stream, answer.values()))
     if isinstance(answer, list):

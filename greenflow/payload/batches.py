@@ -85,14 +85,17 @@ class _Form(Protocol[AnyStr]):
 
 
 class _Json(Generic[AnyStr]):
+    encode: Callable[[Any], AnyStr]
+    nothing: AnyStr
+    comma: AnyStr
+
     def __init__(self, encode: Callable[[Any], AnyStr]) -> None:
         self.encode = encode
-        brackets = encode([])
-        self._list = brackets[:1], brackets[1:]
-        brackets = encode({})
-        self._map = brackets[:1], brackets[1:]
-        self.nothing = brackets[:0]
-        self.comma = encode([0, 0])[2:3]
+        signs: AnyStr = encode([0, 0])  # [0,0]
+        self.nothing, self.comma = signs[:0], signs[2:3]
+        self._list: tuple[AnyStr, AnyStr] = signs[:1], signs[-1:]
+        signs = encode({})
+        self._map: tuple[AnyStr, AnyStr] = signs[:1], signs[-1:]
 
     def keys(self, payload: dict[str, Any]) -> list[str]:
         return list(payload)

@@ -28,6 +28,7 @@ from gevent import socket
 
 from greenflow.errors import CompileFailed, FunctionTimedOut, GreenflowError, WorkerDied
 from greenflow.hub import pools
+from greenflow.hub.breathing import pause
 from greenflow.hub.child import Child
 from greenflow.hub.turns import Turns
 from greenflow.python import wire
@@ -110,6 +111,7 @@ class PythonWorker:
                     lines, rest = [*lines, rest], b""
                 for line in lines:
                     self._log(line.decode("utf-8", "replace"))
+                    pause()
         except OSError:
             pass  # the reset of an OS process that was killed: what it said before was read
         if rest:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from greenflow.broker import wire
 from greenflow.errors import InvalidArgument, messages
+from greenflow.hub import breathing
 from greenflow.payload.stream import Stream
 
 SCALARS = (
@@ -105,3 +106,16 @@ def test_other_programs_may_write_json() -> None:
     with pytest.raises(InvalidArgument) as raised:
         wire.decode(body, "text/xml")
     assert "content type 'text/xml'" in str(raised.value.__cause__)
+
+
+def test_a_large_event_of_others_is_read_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"id": number} for number in range(20_000)]
+    turns: list[int] = []
+    monkeypatch.setattr(breathing, "SLICE", -1.0)
+    monkeypatch.setattr(breathing, "let_others_run", lambda: turns.append(1))
+    body = msgspec.json.encode(rows)
+    assert wire.decode(b"\xef\xbb\xbf" + body, wire.JSON) == rows
+    assert len(turns) >= len(body) // 65_536
+    assert wire.decode(msgspec.msgpack.encode(rows)) == rows
+    with pytest.raises(InvalidArgument):
+        wire.decode(body[:-1], wire.JSON)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greenflow.errors import InvalidArgument, SpecInvalid
-from greenflow.nodes.router import MOST_SEGMENTS, Route, Routes
+from greenflow.nodes.router import MOST_SEGMENTS, Route, Router, Routes
 from greenflow.scheme.registry import Scheme
 from tests.flows import flow
 
@@ -352,3 +352,22 @@ def test_a_path_has_so_many_segments_at_most() -> None:
     with pytest.raises(SpecInvalid, match=f"at most {MOST_SEGMENTS} segments") as told:
         Scheme.installed().validate({"kind": "router", "routes": [at_most, more]}, "default")
     assert [fault.path for fault in told.value.faults] == ["$.routes[1].path"]
+
+
+def test_links_that_nothing_leaves_by_are_each_told_in_a_few_words() -> None:
+    routes = [{"method": "GET", "path": f"/{i}", "port": f"out[{i}]"} for i in range(300)]
+    links = {f"out[{i}]": [{"name": "a"}] for i in range(300, 600)}
+    spec = {"kind": "router", "name": "r", "namespace": "n", "routes": routes, "links": links}
+    scheme = Scheme.installed()
+    found = Router.doubts(scheme.decode(spec, "n"), scheme)
+    assert len(found) == 600
+    assert max(len(fault.reason) for fault in found) < 400
+
+
+def test_of_thousands_of_faults_an_error_tells_the_first() -> None:
+    routes = [{"method": "GETT", "path": f"/{i}"} for i in range(3_000)]
+    with pytest.raises(SpecInvalid) as refused:
+        Scheme.installed().decode({"kind": "router", "routes": routes}, "n")
+    assert len(refused.value.faults) >= 3_000
+    assert len(str(refused.value)) < 100_000
+    assert str(refused.value).endswith(" more faults")

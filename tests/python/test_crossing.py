@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -23,13 +22,13 @@ PAYLOADS: list[Any] = [
 
 
 @pytest.fixture
-def pauses(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """One for each time that others are let in, by pickle or by JSON."""
     found: list[int] = []
     monkeypatch.setattr(value, "_pause", lambda: found.append(1))
     monkeypatch.setattr(breathing, "SLICE", -1.0)
     monkeypatch.setattr(breathing, "let_others_run", lambda: found.append(1))
-    yield found
+    return found
 
 
 @pytest.mark.parametrize("serialize", ["pickle", "json"])

@@ -36,6 +36,7 @@ from gevent.event import Event
 
 from greenflow.errors import GreenflowError
 from greenflow.hub import pools
+from greenflow.hub.breathing import pause
 from greenflow.hub.child import Child
 from greenflow.lang.javascript.calls import ModuleSource, PendingCall
 from greenflow.lang.javascript.limits import WorkerLimits
@@ -53,6 +54,7 @@ FAILED_STARTS = 3  # workers in a row that die before they are ready: another wi
 SUSPECTS = 2  # suspects that are run again at the same time
 
 _READ = 1 << 18  # bytes
+_MUCH = 1 << 15  # bytes of one recv that are no small answers
 
 # Bytes of a line that no worker writes which is still what we started: an answer has 16 MiB
 # (isolate.py), and a log of characters that are escaped has some more.
@@ -179,6 +181,8 @@ class JavaScriptWorker:
                     self._has_calls.clear()
                 if lines.size > MAX_LINE:
                     self.kill()
+                if len(data) >= _MUCH:  # as long as there is more, recv does not wait
+                    pause()
         except OSError:
             pass  # it ended with lines of ours unread, which the kernel reports as a reset
         gevent.spawn(self._ended, self, is_named)

@@ -16,6 +16,7 @@ from codecs import BOM_UTF8
 from typing import Any
 
 from greenflow.errors import BodyTooLarge, EncodeError, InvalidArgument, UnsupportedCoding
+from greenflow.hub import collector
 from greenflow.net.mime.coding import LEAST_BYTES, compress, decompress, negotiate
 from greenflow.net.mime.lines import LINE, RECORD, parse_lines, write_lines
 from greenflow.net.mime.multipart import encode_multipart, parse_multipart
@@ -74,6 +75,8 @@ _SEPARATORS = {
 def decode(content_type: str | None, body: bytes) -> Any:
     """The value of a body (BEHAVIOUR 10.1). Raises InvalidArgument, with the reason as its
     cause."""
+    if len(body) >= LARGE_BYTES:
+        collector.begin()
     kind = media_type(content_type or "")
     if kind.is_json:
         return _decode_json(body, kind)
