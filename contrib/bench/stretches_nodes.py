@@ -140,7 +140,7 @@ INPUTS: list[tuple[str, list[Spec], str, bytes]] = [
         "sql many runs",
         [
             cel("['delete from sqlite_sequence where name = ?', self.body]"),
-            {"kind": "sql", "source": "sqlite:///runs.db"},
+            {"kind": "sql", "source": "sqlite:///FOLDER/runs.db"},
             END,
         ],
         JSON,
@@ -210,7 +210,7 @@ def app(environ, start_response):
 """
 
 
-def workflow() -> str:
+def workflow(folder: str) -> str:
     """What `ping` runs: the port is put in by `str.format`."""
     routes: list[Spec] = [
         {"method": "GET", "path": "/ping", "port": "out[0]"},
@@ -235,14 +235,14 @@ def workflow() -> str:
             named = {**spec, "name": f"{i} {name}{place or ''}"}
             specs.append({**named, "links": {**more, **spec.get("links", {})}})
     specs.append({"kind": "router", "name": "router", "routes": routes, "links": links})
-    text = json.dumps(specs).replace("{", "{{").replace("}", "}}")
+    text = json.dumps(specs).replace("{", "{{").replace("}", "}}").replace("FOLDER", folder)
     return text.replace('"PORT"', "{port}").replace("PORT", "{port}")
 
 
 def measure(folder: Path) -> dict[str, Any]:
     (folder / "handed.py").write_text(FUNCTIONS)
     options = ("--log-level", "error", "--http-allow", "loopback")
-    with watched(folder, *options, text=workflow()) as (process, port, _, longest):
+    with watched(folder, *options, text=workflow(str(folder))) as (process, port, _, longest):
         for i in range(2, len(INPUTS) + 2):
             post(port, f"/{i}", JSON, b"[[1]]")  # what is imported or started at the first time
         return {
