@@ -11,6 +11,8 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -139,12 +141,12 @@ INPUTS: list[tuple[str, list[Spec], str, bytes]] = [
     (
         "sql many runs",
         [
-            cel("['delete from sqlite_sequence where name = ?', self.body]"),
+            cel("['insert into runs values (:a)', self.body]"),
             {"kind": "sql", "source": "sqlite:///FOLDER/runs.db"},
             END,
         ],
         JSON,
-        json.dumps([["x" * 70]] * 100_000).encode(),
+        json.dumps([{"a": "x" * 60}] * 100_000).encode(),
     ),
     ("loop over errors", [BODY, {"kind": "loop", "links": to("thrown")}], JSON, numbers(100_000)),
     ("split of errors", [BODY, {"kind": "fork", "links": to("thrown")}, END], JSON, RECORDS),
@@ -241,6 +243,8 @@ def workflow(folder: str) -> str:
 
 def measure(folder: Path) -> dict[str, Any]:
     (folder / "handed.py").write_text(FUNCTIONS)
+    with closing(sqlite3.connect(folder / "runs.db")) as database:
+        database.execute("create table runs (text)")
     options = ("--log-level", "error", "--http-allow", "loopback")
     with watched(folder, *options, text=workflow(str(folder))) as (process, port, _, longest):
         for i in range(2, len(INPUTS) + 2):
