@@ -85,13 +85,14 @@ def put_off() -> None:
 
 
 def begin() -> None:
-    """Much will be made, and nothing was for `QUIET`: a full collection that is due is done now,
-    as there is less to look at, and none after it."""
+    """Much will be made. A full collection that is due is done now, as there is less to look at,
+    and none after it: if nothing was made for `QUIET`, or it could not be put off much longer."""
     global _since
-    was_quiet = monotonic() > _until
+    now = monotonic()
+    is_time = now > _until or (_raised is not None and now > _since + LONGEST / 2)
     put_off()
-    if was_quiet and _raised is not None and gc.get_count()[_FULL] > _usual[_FULL]:
-        _since = now = monotonic()
+    if is_time and _raised is not None and gc.get_count()[_FULL] > _usual[_FULL]:
+        _since = now
         if now - _ended > SHARE * (_ended - _began):
             gc.collect()
 

@@ -131,6 +131,21 @@ def test_one_that_is_due_when_work_begins_is_done_before_it(clock: list[float]) 
     assert gc.get_stats()[2]["collections"] == before + 1
 
 
+def test_work_that_begins_again_and_again_meets_none_in_its_middle(clock: list[float]) -> None:
+    kept: list[list[list[int]]] = []
+    before = gc.get_stats()[2]["collections"]
+    for _ in range(20):
+        collector.begin()
+        begun = gc.get_stats()[2]["collections"]
+        for _ in range(10):
+            collector.put_off()
+            clock[0] += collector.LONGEST / 100
+            kept = [[[] for _ in range(20_000)]]
+        assert gc.get_stats()[2]["collections"] == begun
+    assert len(kept) == 1
+    assert begun - before in (2, 3, 4)
+
+
 @pytest.mark.usefixtures("clock")
 def test_so_many_new_objects_are_looked_at_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(collector, "MOST_NEW", 150_000)
