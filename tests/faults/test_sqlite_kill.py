@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from greenflow.store import open_store
@@ -35,8 +36,15 @@ def test_a_batch_is_wholly_old_or_wholly_new(tmp_path: Path) -> None:
     kill(f"sqlite:///{tmp_path}/store.db", random.Random(7), KILLS)
 
 
-def kill(url: str, moments: random.Random, times: int, latest: float = LATEST_KILL) -> None:
-    """Kill a writer so many times, at most so long after a report, and look at what it left."""
+def kill(
+    url: str,
+    moments: random.Random,
+    times: int,
+    latest: float = LATEST_KILL,
+    killed: Callable[[str], None] = lambda url: None,
+) -> None:
+    """Kill a writer so many times, at most so long after a report, and look at what it left.
+    `killed` is told the URL each time."""
     generation = 0
     for _ in range(times):
         with python(WRITER, url, str(generation + 1)) as writer:
@@ -47,6 +55,7 @@ def kill(url: str, moments: random.Random, times: int, latest: float = LATEST_KI
             writer.kill()
             reported = int((first + writer.stdout.read()).split()[-1])
             assert writer.wait() == -9
+        killed(url)
         with open_store(url) as store:
             found = store.specs.find(None)
             assert len(found) == SPECS

@@ -92,6 +92,10 @@ class MongoWriter:
     def claim(self, search: Search) -> int:
         """Record what other programs wrote, as a change of its own, unless somebody else does.
         Returns how many documents it was."""
+        search.collection.prepare()
+        if not self._has_transactions([search.collection]):
+            # One that is on its way may have recorded it, or have died over that.
+            self.pending.settle(search.collection.tells)
         pairs = strays.found(search, self.ledger, None)
         if not pairs:
             return 0
@@ -136,8 +140,7 @@ class MongoWriter:
     ) -> T:
         """What one of them returns, which write the same: in a transaction if there are any. Raises
         Overtaken."""
-        is_single = not all(collection.has_history for collection in collections)
-        if is_single or self.driver.has_transactions is False:
+        if not self._has_transactions(collections):
             return step_by_step()
         try:
             outcome = in_transaction(self.driver, together, read_concern)
@@ -152,6 +155,12 @@ class MongoWriter:
             raise
         self.driver.has_transactions = True
         return outcome
+
+    def _has_transactions(self, collections: Sequence[MongoWriting]) -> bool:
+        """Whether the server has them, or has not been asked yet."""
+        return self.driver.has_transactions is not False and all(
+            collection.has_history for collection in collections
+        )
 
     def _together(
         self, plans: Plans, signature: Signature, check: Check | None, session: ClientSession
