@@ -22,12 +22,13 @@ FAULTY = 3
 @click.argument("words", nargs=-1, metavar="[FILE]...")
 @files_option
 @click.option(
+    "--output",
+    "-o",
     "--format",
     "form",
     type=click.Choice(FORMS),
-    default="text",
-    show_default=True,
-    help="Lines for people, JSON, SARIF 2.1.0 for code hosts, or commands of GitHub's workflows.",
+    help="Lines for people (default), JSON, SARIF 2.1.0 for code hosts, or commands of GitHub's"
+    " workflows.",
 )
 @click.option("--fix", is_flag=True, help="Mend what can be mended for sure, in the files.")
 @click.option(
@@ -36,12 +37,12 @@ FAULTY = 3
 @click.option("--preview", is_flag=True, help="Also look for what new rules are about.")
 @click.option("--rules", is_flag=True, help="Print the page of all rules.")
 @click.option("--explain", metavar="GF012", help="Say what a rule is about.")
-@with_settings()
+@with_settings(without=("output",))
 def command(
     settings: Settings,
     words: tuple[str, ...],
     files: tuple[str, ...],
-    form: str,
+    form: str | None,
     fix: bool,
     add_ignores: bool,
     preview: bool,
@@ -74,7 +75,7 @@ def command(
     if fix or add_ignores:
         _write(linted, fix, add_ignores)
         linted = lint(paths, scheme, settings, preview)
-    _print(linted, form)
+    _print(linted, form or ("json" if settings.output == "json" else "text"))
     return FAULTY if linted.report.counts()["error"] else 0
 
 

@@ -37,10 +37,14 @@ _COMMON = {
 }
 
 
-def with_settings(*more: tuple[str, ...]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def with_settings(
+    *more: tuple[str, ...], without: tuple[str, ...] = ()
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Gives a command the common options, and its function the Settings they lead to. `more` are
-    further settings that are flags of this command: (setting, option, ...)."""
-    flags = {**_COMMON, **{name: letters for name, *letters in more}}
+    further settings that are flags of this command: (setting, option, ...); those `without` which
+    it is are no flags of it."""
+    common = {name: letters for name, letters in _COMMON.items() if name not in without}
+    flags = {**common, **{name: letters for name, *letters in more}}
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)

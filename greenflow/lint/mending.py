@@ -11,16 +11,17 @@ from collections.abc import Iterable
 from greenflow.lint.finding import File, LintFinding
 from greenflow.lint.ignores import ignores
 
-_WORD = re.compile(r"`([\w-]+)` is `([\w-]+)`")
+_WORD = re.compile(r"`([\w.-]+)` is `([\w.-]+)`")
 
 
 def mended(file: File, findings: Iterable[LintFinding]) -> str:
-    """The text of a file with everything mended that can be: fields under their first names, and
-    no comments that silence nothing."""
+    """The text of a file with everything mended that can be: other words than ours, and comments
+    that silence nothing."""
     lines = file.text.split("\n")
     comments = {comment.line: comment for comment in ignores(file)}
     unused: dict[int, set[str]] = {}
-    for finding in findings:
+    # From the right: what is mended moves what is behind it.
+    for finding in sorted(findings, key=lambda found: found.column, reverse=True):
         index = finding.line - 1
         words = _WORD.match(finding.message)
         if finding.rule == "GF023" and words is not None:
@@ -41,11 +42,17 @@ _GONE = "\0"
 
 
 def _renamed(line: str, column: int, old: str, new: str) -> str:
+    """The line with a key that begins at the column, or else its value, in the new word."""
     for quote in ("", '"', "'"):
         before = f"{quote}{old}{quote}"
         if line.startswith(before, column):
             return f"{line[:column]}{quote}{new}{quote}{line[column + len(before) :]}"
-    return line
+    value = re.compile(rf"""(:\s*)(["']?){re.escape(old)}\2(?=\s*(?:[,}}\]#]|$))""")
+    found = value.search(line, column)
+    if found is None:
+        return line  # on another line, or written in a way of its own: by hand
+    quote = found[2] or ('"' if line.startswith('"', column) else "")  # JSON has no text without
+    return f"{line[: found.start()]}{found[1]}{quote}{new}{quote}{line[found.end() :]}"
 
 
 def _without(line: str, column: int, rules: tuple[str, ...], left: list[str]) -> str:

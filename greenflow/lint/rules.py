@@ -218,8 +218,9 @@ RULES = (
         "GF023",
         "other-word",
         "info",
-        "a field is called by its other name",
-        "Both are read, one is written: what `greenflow get` shows has the first.",
+        "a field, kind or opcode is called by its other name, or a time has no unit",
+        "Both are read, one is written: what `greenflow get` shows has the first. These are the"
+        " words of the Go engine's releases; `greenflow migrate` changes all of them.",
         "- {kind: listener, port: 8000, name: web, ports: {out: {name: hello}}}\n"
         "- {kind: snippet, name: hello, language: text, code: hi}\n",
         "- {kind: listener, port: 8000, name: web, links: {out: {name: hello}}}\n"

@@ -30,6 +30,9 @@ _PROPERTIES = re.compile(r"(?:[&!]\S*\s+)*")
 _JSON = re.compile(r'\{\s*"')  # how a map in JSON begins
 _DIGITS = re.compile(r"[0-9]+")
 
+# The collection has two names (BEHAVIOUR 1.6), and this is the one that a `syscall` writes.
+_OPCODES = {f"specs.{verb}": f"nodes.{verb}" for verb in ("create", "read", "update", "delete")}
+
 Path = tuple[str | int, ...]
 
 
@@ -103,6 +106,30 @@ def migrate(text: str, source: str, scheme: Scheme) -> Migrated:
     return Migrated(text[: len(text) - len(bare)] + new, again, changes)
 
 
+class OtherWord(NamedTuple):
+    """A word that is read, and written otherwise: where it stands in a document, as errors write
+    it, and what is written."""
+
+    path: str
+    before: str
+    after: str
+
+
+def other_words(document: Any, scheme: Scheme) -> list[OtherWord]:
+    """The words of a spec as its author wrote it that `migrate` changes."""
+    walk = _Walk(scheme)
+    walk.spec(document, ())
+    found = []
+    for word in walk.words:
+        path, inside = "$", document
+        for key in word.path:
+            path += f"[{key}]" if isinstance(key, int) else f".{key}"
+            inside = inside[key]
+        before = str(inside) if word.is_value else str(word.path[-1])
+        found.append(OtherWord(path, before, word.after))
+    return found
+
+
 class _Walk:
     """Goes through a spec by the types of its fields, as `greenflow.spec.decoding` reads it, and
     collects the words that become others. Each method returns the value in the new words."""
@@ -124,6 +151,10 @@ class _Walk:
             if node_type.kind != kind and node_type.kind in self.scheme.kinds():
                 self.words.append(_Word((*path, "kind"), node_type.kind, is_value=True))
                 document = {**document, "kind": node_type.kind}
+            opcode = document.get("opcode")
+            if node_type.kind == "syscall" and opcode in _OPCODES:
+                self.words.append(_Word((*path, "opcode"), _OPCODES[opcode], is_value=True))
+                document = {**document, "opcode": _OPCODES[opcode]}
         return self.struct(spec_type, document, path)
 
     def struct(self, struct: Any, document: Any, path: Path) -> Any:

@@ -48,6 +48,16 @@ GROUP = "greenflow.nodes"  # the entry points that kinds come from
 #: Specs inside one another: what a person writes is far below, and Python's stack has room for it.
 DEEPEST = 50
 
+#: Kinds that the Go engine had in some release, and what does their work (migrating.md).
+FORMER = {
+    "chart": "block",
+    "native": "syscall",
+    "proxy": "http",
+    "reduce": "snippet",
+    "signal": "trigger",
+    "upgrade": "gateway",
+}
+
 
 class Scheme:
     """The kinds a runtime knows, by name. `known` maps a kind to a Node class or an entry point."""
@@ -74,8 +84,10 @@ class Scheme:
         package fails to import."""
         known = self._known.get(kind)
         if known is None:
-            close = closest(kind, self._known)
+            former, close = FORMER.get(kind), closest(kind, self._known)
             hint = f"did you mean {close!r}? " if close else ""
+            if former is not None:
+                hint = f"{former!r} does its work here; "
             raise LookupError(f"unknown kind {kind!r}; {hint}known are {', '.join(self.kinds())}")
         if isinstance(known, EntryPoint):
             try:

@@ -23,6 +23,10 @@ def test_it_ends_with_3_where_an_error_was_found(greenflow: Command, file: Path)
     file.write_text(service("one").replace("says", "sais", 1))
     bad = greenflow("lint", "web.yaml", "--format", "github")
     assert (bad.code, bad.out.count("::error")) == (3, 1)
+    assert greenflow("lint", "web.yaml", "-o", "github").out == bad.out
+    found = greenflow("lint", "web.yaml", "-o", "json").data
+    assert greenflow("lint", "web.yaml", GREENFLOW_OUTPUT="json").data == found
+    assert greenflow("lint", "web.yaml", "--output", "sarif").data["version"] == "2.1.0"
 
 
 def test_a_path_that_matches_no_file_is_an_error(greenflow: Command, tmp_path: Path) -> None:

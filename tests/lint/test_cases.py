@@ -325,6 +325,28 @@ CASES: dict[str, tuple[str, list[tuple[str, int]]]] = {
         next_("kind: block\n  name: next\n  nodes: [{kind: snippet, language: text, code: a}]"),
         [("GF023", 5)],
     ),
+    "kinds by their other names": (
+        next_("kind: pipe\n  name: next\n  links: {'out[0]': {name: oops}}"),
+        [("GF023", 3)],
+    ),
+    "a kind in a block": (
+        next_("kind: block\n  name: next\n  specs:\n  - kind: wait\n    interval: 1s"),
+        [("GF023", 6)],
+    ),
+    "nanoseconds": (next_("kind: sleep\n  name: next\n  interval: 2000000"), [("GF023", 5)]),
+    "specs.read for nodes.read": (
+        next_("kind: syscall\n  name: next\n  opcode: specs.read"),
+        [("GF023", 5)],
+    ),
+    "value for data": (
+        next_(SNIPPET + "text\n  code: '{{ .A }}'\n  env: {A: {value: 1}}"),
+        [("GF023", 7)],
+    ),
+    "a list for a value": (
+        next_(SNIPPET + "text\n  code: '{{ .A }}'\n  env: {A: [{data: 1}]}"),
+        [("GF023", 7)],
+    ),
+    "a kind of an older release": (next_("kind: native\n  name: next"), [("GF002", 3)]),
     # what is hardly meant
     "a listener that leads nowhere": ("- {kind: listener, name: web, port: 0}\n", [("GF024", 1)]),
     "a case whose port leads nowhere": (

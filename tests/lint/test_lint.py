@@ -14,6 +14,7 @@ from greenflow.lint.mending import mended, with_ignores
 from greenflow.lint.report import LintReport, as_github, as_json, as_text
 from greenflow.lint.rules import BY_ID, RULES, page
 from greenflow.lint.sarif import as_sarif
+from greenflow.scheme.migration import migrate
 from greenflow.scheme.registry import Scheme
 
 FAULTY = """\
@@ -200,3 +201,41 @@ def test_the_page_has_every_rule() -> None:
         assert f"## {rule.id} {rule.name}\n" in text
     written = Path(__file__).parents[2] / "contrib" / "docs" / "rules.md"
     assert written.read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("text", "mended_text"),
+    [
+        (
+            "- {kind: wait, name: a, interval: 2000000}\n",
+            "- {kind: sleep, name: a, interval: 2ms}\n",
+        ),
+        ("- kind: 'pipe' # so\n  name: pipe\n", "- kind: 'call' # so\n  name: pipe\n"),
+        (
+            '[{"kind": "wait", "name": "wait",\n  "interval": 2000000}]\n',
+            '[{"kind": "sleep", "name": "wait",\n  "interval": "2ms"}]\n',
+        ),
+        (
+            "- kind: syscall\n  name: a\n  opcode: specs.read\n  ports: {}\n",
+            "- kind: syscall\n  name: a\n  opcode: nodes.read\n  links: {}\n",
+        ),
+        (
+            "- kind: block\n  name: a\n  nodes:\n  - {kind: wait, interval: 1s, ports: {}}\n",
+            "- kind: block\n  name: a\n  specs:\n  - {kind: sleep, interval: 1s, links: {}}\n",
+        ),
+    ],
+)
+def test_other_words_than_ours_are_mended(tmp_path: Path, text: str, mended_text: str) -> None:
+    path = tmp_path / ("a.json" if text.startswith("[") else "a.yaml")
+    path.write_text(text)
+    linted = lint([str(path)], Scheme.installed(), settings(), False)
+    (file,) = linted.files
+    assert mended(file, linted.report.findings) == mended_text
+    assert migrate(text, "a", Scheme.installed()).text == mended_text
+
+
+def test_an_older_kind_has_its_successor_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("- {kind: native, name: a}\n")
+    (finding,) = report(path).findings
+    assert "unknown kind 'native'; 'syscall' does its work here; known are" in finding.message

@@ -1,7 +1,7 @@
 """GF019, GF020, GF022, GF023: what is written, whatever it leads to.
 
-Lives here: secrets in clear, keys of `env` that are not used, code that stands twice, and fields by
-their other names.
+Lives here: secrets in clear, keys of `env` that are not used, code that stands twice, and what is
+written in another word than ours.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any
 from greenflow.errors import SpecFault
 from greenflow.lint.checks.validity import as_author_wrote, located
 from greenflow.lint.finding import LintFinding, at
+from greenflow.scheme.migration import other_words
 from greenflow.scheme.registry import Scheme
 from greenflow.spec.batch import Entry
-from greenflow.spec.fields import fields
 
 # Words of a field or a header that holds a secret.
 _SECRET = re.compile(
@@ -106,15 +106,14 @@ def _unused(entry: Entry) -> Iterator[LintFinding]:
 
 def _other_words(entry: Entry, scheme: Scheme) -> Iterator[LintFinding]:
     written = entry.document.data
-    kind = scheme.known_type(written)
-    for field in () if kind is None else fields(kind.spec_type):
-        if field.alias and field.alias in written:
-            yield at(
-                entry.document,
-                "GF023",
-                f"$.{field.alias}",
-                f"`{field.alias}` is `{field.name}`: write that",
-            )
+    for word in other_words(written, scheme):
+        said = f"`{word.before}` is `{word.after}`: write that"
+        yield at(entry.document, "GF023", word.path, said)
+    env = written.get("env")
+    for key, value in env.items() if isinstance(env, Mapping) else ():
+        if isinstance(value, list):
+            said = "a list of one value is that value: write it alone"
+            yield at(entry.document, "GF023", f"$.env.{key}", said)
 
 
 def _same_code(entry: Entry, codes: dict[tuple[str, str], Entry]) -> Iterator[LintFinding]:
