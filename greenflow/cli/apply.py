@@ -110,6 +110,7 @@ def _apply(
     from greenflow.cli.collections import collection_of, validator_of
     from greenflow.cli.output import is_quiet
     from greenflow.cli.plans import save, show
+    from greenflow.cli.progress import Progress
     from greenflow.cli.verdict import WILL_NOT_RUN, StoreChange, Verdict
     from greenflow.errors import NoDatabase
     from greenflow.scheme.registry import Scheme
@@ -123,7 +124,7 @@ def _apply(
     validator = validator_of(name)
     keys = Keys(settings.values.key) if name == "values" else Keys(())
     scheme = validator if isinstance(validator, Scheme) else Scheme.installed()
-    with ExitStack() as opened:
+    with ExitStack() as opened, Progress("reading files") as progress:
 
         @cache
         def reading() -> Store:  # opened when it is asked: most faults need no store
@@ -132,8 +133,10 @@ def _apply(
             except NoDatabase:
                 return opened.enter_context(open_store("memory://"))
 
+        read = read_files(paths)
+        progress.now(f"checking {len(read)} {name}")
         entries = check(
-            read_files(paths),
+            read,
             validator,
             settings.namespace,
             named=True,
@@ -152,8 +155,10 @@ def _apply(
         elif wish.strict:
             verdict = judged(StoreChange(reading(), spaces), Rewrite(checked))
             if verdict:
+                progress.end()
                 verdict.tell("nothing was stored")
                 return WILL_NOT_RUN
+        progress.now(f"working out what {len(entries)} {name} change")
         store = reading() if wish.dry_run else opened.enter_context(open_store(settings.database))
         change = StoreChange(store, spaces)
         collection = collection_of(store, name)
@@ -179,8 +184,9 @@ def _apply(
             signature = signature._replace(expected=dict.fromkeys(applied_to, wish.if_change))
         gone = plan.gone if plan else frozenset()
         if plan and wish.dry_run:
-            show(plan, settings.output)
             verdict = judged(change, Rewrite(checked, gone))
+            progress.end()
+            show(plan, settings.output)
             verdict.tell()
             if wish.save:
                 save(wish.save, plan, signature)
@@ -188,9 +194,12 @@ def _apply(
                 return WILL_NOT_RUN
             return DIFFERENT if wish.exit_code and plan.edits else 0
         if wish.strict and wish.prune and (verdict := judged(change, Rewrite(checked, gone))):
+            progress.end()
             verdict.tell("nothing was stored")
             return WILL_NOT_RUN
+        progress.now(f"storing {len(documents)} {name}")
         records = carried_out(store, name, Rewrite(documents, gone), signature)
+        progress.now("looking at what will run")
         applied = [record.document for record in records]
         verdict = judged(change, Rewrite(applied, gone))
         lines = _advice(collection, applied, scheme)

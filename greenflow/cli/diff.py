@@ -41,13 +41,16 @@ def command(
     from greenflow.cli.apply import DIFFERENT
     from greenflow.cli.changes import edits_as_data, print_edits
     from greenflow.cli.output import TABLES, print_data
+    from greenflow.cli.progress import Progress
 
     if prune and not group:
         raise click.UsageError("--prune is about a set: say which, with --set NAME")
     if words and not files and all(map(_is_change, words)):
         edits = _between(settings, words)
     else:
-        edits = _to_files(settings, *take_files(words, files), group if prune else "")
+        collection, paths = take_files(words, files)
+        with Progress("comparing files with the store"):
+            edits = _to_files(settings, collection, paths, group if prune else "")
     if settings.output in TABLES:
         print_edits(edits)
     else:

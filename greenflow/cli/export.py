@@ -25,16 +25,19 @@ def command(settings: Settings, folder: str, as_applied: bool) -> None:
 
     Values are not exported: their data may be a secret.
     """
+    from greenflow.cli.progress import Progress
     from greenflow.cli.sources import as_applied_files, one_file_a_spec
     from greenflow.store.base import open_store
 
     if os.path.isdir(folder) and os.listdir(folder):
         raise click.UsageError(f"{folder} is not empty; name a folder that is new")
-    with open_store(settings.database, create=False) as store:
-        files = (as_applied_files if as_applied else one_file_a_spec)(store, settings.namespace)
-    for path, text in files.items():
-        whole = os.path.join(folder, path)
-        os.makedirs(os.path.dirname(whole) or ".", exist_ok=True)
-        with open(whole, "x", encoding="utf-8") as file:
-            file.write(text)
+    with Progress("reading specs") as progress:
+        with open_store(settings.database, create=False) as store:
+            files = (as_applied_files if as_applied else one_file_a_spec)(store, settings.namespace)
+        progress.now(f"writing {len(files)} files")
+        for path, text in files.items():
+            whole = os.path.join(folder, path)
+            os.makedirs(os.path.dirname(whole) or ".", exist_ok=True)
+            with open(whole, "x", encoding="utf-8") as file:
+                file.write(text)
     click.echo(f"{len(files)} files in {folder}")

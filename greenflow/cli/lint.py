@@ -66,15 +66,18 @@ def command(
     if explain:
         click.echo(_explained(explain))
         return 0
+    from greenflow.cli.progress import Progress
     from greenflow.lint.linting import lint
     from greenflow.scheme.registry import Scheme
 
     _, paths = take_files(words, files)
     scheme = Scheme.installed()
-    linted = lint(paths, scheme, settings, preview)
+    with Progress("looking at files"):
+        linted = lint(paths, scheme, settings, preview)
     if fix or add_ignores:
         _write(linted, fix, add_ignores)
-        linted = lint(paths, scheme, settings, preview)
+        with Progress("looking again"):
+            linted = lint(paths, scheme, settings, preview)
     _print(linted, form or ("json" if settings.output == "json" else "text"))
     return FAULTY if linted.report.counts()["error"] else 0
 

@@ -60,6 +60,7 @@ def save(path: str, plan: Application, signature: Signature) -> None:
 def carry_out(settings: Settings, path: str, message: str) -> int:
     """Do what a plan in a file says, and tell what of it will not run: returns the exit code.
     Raises ChangedMeanwhile if it is stale, and OSError."""
+    from greenflow.cli.progress import Progress
     from greenflow.cli.verdict import WILL_NOT_RUN, StoreChange
     from greenflow.scheme.registry import Scheme
     from greenflow.spec.signature import here
@@ -74,7 +75,8 @@ def carry_out(settings: Settings, path: str, message: str) -> int:
         files=content["files"],
     )
     rewrite = Rewrite(content["documents"], frozenset(content["gone"]))
-    with open_store(settings.database) as store:
+    told = f"storing {len(rewrite.documents)} {content['collection']}"
+    with open_store(settings.database) as store, Progress(told):
         change = StoreChange(store, content["made_on"])
         records = carried_out(store, content["collection"], rewrite, signature)
         applied = rewrite._replace(documents=[record.document for record in records])

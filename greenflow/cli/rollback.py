@@ -32,6 +32,7 @@ def command(
     """
     from greenflow.cli.changes import edits_as_data, ids_of, number_of, print_edits, whole_history
     from greenflow.cli.output import TABLES, print_data
+    from greenflow.cli.progress import Progress
     from greenflow.cli.verdict import WILL_NOT_RUN, StoreChange
     from greenflow.scheme.registry import Scheme
     from greenflow.spec.signature import here
@@ -43,9 +44,14 @@ def command(
     chosen, names = (to, words) if to is not None else (words[0], words[1:])
     number, namespace = number_of(chosen), settings.namespace
     with whole_history(settings) as store:
-        ids = ids_of(store.history, namespace, names)
-        plan = (undoing if to is None else back_to)(store.history, namespace, number, ids)
-        specs, values = plan.of(SPECS), plan.of(VALUES)
+        with Progress("reading the history") as progress:
+            ids = ids_of(store.history, namespace, names)
+            plan = (undoing if to is None else back_to)(store.history, namespace, number, ids)
+            specs, values = plan.of(SPECS), plan.of(VALUES)
+            progress.now("looking at what will run")
+            places = [edit.place for edit in plan.edits if edit.collection == SPECS and edit.after]
+            change = StoreChange(store, [namespace])
+            verdict = change.verdict(specs, values, Scheme.installed(), settings, places)
         tables = settings.output in TABLES
         if not plan.edits:
             if tables:
@@ -55,9 +61,6 @@ def command(
             return 0
         if tables:
             print_edits(plan.edits)
-        places = [edit.place for edit in plan.edits if edit.collection == SPECS and edit.after]
-        change = StoreChange(store, [namespace])
-        verdict = change.verdict(specs, values, Scheme.installed(), settings, places)
         verdict.tell()
         if not yes:
             if sys.stdin is None or not sys.stdin.isatty():
@@ -66,7 +69,8 @@ def command(
         reason = message or (f"undo change {number}" if to is None else f"back to change {number}")
         source = " ".join(("rollback", *(("--to", chosen) if to else (chosen,)), *names))
         signature = here(reason, source)._replace(expected={namespace: plan.newest})
-        store.rewrite(specs, values, signature)
+        with Progress(f"changing {len(plan.edits)} documents"):
+            store.rewrite(specs, values, signature)
     done = plan.newest + 1
     if tables:
         click.echo(f"change {done}: {reason}")

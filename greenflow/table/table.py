@@ -99,8 +99,7 @@ class Table:
 
     def known(self, id: str) -> tuple[Mapping[str, Any], int] | None:
         """The newest document seen with an id, running or not, and its revision."""
-        symbol = self.symbols.get(id)
-        return None if symbol is None else symbol.newest
+        return self.symbols[id].newest if id in self.symbols else None
 
     # -- changing ------------------------------------------------------------------------------
 
