@@ -40,4 +40,4 @@ def command(settings: Settings, folder: str, as_applied: bool) -> None:
             os.makedirs(os.path.dirname(whole) or ".", exist_ok=True)
             with open(whole, "x", encoding="utf-8") as file:
                 file.write(text)
-    click.echo(f"{len(files)} files in {folder}")
+    click.echo(f"{len(files)} {'file' if len(files) == 1 else 'files'} in {folder}")

@@ -50,7 +50,8 @@ def command(
             _write(path, text, result, check, diff)
     would = " would be" if check or diff else ""
     if paths != ("-",):
-        click.echo(f"{len(names)} files, {changed}{would} written", err=True)
+        many = "file" if len(names) == 1 else "files"
+        click.echo(f"{len(names)} {many}, {changed}{would} written", err=True)
     return UNFORMATTED if failed or (check and changed) else 0
 
 

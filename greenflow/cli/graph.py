@@ -37,7 +37,8 @@ def command(settings: Settings, words: tuple[str, ...], files: tuple[str, ...], 
 
     scheme = Scheme.installed()
     documents, values = _read(settings, (*words, *files), scheme)
-    reasons = inactive(documents, scheme, settings.namespace, values, settings)
+    in_order = sorted(documents, key=lambda each: str(each["id"]))
+    reasons = inactive(in_order, scheme, settings.namespace, values, settings)
     drawing = pictured(documents, reasons)
     text: str = import_module(f"greenflow.graph.{form}").written(drawing)
     click.echo(text, nl=False)
@@ -46,7 +47,8 @@ def command(settings: Settings, words: tuple[str, ...], files: tuple[str, ...], 
 def _read(
     settings: Settings, paths: tuple[str, ...], scheme: Any
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The specs to draw, ordered by id, and the values that they may be bound to."""
+    """The specs to draw, in the order of their files, or by id; and the values that they may be
+    bound to."""
     from greenflow.cli.options import take_files
     from greenflow.spec.batch import check, read_files
     from greenflow.store.base import open_store
@@ -59,4 +61,4 @@ def _read(
     _, paths = take_files(paths, ())
     entries = check(read_files(paths), scheme, settings.namespace, named=False, derived=True)
     ours = [each.data for each in entries if each.data["namespace"] == settings.namespace]
-    return sorted(ours, key=lambda each: str(each["id"])), []
+    return ours, []
