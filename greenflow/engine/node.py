@@ -11,7 +11,7 @@ NOTHING answers nothing; raising goes to `error`, as a Fault of `ctx.call` does 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import GeneratorType
 from typing import Any, ClassVar, Generic, TypeVar, get_args
@@ -82,6 +82,7 @@ class Node(Foresight[S], Referring[S], Generic[S]):
     reads_only: ClassVar[bool] = False
     waits: ClassVar[bool] = False  # its handlers may wait for others (waiting.py)
     reaches_outside: bool = False  # a test replaces or allows it; an `__init__` may say otherwise
+    inner: Sequence[Node[Any]] = ()  # its sub-nodes, if it is a block
     budget: Any = None  # a Budget of processes that it begins, if it says so
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -339,10 +340,8 @@ class Node(Foresight[S], Referring[S], Generic[S]):
 
 def describe(node: Node[Any], process: Process | None = None) -> dict[str, object]:
     """The fields of a log record: which node, and which process."""
-    extra: dict[str, object] = {"namespace": node.spec.namespace, "node": name_of(node)}
-    if process is not None:
-        extra["process_id"] = process.id
-    return extra
+    which = {} if process is None else {"process_id": process.id}
+    return {"namespace": node.spec.namespace, "node": name_of(node), **which}
 
 
 class Context(msgspec.Struct, eq=False):

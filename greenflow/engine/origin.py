@@ -32,6 +32,13 @@ def name_of(node: Any) -> str:
     return " > ".join(reversed(names)) if len(names) > 1 else names[0]
 
 
+def identity_of(node: Any) -> str:
+    """The id of a node in its runtime; of a sub-node the way to it, for it has none."""
+    if node.within is None:
+        return str(node.spec.id)
+    return f"{identity_of(node.within)}.{node.spec.name or f'${node.place_within}'}"
+
+
 def place_of(node: Any) -> str:
     """Where the spec of a node stands: `file:line:column`, or its id and revision. Of one that a
     template brought, its place there, and that of each use around it."""

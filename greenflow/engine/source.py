@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sysconfig
+from collections.abc import Iterator
 from functools import partial
 from time import perf_counter
 from typing import Any, ClassVar
@@ -46,6 +47,7 @@ class Source(Node[S]):
 
     inputs: ClassVar[tuple[str, ...]] = ()
     can_pause: ClassVar[bool] = False  # whether it knows how to hold what comes
+    stands_alone: ClassVar[bool] = False  # never in a block
 
     def __init__(self, spec: S, services: Services) -> None:
         super().__init__(spec, services)
@@ -168,6 +170,19 @@ class Run:
         finally:
             node.tally.time(perf_counter() - begin)
             self.end(process)
+
+
+def sources_of(node: Node[Any]) -> Iterator[Source[Any]]:
+    """The node, if it is a source, or those inside of it: what starts and stops with it."""
+    if isinstance(node, Source):
+        yield node
+    for inner in node.inner:
+        yield from sources_of(inner)
+
+
+def begins(node: Node[Any] | None) -> bool:
+    """Whether a node is a source, or holds one."""
+    return node is not None and any(sources_of(node))
 
 
 def takes_errors(node: Node[Any], process: Process) -> bool:

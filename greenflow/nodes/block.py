@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 from greenflow.engine.declaring import node
 from greenflow.engine.node import Context, Node
@@ -26,7 +26,7 @@ from greenflow.engine.services import Compiler, Services
 from greenflow.engine.source import Source
 from greenflow.errors import SpecFault
 from greenflow.hub.breathing import unhurried
-from greenflow.nodes.inner import BlockSpec, StepSpec, bounds, linked
+from greenflow.nodes.inner import BlockSpec, StepSpec, bounds, called, is_chain, linked
 from greenflow.spec.ports import (
     ERROR,
     Ports,
@@ -52,13 +52,12 @@ class Composed(Node[StepSpec]):
     """Sub-nodes as one node. A spec that has `inbounds` or `outbounds` links them by itself."""
 
     reads_only = True
+    holds_sources: ClassVar[bool] = True
 
     def __init__(self, spec: StepSpec, services: Services) -> None:
-        self.inner: list[Node[Any]] = [
-            services.compiler.compile(inner, services) for inner in spec.specs
-        ]
+        self.inner = [services.compiler.compile(each, services) for each in spec.specs]
         self.bounds = [by_port(side) for side in bounds(spec)]
-        self.by_name = {inner.spec.name: inner for inner in self.inner if inner.spec.name}
+        self.by_name = {called(each.spec, place): each for place, each in enumerate(self.inner)}
         self.local: dict[OutPort, tuple[InPort, ...]] = {}
         self.caught: set[str] = set()  # out ports whose values are caught at the edge
         for place, inner in enumerate(self.inner):
@@ -83,7 +82,7 @@ class Composed(Node[StepSpec]):
     @property
     def chained(self) -> bool:
         """Whether the sub-nodes are a chain, or linked by their own links."""
-        return not any(bounds(self.spec))
+        return is_chain(self.spec)
 
     # -- checking ------------------------------------------------------------------------------
 
@@ -91,18 +90,21 @@ class Composed(Node[StepSpec]):
     def check(cls, spec: StepSpec, compiler: Compiler) -> list[SpecFault]:
         specs, faults = spec.specs, []
         inbounds, outbounds = bounds(spec)
-        chained = not inbounds and not outbounds
+        chained = is_chain(spec)
         of_each = [each_once(compiler.ports(inner)) for inner in unhurried(specs)]
         named: dict[str, tuple[frozenset[str], ...]] = {}
         for i, inner in unhurried(enumerate(specs)):
-            if inner.name is not None and inner.name in named:
-                faults.append(SpecFault(f"$.specs[{i}].name", f"{inner.name!r} is there already"))
-            named[inner.name or ""] = of_each[i]
+            name = called(inner, i)
+            if name in named:
+                where = f"$.specs[{i}]" if inner.name is None else f"$.specs[{i}].name"
+                faults.append(SpecFault(where, f"{name!r} is there already"))
+            named[name] = of_each[i]
         for i, inner in unhurried(enumerate(specs)):
             inputs, outputs = of_each[i]
             path = f"$.specs[{i}]"
-            if issubclass(compiler.node_type(inner.kind), Source):
-                reason = f"a source ({inner.kind!r}) cannot be part of a block"
+            kind = compiler.node_type(inner.kind)
+            if issubclass(kind, Source) and (kind.stands_alone or not cls.holds_sources):
+                reason = f"a source ({inner.kind!r}) cannot be part of a {spec.kind}"
                 faults.append(SpecFault(path, reason))
                 continue
             if chained and i and not has_port(inputs, "in"):
@@ -145,7 +147,7 @@ class Composed(Node[StepSpec]):
     @classmethod
     def ports(cls, spec: StepSpec, compiler: Compiler) -> Ports:
         inbounds, outbounds = bounds(spec)
-        if inbounds or outbounds:
+        if not is_chain(spec):
             return tuple(map(canonical, inbounds)), tuple(map(canonical, outbounds))
         first, *others = spec.specs  # one alone is asked once, or each level would double the work
         ports = compiler.ports(first)
@@ -323,12 +325,15 @@ class Step(Composed):
     """Sub-nodes in a chain, `out` to `in`; its ports are the first's in and the last's out
     ports."""
 
+    holds_sources = False
+
 
 @node("block")
 class Block(Composed):
     """Sub-nodes as one node: a chain, or with `inbounds` or `outbounds` linked by their own links.
 
-    Names are local to the block. An error that arises inside goes to the block's `error` link.
+    Names are local to the block; a sub-node without one is called `$0`, `$1` by its place. Sources
+    inside start and stop with it. An error that arises inside goes to the block's `error` link.
     """
 
     spec_type = BlockSpec

@@ -39,6 +39,14 @@ class BlockSpec(StepSpec):
     outbounds: Annotated[
         dict[str, list[Inner]], Meta(description="out ports, and where inside they come from")
     ] = {}
+    chain: Annotated[
+        bool, Meta(description="without inbounds and outbounds: link what is inside in its order")
+    ] = True
+
+
+def is_chain(spec: Spec) -> bool:
+    """Whether its sub-nodes are a chain, or linked by their own links."""
+    return getattr(spec, "chain", True) and not any(bounds(spec))
 
 
 def bounds(spec: Spec) -> tuple[dict[str, list[Inner]], dict[str, list[Inner]]]:
@@ -46,12 +54,17 @@ def bounds(spec: Spec) -> tuple[dict[str, list[Inner]], dict[str, list[Inner]]]:
     return getattr(spec, "inbounds", {}), getattr(spec, "outbounds", {})
 
 
+def called(inner: Spec, place: int) -> str:
+    """What a sub-node is called inside: one without a name `$0`, `$1` and so on, by its place."""
+    return inner.name or f"${place}"
+
+
 def linked(spec: StepSpec) -> Iterator[Spec]:
     """The sub-nodes, each with links, to nowhere, at the ports that the block leads on from."""
-    inbounds, outbounds = bounds(spec)
+    outbounds = bounds(spec)[1]
     bound: list[tuple[Spec, set[str]]] = [(inner, set()) for inner in spec.specs]
-    if inbounds or outbounds:
-        by_name = {inner.name: ports for inner, ports in bound}
+    if not is_chain(spec):
+        by_name = {called(inner, place): ports for place, (inner, ports) in enumerate(bound)}
         for several in outbounds.values():
             for each in several:
                 by_name[each.name].add(each.port)

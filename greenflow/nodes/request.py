@@ -50,8 +50,9 @@ class Received(NamedTuple):
     payload: dict[str, Any]
 
 
-def to_payload(request: Request, most: int) -> dict[str, Any]:
-    """A request as a payload (BEHAVIOUR 8.2), its body decompressed to `most` bytes.
+def to_payload(request: Request, most: int, guesses: bool = False) -> dict[str, Any]:
+    """A request as a payload (BEHAVIOUR 8.2), its body decompressed to `most` bytes; one that
+    `guesses` looks at a body without Content-Type (10.8).
 
     Raises InvalidArgument for a body without sense, UnsupportedCoding, BodyTooLarge.
     """
@@ -67,11 +68,19 @@ def to_payload(request: Request, most: int) -> dict[str, Any]:
     body = request.body
     if isinstance(body, Stream):
         payload["body"] = body  # as it comes: neither decompressed nor decoded
-    elif body:
+    elif body or guesses:
         coding = request.header("content-encoding")
-        if coding is not None:
+        if coding is not None and body:
             body = mime.decompress(body, coding, most)
-        payload["body"] = mime.decode(request.header("content-type"), body)
+        content_type = request.header("content-type")
+        if not guesses or content_type:
+            if body:
+                payload["body"] = mime.decode(content_type, body)
+        else:
+            from greenflow.net.mime.guessing import guessed
+
+            content_type, payload["body"] = guessed(body)
+            payload["header"]["Content-Type"] = [content_type]
     return payload
 
 

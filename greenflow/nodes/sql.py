@@ -54,6 +54,10 @@ class SqlSpec(DatabaseSpec):
         return super().is_rendered or self.connection is not None
 
 
+# A driver of uniflow's releases since 2025, which is no database.
+UNIFLOW = "internal"
+
+
 @node("sql", reads_only=True, reaches_outside=True)
 class Sql(Node[SqlSpec]):
     """Runs SQL in the transaction that its process has at this source.
@@ -82,6 +86,12 @@ class Sql(Node[SqlSpec]):
     def check(cls, spec: SqlSpec, compiler: Compiler) -> list[SpecFault]:
         if spec.connection is not None:
             return []  # it has been checked
+        if spec.driver == UNIFLOW:
+            reason = (
+                f"{UNIFLOW!r} is the window of uniflow on its own specs and processes; here a"
+                " `syscall` reads specs (specs.read), and people look with `greenflow get`"
+            )
+            return [SpecFault("$.driver", reason)]
         if not spec.source:
             return [SpecFault("$.source", "missing; say it, or name a `connection`")]
         return faults(spec)

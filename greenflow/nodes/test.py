@@ -109,6 +109,8 @@ class Test(Source[TestSpec]):
     counts.
     """
 
+    stands_alone = True
+
     def __init__(self, spec: TestSpec, services: Services) -> None:
         super().__init__(spec, services)
         self.asserts = self.output("out[1]")

@@ -24,7 +24,7 @@ from greenflow.broker.base import TRACE, Broker, Done, Parcel, Subscription
 from greenflow.engine.budget import SourceSpec
 from greenflow.engine.declaring import node
 from greenflow.engine.node import Context, Node, describe
-from greenflow.engine.origin import blame, name_of
+from greenflow.engine.origin import blame, identity_of, name_of
 from greenflow.engine.packet import NOTHING
 from greenflow.engine.process import Process
 from greenflow.engine.scope import limited_alone
@@ -90,10 +90,11 @@ class Trigger(Source[TriggerSpec]):
         return NOTHING
 
     def prepare(self) -> None:
-        if any(canonical(port) == "out" for port in self.spec.links):  # else it only publishes
+        leads_on = any(canonical(port) == "out" for port in self.spec.links)
+        if leads_on or self.output("out").links:  # else it only publishes
             self._subscription = self.services.broker.subscribe(
                 self.spec.topic,
-                self.spec.name or self.spec.id,
+                (self.spec.name if self.within is None else None) or identity_of(self),
                 partial(self._deliver, Run(self)),
                 self.spec.limits.in_flight,
             )

@@ -27,7 +27,7 @@ from gevent.monkey import get_original
 from greenflow.config import Settings
 from greenflow.engine.packet import NOTHING, Fault
 from greenflow.engine.services import Services
-from greenflow.engine.source import Source
+from greenflow.engine.source import begins
 from greenflow.errors import Inactive, StoreUnavailable
 from greenflow.hub.clock import Clock
 from greenflow.hub.thread import HomeHub, has_hub
@@ -165,7 +165,7 @@ class Runtime(Assembly):
             table, services = self._running()
             self._refusal, self.is_draining = DRAINING, True
             self._stop_following()
-            sources = [i for i, s in table.symbols.items() if isinstance(s.version.node, Source)]
+            sources = [i for i, s in table.symbols.items() if begins(s.version.node)]
             table.change(dict.fromkeys(sources))
             self._await_processes(services)
 

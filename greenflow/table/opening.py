@@ -16,7 +16,7 @@ from time import monotonic
 from typing import Any
 
 from greenflow.engine.node import Node
-from greenflow.engine.source import Source
+from greenflow.engine.source import sources_of
 from greenflow.hub.breathing import unhurried
 from greenflow.table.activity import key_of
 from greenflow.table.lifecycle import INIT, PATIENCE, Telling
@@ -60,8 +60,18 @@ class Opening:
         if not version.opened:
             node.open()
             version.opened = True
-        if isinstance(node, Source) and version not in self._prepared:
-            node.prepare()
+        if version in self._prepared:
+            return
+        prepared = []
+        try:
+            for source in sources_of(node):
+                source.prepare()
+                prepared.append(source)
+        except BaseException:
+            for source in prepared:
+                source.abandon()
+            raise
+        if prepared:
             self._prepared[version] = None
 
     def _initialise(self, version: Version) -> bool:
@@ -116,8 +126,9 @@ class Opening:
     def _abandon(self) -> None:
         for version in set(self._prepared).difference(self._plan.load):
             del self._prepared[version]
-            if isinstance(version.node, Source):
-                version.node.abandon()
+            if version.node is not None:
+                for source in sources_of(version.node):
+                    source.abandon()
 
     def tidy(self) -> None:
         """No other plan will be made: let go of what was opened for nothing."""

@@ -66,9 +66,8 @@ class _Picture:
         """The edges of a spec, and of those inside."""
         inner = inner_of(document)
         inside = {
-            ("name", str(each["name"])): f"{key}{_INSIDE}{number}"
+            ("name", _called(each, number)): f"{key}{_INSIDE}{number}"
             for number, each in enumerate(inner)
-            if each.get("name")
         }
         for number, each in enumerate(inner):
             self._link(each, f"{key}{_INSIDE}{number}", inside)
@@ -96,7 +95,7 @@ class _Picture:
             return
         document = self._of_key[key]
         bounds = {canonical(name): ends for name, ends in (document.get(side) or {}).items()}
-        names = {str(each.get("name")): number for number, each in enumerate(inner)}
+        names = {_called(each, number): number for number, each in enumerate(inner)}
         ends = bounds.get(canonical(port))
         if ends is None:  # of a chain; or a port of the block itself, such as `error`
             yield from self._ends(f"{key}{_INSIDE}{chained % len(inner)}", port, side, chained)
@@ -116,4 +115,11 @@ class _Picture:
 
 
 def _bounds(document: Document) -> bool:
-    return bool(document.get("inbounds") or document.get("outbounds"))
+    return document.get("chain") is False or bool(
+        document.get("inbounds") or document.get("outbounds")
+    )
+
+
+def _called(inner: Mapping[str, Any], place: int) -> str:
+    """What a spec inside is called there (nodes/inner.py)."""
+    return str(inner.get("name") or f"${place}")

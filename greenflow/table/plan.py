@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from greenflow.engine.source import Source
+from greenflow.engine.source import begins
 from greenflow.hub.breathing import unhurried
 from greenflow.table.activity import Activity, Key, key_of, lack, work_out
 from greenflow.table.compiling import Candidates
@@ -281,8 +281,8 @@ class _Working:
         outer_first = _inner_first(
             unloads, lambda key: key[1] if key[0] == "id" else names.get(key[1])
         )[::-1]
-        load = sorted(inner_first, key=lambda version: isinstance(version.node, Source))
-        unload = sorted(outer_first, key=lambda version: not isinstance(version.node, Source))
+        load = sorted(inner_first, key=lambda version: begins(version.node))
+        unload = sorted(outer_first, key=lambda version: not begins(version.node))
         return load, unload + undone
 
 

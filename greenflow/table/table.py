@@ -26,7 +26,7 @@ from gevent.lock import RLock
 from greenflow.engine.node import describe
 from greenflow.engine.port import InPort
 from greenflow.engine.services import Services
-from greenflow.engine.source import Run, Source
+from greenflow.engine.source import Run, sources_of
 from greenflow.errors import Inactive
 from greenflow.hub import collector
 from greenflow.hub.breathing import unhurried
@@ -272,10 +272,10 @@ class Table:
         node = version.node
         assert node is not None
         version.reached = STARTED
-        if isinstance(node, Source):
-            if version.id in self.services.paused and node.can_pause:
-                node.pause()
-            node.start(Run(node))
+        for source in sources_of(node):
+            if version.id in self.services.paused and source.can_pause:
+                source.pause()
+            source.start(Run(source))
         parts = version.told(ACTIVE)
         if parts:
             version.telling = Telling(parts, ACTIVE, self.services.settings.grace)
@@ -352,8 +352,8 @@ class Table:
         steps: list[Callable[[], object]] = []
         if reached >= LOADED:
             steps.append(partial(self._tell_end, version, DEACTIVE, limit))
-        if reached >= STARTED and isinstance(node, Source):
-            steps.append(node.stop)
+        if reached >= STARTED:
+            steps += (source.stop for source in sources_of(node))
         if reached >= INITIALISED:
             steps.append(partial(self._tell_end, version, DEINIT, limit))
         for step in steps:

@@ -15,7 +15,6 @@ import msgspec
 
 from greenflow.config import Settings
 from greenflow.engine.node import Node
-from greenflow.engine.source import Source
 from greenflow.errors import GreenflowError
 from greenflow.nodes.test import SECONDS, Test
 from greenflow.nodes.trigger import Trigger
@@ -91,7 +90,7 @@ class Workflow:
         others = [
             id
             for id in self.specs
-            if id not in private or (id not in self.tests and issubclass(self._kind(id), Source))
+            if id not in private or (id not in self.tests and self.scheme.begins(self.specs[id]))
         ]
         return private - self._behind(others)
 

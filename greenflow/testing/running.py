@@ -19,7 +19,9 @@ import gevent.socket
 import gevent.ssl
 
 from greenflow.config import Settings
+from greenflow.engine.origin import name_of
 from greenflow.engine.process import Process
+from greenflow.engine.source import sources_of
 from greenflow.errors import Inactive
 from greenflow.hub.clock import Clock
 from greenflow.log.secret import conceal, concealed
@@ -204,9 +206,11 @@ class Flow:
 
     def _listener(self, name: str | None) -> Listener:
         found = {
-            symbol.name or symbol.id: symbol.version.node
+            name_of(source): source
             for symbol in self.runtime.table.symbols.values()
-            if isinstance(symbol.version.node, Listener)
+            if symbol.version.node is not None
+            for source in sources_of(symbol.version.node)
+            if isinstance(source, Listener)
         }
         if name is None and len(found) == 1:
             name = next(iter(found))
@@ -268,10 +272,14 @@ def flow(
     record = FlowRecord()
     outside = None if allow is None else Outside(allow)
     held = None if sources is None else Sources(sources)
-    chosen = ObservingScheme(
-        scheme or Scheme.installed(), record, replace or {}, sources=held, outside=outside
-    )
     settings = settings or Settings(grace=GRACE)
+    chosen = ObservingScheme(
+        scheme or Scheme.installed(compat=settings.compat),
+        record,
+        replace or {},
+        sources=held,
+        outside=outside,
+    )
     documents = _documents(specs, chosen, settings.namespace)
     strange = sorted({document["namespace"] for document in documents} - {settings.namespace})
     if strange:
@@ -319,7 +327,7 @@ def _documents(specs: Specs, scheme: Scheme, namespace: str) -> list[dict[str, A
         elif isinstance(one, str | PathLike):
             documents += read_files([os.fspath(one)])
         else:
-            data.append(scheme.validate(one, namespace))
+            data.append(scheme.validate(scheme.translated(dict(one)).data, namespace))
     return [entry.data for entry in check(documents, scheme, namespace, named=False)] + data
 
 

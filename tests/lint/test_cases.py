@@ -106,8 +106,8 @@ CASES: dict[str, tuple[str, list[tuple[str, int]]]] = {
         "- {kind: schedule, name: tick, cron: 61 * * * *, links: {out: {name: next}}}\n" + HI,
         [("GF002", 1)],
     ),
-    "a source inside of a block": (
-        next_("kind: block\n  name: next\n  specs:\n    - {kind: listener, port: 0}"),
+    "a source inside of a step": (
+        next_("kind: step\n  name: next\n  specs:\n    - {kind: listener, port: 0}"),
         [("GF002", 6)],
     ),
     "a block of nothing": (next_("kind: block\n  name: next\n  specs: []"), [("GF002", 5)]),

@@ -26,6 +26,7 @@ from greenflow.errors import (
     messages,
 )
 from greenflow.runtime import Runtime
+from greenflow.scheme.registry import Scheme
 from tests.flows import Flow, flow
 from tests.net.loopback import Client
 from tests.waiting import until
@@ -600,3 +601,8 @@ def test_a_process_that_has_ended_runs_no_statement(file: Path) -> None:
         with pytest.raises(ProcessExited):
             call.get()
         assert names(file) == []
+
+
+def test_the_window_of_uniflow_on_itself_is_no_database() -> None:
+    with pytest.raises(SpecInvalid, match=r"\$\.driver: 'internal' is the window .*\(specs\.read"):
+        Scheme.installed().decode({"kind": "sql", "driver": "internal"}, "default")

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from greenflow.engine.node import Node
-from greenflow.engine.source import Source
 from greenflow.lint.finding import LintFinding, at
 from greenflow.scheme.registry import Scheme
 from greenflow.spec.batch import Entry
@@ -48,6 +46,7 @@ class _Links:
     def __init__(self, entries: Iterable[Entry], scheme: Scheme) -> None:
         self.entries = {entry.data["id"]: entry for entry in entries}
         self.kinds = {id: scheme.known_type(entry.data) for id, entry in self.entries.items()}
+        self.begin = {id for id, entry in self.entries.items() if scheme.begins(entry.data)}
         self._names = {
             entry.data["name"]: id for id, entry in self.entries.items() if entry.data.get("name")
         }
@@ -76,7 +75,8 @@ def _unreachable(links: _Links, broken: Sequence[Mapping[str, Any]]) -> Iterator
     for id, entry in links.entries.items():
         kind = links.kinds[id]
         lives = any(port in LIFECYCLE for port, _, _ in links.leading[id])
-        if kind is None or issubclass(kind, Source) or lives or entry.data["kind"] in _NO_PACKETS:
+        begins = id in links.begin
+        if kind is None or begins or lives or entry.data["kind"] in _NO_PACKETS:
             roots.append(id)
     for document in broken:
         called = [
@@ -88,7 +88,7 @@ def _unreachable(links: _Links, broken: Sequence[Mapping[str, Any]]) -> Iterator
             ),
         ]
         roots += [id for each in called if (id := links.id_of(each))]
-    if not any(issubclass(kind, Source) for kind in links.kinds.values() if kind is not None):
+    if not links.begin:
         return  # a library of nodes: a program calls them, or other files lead to them
     seen = set(roots)
     while roots:
@@ -110,7 +110,7 @@ def _endless(links: _Links) -> Iterator[LintFinding]:
         ways = [to for port, to, _ in links.leading[id] if port not in (*LIFECYCLE, ERROR)]
         plain = kind is not None and kind.outputs == ("out",) and not kind.waits
         plain = plain and links.entries[id].data["kind"] not in _WAITING
-        if plain and not issubclass(kind or Node, Source) and len(ways) == 1:
+        if plain and id not in links.begin and len(ways) == 1:
             following[id] = ways[0]
     done: set[str] = set()
     for start in following:

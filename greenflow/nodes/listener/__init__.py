@@ -18,6 +18,7 @@ import msgspec
 
 from greenflow.engine.declaring import node
 from greenflow.engine.node import describe
+from greenflow.engine.origin import identity_of
 from greenflow.engine.packet import Fault
 from greenflow.engine.process import Process
 from greenflow.engine.scope import exit_after
@@ -84,6 +85,7 @@ class Listener(Limited[ListenerSpec], Counting):
         self.limits = Limits(**msgspec.structs.asdict(spec.limits))
         self.proxies = Proxies(spec.proxies) if spec.proxies else None
         self.cors = None if spec.cors is None else policy(spec.cors)
+        self.guess = spec.untyped == "guess"
         self.decoding = 0  # requests whose bodies are being decoded
         self.most = self.limits.in_flight
         self.crowd = Crowd(self.most)
@@ -129,7 +131,7 @@ class Listener(Limited[ListenerSpec], Counting):
             self.certificate = Certificate(self.spec.tls.cert, self.spec.tls.key)
         servers = self.services.share("servers", Servers, Servers.close)
         host = self.spec.host or self.services.settings.listener.host
-        self.lease = servers.acquire(host, self.spec.port or 0, self, key=self.spec.id)
+        self.lease = servers.acquire(host, self.spec.port or 0, self, key=identity_of(self))
 
     def abandon(self) -> None:
         if self.lease is not None:
@@ -156,7 +158,7 @@ class Listener(Limited[ListenerSpec], Counting):
 
     def start(self, run: Run) -> None:
         self.run = run
-        listeners(self.services)[self.spec.id] = self
+        listeners(self.services)[identity_of(self)] = self
         if self.lease is None:
             return
         self.lease.serve(
@@ -171,9 +173,9 @@ class Listener(Limited[ListenerSpec], Counting):
         _log.info("listening on %s", self.address, extra=describe(self))
 
     def stop(self) -> None:
-        running = listeners(self.services)
-        if running.get(self.spec.id) is self:  # not yet the next version
-            del running[self.spec.id]
+        running, identity = listeners(self.services), identity_of(self)
+        if running.get(identity) is self:  # not yet the next version
+            del running[identity]
         self.abandon()
 
     # -- one request ---------------------------------------------------------------------------
@@ -192,7 +194,7 @@ class Listener(Limited[ListenerSpec], Counting):
             self.crowd.shed(self, respond)
             return
         try:
-            payload = self._decoded(request) if request.body else to_payload(request, 0)
+            payload = self._decoded(request) if request.body else to_payload(request, 0, self.guess)
             if self.spec.raw:
                 payload["raw"] = raw_body(request)
             if self.proxies is not None:
@@ -255,7 +257,7 @@ class Listener(Limited[ListenerSpec], Counting):
         """The payload of a request with a body. Others run where that is large."""
         self.decoding += 1
         try:
-            return to_payload(request, self.limits.body)
+            return to_payload(request, self.limits.body, self.guess)
         finally:
             self.decoding -= 1
             if self.emptied is not None and not self.in_flight:

@@ -135,6 +135,14 @@ class ListenerSpec(BudgetedSpec):
             " while, or it does its work to the end (finish)"
         ),
     ] = ExitAfter()
+    untyped: Annotated[
+        Literal["bytes", "guess"],
+        Meta(
+            description="what a body without Content-Type is: its bytes, and none if it is empty;"
+            " or what it looks like, which its header then says: JSON, a form or text, and an empty"
+            " text if it is empty (guess)"
+        ),
+    ] = "bytes"
     raw: Annotated[
         bool, Meta(description="give the bytes of the body, as they came, as `raw` beside `body`")
     ] = False
@@ -158,6 +166,8 @@ def faults_of(spec: ListenerSpec) -> list[SpecFault]:
             faults.append(SpecFault(f"$.proxies[{i}]", f"{error}, and not `unix`"))
     if spec.raw and spec.stream:
         faults.append(SpecFault("$.raw", "with `stream` the body is raw: read it"))
+    if spec.untyped == "guess" and spec.stream:
+        faults.append(SpecFault("$.untyped", "with `stream` nothing of the body is there yet"))
     if spec.proxy_protocol and not spec.proxies:
         faults.append(SpecFault("$.proxies", "missing: who sends PROXY headers?"))
     if spec.cors is not None:

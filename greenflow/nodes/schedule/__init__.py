@@ -24,6 +24,7 @@ from msgspec import Meta
 from greenflow.engine.budget import IN_FLIGHT, SourceSpec
 from greenflow.engine.declaring import node
 from greenflow.engine.node import describe
+from greenflow.engine.origin import identity_of
 from greenflow.engine.process import Process
 from greenflow.engine.scope import limited_alone
 from greenflow.engine.services import Compiler, Services
@@ -139,7 +140,7 @@ class Schedule(Source[ScheduleSpec]):
 
     def start(self, run: Run) -> None:
         self._lines = self.services.share("schedule", _lines, dict.clear)
-        self._line = self._lines.setdefault(self.spec.id, _Line())
+        self._line = self._lines.setdefault(identity_of(self), _Line())
         self._line.current = self
         self._run = run
         self._timer = gevent.spawn(self._keep_time)
@@ -155,7 +156,7 @@ class Schedule(Source[ScheduleSpec]):
 
     def _forget(self) -> None:
         if self._line.current is None and not self._line.under_way:
-            self._lines.pop(self.spec.id, None)
+            self._lines.pop(identity_of(self), None)
 
     def resume(self) -> None:
         super().resume()
@@ -277,7 +278,7 @@ class Schedule(Source[ScheduleSpec]):
             _log.warning("missed %d due times in a row", self._skipped, extra=describe(self))
         self._skipped = 0
         payload: dict[str, Any] = {
-            "name": self.spec.name or self.spec.id,
+            "name": self.spec.name or identity_of(self),
             "due": self._shown(due),
         }
         process = self._run.spawn(payload)

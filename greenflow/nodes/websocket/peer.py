@@ -27,6 +27,7 @@ from gevent.event import Event
 from msgspec import Meta
 
 from greenflow.engine.node import Context, Handler, describe
+from greenflow.engine.origin import identity_of
 from greenflow.engine.packet import NOTHING, Fault
 from greenflow.engine.process import RUNNING, Process
 from greenflow.engine.services import Compiler, Services
@@ -233,7 +234,7 @@ class Peer(Source[C]):
 
     def open(self) -> None:
         shared: dict[str, PeerConnections] = self.services.share("websockets", dict, lambda _: None)
-        self.connections = shared.setdefault(self.spec.id, PeerConnections())
+        self.connections = shared.setdefault(identity_of(self), PeerConnections())
         self.connections.users += 1
 
     def close(self) -> None:
@@ -242,7 +243,7 @@ class Peer(Source[C]):
             shared: dict[str, PeerConnections] = self.services.share(
                 "websockets", dict, lambda _: None
             )
-            shared.pop(self.spec.id, None)
+            shared.pop(identity_of(self), None)
 
     def start(self, run: Run) -> None:
         self.is_stopped = False
