@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from greenflow.cli.options import files_option, manner_options, take_files, with_settings
+from greenflow.cli.options import COMPAT, files_option, manner_options, take_files, with_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,7 +62,7 @@ class Wish(NamedTuple):
 @click.option(
     "--if-change", type=click.IntRange(0), metavar="N", help="Only if N is the newest change."
 )
-@with_settings()
+@with_settings(COMPAT)
 def command(
     settings: Settings,
     words: tuple[str, ...],
@@ -121,9 +121,11 @@ def _apply(
     from greenflow.values.seal import Keys
     from greenflow.values.values import sealed
 
-    validator = validator_of(name)
+    validator = validator_of(name, settings)
     keys = Keys(settings.values.key) if name == "values" else Keys(())
-    scheme = validator if isinstance(validator, Scheme) else Scheme.installed()
+    scheme = (
+        validator if isinstance(validator, Scheme) else Scheme.installed(compat=settings.compat)
+    )
     with ExitStack() as opened, Progress("reading files") as progress:
 
         @cache

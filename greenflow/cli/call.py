@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from greenflow.cli.engines import client_of, engine_options
-from greenflow.cli.options import split_files, with_settings
+from greenflow.cli.options import COMPAT, split_files, with_settings
 from greenflow.cli.reading import (
     of_namespace,
     read_specs_and_values,
@@ -60,6 +60,7 @@ Opcodes = dict[str, Callable[..., Any]]
 @click.option("--timeout", metavar="DURATION", help="How long it may take (default: any time).")
 @engine_options
 @with_settings(
+    COMPAT,
     ("grace", "--grace"),
     ("environment", "--environment"),
     ("environment_files", "--environment-files"),
@@ -140,7 +141,7 @@ def _workflow(
     from greenflow.scheme.registry import Scheme
     from greenflow.testing.nodes import Workflow
 
-    scheme = Scheme.installed()
+    scheme = Scheme.installed(compat=settings.compat)
     if files:
         yield _of_files(settings, files, values, scheme), {}
         return

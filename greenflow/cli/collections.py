@@ -13,6 +13,7 @@ from greenflow.errors import UnknownSpec
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from greenflow.config import Settings
     from greenflow.spec.batch import Validator
     from greenflow.store.base import Collection, Record, Store
 
@@ -22,15 +23,15 @@ def collection_of(store: Store, name: str) -> Collection:
     return store.values if name == "values" else store.specs
 
 
-def validator_of(name: str) -> Validator:
-    """What checks the documents of a collection."""
+def validator_of(name: str, settings: Settings) -> Validator:
+    """What checks the documents of a collection, and says what they mean."""
     if name == "values":
         from greenflow.values.values import ValueValidator
 
         return ValueValidator()
     from greenflow.scheme.registry import Scheme
 
-    return Scheme.installed()
+    return Scheme.installed(compat=settings.compat)
 
 
 def find_named(collection: Collection, names: Iterable[str], namespace: str) -> list[Record]:

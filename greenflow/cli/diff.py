@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from greenflow.cli.options import files_option, take_files, with_settings
+from greenflow.cli.options import COMPAT, files_option, take_files, with_settings
 
 if TYPE_CHECKING:
     from greenflow.config import Settings
@@ -24,7 +24,7 @@ _CHANGE = re.compile(r"#?\d+")
 @click.option("--set", "group", default="", metavar="NAME", help="The set of the files.")
 @click.option("--prune", is_flag=True, help="Show what --prune of apply would delete of the set.")
 @click.option("--exit-code", is_flag=True, help="End with 1 if there are differences.")
-@with_settings()
+@with_settings(COMPAT)
 def command(
     settings: Settings,
     words: tuple[str, ...],
@@ -92,7 +92,7 @@ def _to_files(settings: Settings, name: str, paths: tuple[str, ...], group: str)
     with opened as store:
         entries = check(
             read_files(paths),
-            validator_of(name),
+            validator_of(name, settings),
             settings.namespace,
             named=True,
             stored=lookup_in(store.specs),

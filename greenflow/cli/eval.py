@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from greenflow.cli.options import with_settings
+from greenflow.cli.options import COMPAT, with_settings
 from greenflow.cli.reading import read_timeout
 from greenflow.config import Settings, of_languages
 
@@ -18,7 +18,7 @@ from greenflow.config import Settings, of_languages
 )
 @click.option("--input", "file", metavar="FILE", help="JSON payload; - is standard input.")
 @click.option("--timeout", metavar="DURATION", help="How long it may take, such as 500ms.")
-@with_settings()
+@with_settings(COMPAT)
 def command(
     settings: Settings, code: str, language: str, file: str | None, timeout: str | None
 ) -> None:
@@ -29,12 +29,14 @@ def command(
     """
     from greenflow import lang
     from greenflow.net import mime
+    from greenflow.scheme.compat.translation import as_meant
 
     seconds = read_timeout(timeout)
     payload = None
     if file is not None:
         with click.open_file(file, "rb") as source:
             payload = mime.loads(source.read())
+    code = as_meant(code, language, settings.compat)
     told = of_languages(settings)
     lang.hold(told)
     try:

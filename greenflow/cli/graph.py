@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from greenflow.cli.options import files_option, with_settings
+from greenflow.cli.options import COMPAT, files_option, with_settings
 
 if TYPE_CHECKING:
     from greenflow.config import Settings
@@ -25,7 +25,7 @@ FORMATS = ("mermaid", "dot", "svg")
     show_default=True,
     help="Mermaid for Markdown, DOT for Graphviz, SVG for a browser.",
 )
-@with_settings()
+@with_settings(COMPAT)
 def command(settings: Settings, words: tuple[str, ...], files: tuple[str, ...], form: str) -> None:
     """Draws the specs of a namespace: those of FILEs, or else those that are stored. Blocks are
     frames; what would not be active in a runtime is marked, with the reason."""
@@ -35,7 +35,7 @@ def command(settings: Settings, words: tuple[str, ...], files: tuple[str, ...], 
     from greenflow.table.picture import pictured
     from greenflow.table.stored import inactive
 
-    scheme = Scheme.installed()
+    scheme = Scheme.installed(compat=settings.compat)
     documents, values = _read(settings, (*words, *files), scheme)
     in_order = sorted(documents, key=lambda each: str(each["id"]))
     reasons = inactive(in_order, scheme, settings.namespace, values, settings)

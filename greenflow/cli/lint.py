@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from greenflow.cli.options import files_option, take_files, with_settings
+from greenflow.cli.options import COMPAT, files_option, take_files, with_settings
 
 if TYPE_CHECKING:
     from greenflow.config import Settings
@@ -37,7 +37,7 @@ FAULTY = 3
 @click.option("--preview", is_flag=True, help="Also look for what new rules are about.")
 @click.option("--rules", is_flag=True, help="Print the page of all rules.")
 @click.option("--explain", metavar="GF012", help="Say what a rule is about.")
-@with_settings(without=("output",))
+@with_settings(COMPAT, without=("output",))
 def command(
     settings: Settings,
     words: tuple[str, ...],
@@ -71,7 +71,7 @@ def command(
     from greenflow.scheme.registry import Scheme
 
     _, paths = take_files(words, files)
-    scheme = Scheme.installed()
+    scheme = Scheme.installed(compat=settings.compat)
     with Progress("looking at files"):
         linted = lint(paths, scheme, settings, preview)
     if fix or add_ignores:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from difflib import unified_diff
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import click
 
 from greenflow.cli.options import with_settings
+from greenflow.config import Compat
 
 if TYPE_CHECKING:
     from greenflow.config import Settings
@@ -19,15 +20,24 @@ if TYPE_CHECKING:
 
 @click.command("migrate", short_help="Rewrite spec files of the Go engine.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option(
+    "--from",
+    "release",
+    type=click.Choice(tuple(name for name in get_args(Compat) if name != "none")),
+    help="The release that the files were written for: what it means is written in our words.",
+)
 @click.option("--write", is_flag=True, help="Rewrite the files; otherwise a diff is shown.")
 @with_settings()
-def command(settings: Settings, files: tuple[str, ...], write: bool) -> int:
+def command(settings: Settings, files: tuple[str, ...], release: str | None, write: bool) -> int:
     """Rewrites spec files (or folders, or - for standard input) so that they use the names that
     greenflow uses: fields, kinds, and durations with units. Comments, order and layout stay.
+    With --from, what its release means otherwise is written in greenflow's way, too; the new text
+    is what `greenflow run --compat` makes of the old one.
 
     Without --write a diff is shown, and of standard input the new text. What greenflow does not
     know stays as it is and is told; then the exit code is 3.
     """
+    from greenflow.scheme.compat.releases import RELEASES
     from greenflow.scheme.migration import NotMigrated, migrate
     from greenflow.scheme.registry import Scheme
     from greenflow.spec.batch import MissingFile
@@ -45,13 +55,15 @@ def command(settings: Settings, files: tuple[str, ...], write: bool) -> int:
         for file in found:
             try:
                 text = _text_of(file)
-                migrated = migrate(text, file, scheme)
+                migrated = migrate(text, file, scheme, RELEASES.get(release or ""))
             except FileNotFoundError as error:
                 raise MissingFile(file) from error
             except (DocumentError, NotMigrated) as error:
                 click.echo(str(error), err=True)
                 code = error.exit_code
                 continue
+            for note in migrated.notes:
+                click.echo(note, err=True)
             if file == STANDARD_INPUT:
                 click.echo(migrated.text, nl=False)
             elif write and migrated.changes:

@@ -27,6 +27,9 @@ COLLECTIONS = {"specs": "specs", "nodes": "specs", "values": "values"}
 #: Where the settings of a command came from, in the `meta` of its context (config/loading.py).
 ORIGINS = "greenflow.origins"
 
+#: The flag of commands that read specs, for `with_settings`.
+COMPAT = ("compat", "--compat")
+
 #: Flags of settings: the setting, and the letters of the option. Every command has them.
 _COMMON = {
     "database": ("--database",),

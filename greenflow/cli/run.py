@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from greenflow.cli.options import with_settings
+from greenflow.cli.options import COMPAT, with_settings
 
 if TYPE_CHECKING:
     from gevent.event import Event
@@ -49,6 +49,7 @@ logger = logging.getLogger("greenflow.cli.run")
 @click.option("--strict", is_flag=True, help="End when any spec is inactive at the start.")
 @click.option("--no-hub-guard", is_flag=True, help="Do not say which nodes block all others.")
 @with_settings(
+    COMPAT,
     ("grace", "--grace"),
     ("hub_guard", "--hub-guard"),
     ("environment", "--environment"),
@@ -119,13 +120,7 @@ def _listed(what: str, symbols: list[Symbol]) -> str:
 
 
 def _is_source(symbol: Symbol, scheme: Scheme) -> bool:
-    from greenflow.engine.source import Source
-    from greenflow.errors import GreenflowError
-
-    try:
-        return issubclass(scheme.node_type(str(symbol.version.document.get("kind"))), Source)
-    except (LookupError, GreenflowError):  # then its reason says so
-        return False
+    return scheme.begins(symbol.version.document)
 
 
 def _run_store(settings: Settings, stopping: Event, wait: bool, start: Start) -> int:
@@ -216,7 +211,7 @@ def _run_files(
 
     if settings.database != type(settings)().database:
         logger.info("specs of files run from memory; the setting database is not used")
-    scheme = Scheme.installed()
+    scheme = Scheme.installed(compat=settings.compat)
     find_modules(files)
     _spare_collector()
     # Following begins before reading, so that no save is missed in between.

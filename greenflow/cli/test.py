@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from greenflow.cli.options import split_files, with_settings
+from greenflow.cli.options import COMPAT, split_files, with_settings
 from greenflow.cli.reading import (
     of_namespace,
     read_specs_and_values,
@@ -66,7 +66,7 @@ logger = logging.getLogger("greenflow.cli.test")
     metavar="DURATION",
     help=f"How long a test node may take unless it says itself (default: {SECONDS:g}s).",
 )
-@with_settings(("environment", "--environment"), ("http.allow", "--http-allow"))
+@with_settings(COMPAT, ("environment", "--environment"), ("http.allow", "--http-allow"))
 def command(
     settings: Settings,
     words: tuple[str, ...],
@@ -148,13 +148,13 @@ def _of_files(
             specs.append(path)
         for file in found:
             try:
-                cases += read_cases(file)
+                cases += read_cases(file, compat=settings.compat)
             except Faulty as error:
                 lines += error.lines
             except FileNotFoundError:
                 raise MissingFile(file) from None
     entries, known = read_specs_and_values(
-        specs, values, settings.namespace, Scheme.installed(), lines
+        specs, values, settings.namespace, Scheme.installed(compat=settings.compat), lines
     )
     ours = of_namespace(entries, settings.namespace)
     if len(ours) < len(entries):
@@ -198,7 +198,7 @@ def _of_nodes(
     from greenflow.scheme.registry import Scheme
     from greenflow.testing.nodes import NodeTest, Workflow
 
-    workflow = Workflow(specs, values, settings, Scheme.installed())
+    workflow = Workflow(specs, values, settings, Scheme.installed(compat=settings.compat))
     for id in workflow.tests:
         source, line = places.get(id, (f"namespace {settings.namespace}", 0))
         name = workflow.specs[id].get("name") or id

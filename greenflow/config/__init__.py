@@ -38,6 +38,7 @@ __all__ = [
     "PREFIX",
     "AdminSettings",
     "BrokerSettings",
+    "Compat",
     "HistorySettings",
     "HttpSettings",
     "JavaScriptSettings",
@@ -59,6 +60,9 @@ __all__ = [
 
 #: What the environment variables of settings begin with.
 PREFIX = "GREENFLOW_"
+
+#: The releases of uniflow whose meanings specs may have (scheme/compat/releases.py), or none.
+Compat = Literal["none", "uniflow-2024", "uniflow-2025"]
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -89,6 +93,10 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
             "0 for never",
         ),
     ] = 0.1
+    compat: Annotated[
+        Compat,
+        Meta(description="specs that come in mean what they mean to a release of uniflow"),
+    ] = "none"
     output: Annotated[
         Literal["table", "wide", "json", "yaml"],
         Meta(description="form of data on standard output; wide is a table with more columns"),

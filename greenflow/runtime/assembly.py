@@ -62,7 +62,7 @@ class Assembly:
     ) -> None:
         self.settings = settings or Settings()
         self.namespace = namespace or self.settings.namespace
-        self.scheme = scheme or Scheme.installed()
+        self.scheme = scheme or Scheme.installed(compat=self.settings.compat)
         self._store, self._specs, self._values, self._listens = store, specs, values, listen
         self._clock, self._seed = clock or Clock(), seed
         #: Where a person finds a spec, for logs: given an id and a path in the spec, its

@@ -1,39 +1,33 @@
-"""Spec files in the words of the Go engine, rewritten in ours (BEHAVIOUR 1.6, 1.7).
+"""Spec files of the Go engine, rewritten in our words (BEHAVIOUR 1.6, 1.7, 1.10).
 
-Lives here: which words of a text become others, in place, so that comments, order and layout stay.
-Not here: files, and what is told about them (cli/migrate.py).
+Lives here: how a text is changed in place, so that comments, order and layout stay. What becomes
+what is said by compat/walking.py. Not here: files, and what is told about them (cli/migrate.py).
 
 The kinds say what may be written: a field or kind by another name gets its own, and a duration in
-nanoseconds its unit. Whatever is not understood stays as it is. The new text is read again; it has
-to hold the same specs in the new words, or it is not given out.
+nanoseconds its unit; with a release of the engine what it means otherwise is said in our way, as
+the switch `compat` has it. Whatever is not understood stays as it is. The new text is read again;
+it has to hold the specs that the old one is under the switch, or it is not given out.
 """
 
 from __future__ import annotations
 
+import json
 import re
-import types
-import typing
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from msgspec import Struct
-
 from greenflow.errors import GreenflowError
+from greenflow.scheme.compat.releases import Release
+from greenflow.scheme.compat.walking import Edit, Walk, written
 from greenflow.scheme.registry import Scheme
 from greenflow.spec.document import Document, read
-from greenflow.spec.duration import NANOSECONDS_FROM, format_duration
-from greenflow.spec.fields import Spec, fields, has_format, unmarked, words_or_map
-from greenflow.spec.syntax import Lines
+from greenflow.spec.syntax import Lines, offset_of
 from greenflow.spec.syntax.spans import Span, spans_of_documents
 
 # An anchor or a tag before a value.
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s+)*")
 _JSON = re.compile(r'\{\s*"')  # how a map in JSON begins
-_DIGITS = re.compile(r"[0-9]+")
-
-# The collection has two names (BEHAVIOUR 1.6), and this is the one that a `syscall` writes.
-_OPCODES = {f"specs.{verb}": f"nodes.{verb}" for verb in ("create", "read", "update", "delete")}
-
-Path = tuple[str | int, ...]
+_NEWLINE = re.compile(r"\r?\n")
 
 
 class TextChange(NamedTuple):
@@ -45,15 +39,19 @@ class TextChange(NamedTuple):
     after: str
 
     def __str__(self) -> str:
-        return f"{self.before} is now {self.after}"
+        if not self.before:
+            return f"{self.after} is new"
+        return f"{self.before} is now {self.after}" if self.after else f"{self.before} is left out"
 
 
 class Migrated(NamedTuple):
-    """A text in our words, the documents in it, and what was changed."""
+    """A text in our words, the documents in it, what was changed, and what its author should
+    know, at its place in the text as it was."""
 
     text: str
     documents: list[Document]
     changes: list[TextChange]
+    notes: list[str]
 
 
 class NotMigrated(GreenflowError):
@@ -63,34 +61,26 @@ class NotMigrated(GreenflowError):
     exit_code = 3
 
 
-class _Word(NamedTuple):
-    """A key (or with `is_value` a value) in a document, and what it becomes."""
-
-    path: Path
-    after: str
-    is_value: bool
-
-
-def migrate(text: str, source: str, scheme: Scheme) -> Migrated:
-    """The text of a spec file in our words. Raises DocumentError for what is no spec file, and
-    NotMigrated."""
+def migrate(text: str, source: str, scheme: Scheme, release: Release | None = None) -> Migrated:
+    """The text of a spec file in our words and, of a release, our meanings. Raises DocumentError
+    for what is no spec file, and NotMigrated."""
     bare = text.removeprefix("\ufeff")
     documents = read(bare, source)
     renewed: list[Any] = []
-    edits: dict[int, tuple[int, str]] = {}
+    notes: list[str] = []
+    edits: dict[tuple[int, int, str], _Splice] = {}  # what an alias stands for comes twice
     for document, span in zip(documents, spans_of_documents(bare, source), strict=True):
-        walk = _Walk(scheme)
-        renewed.append(walk.spec(document.data, ()))
-        for word in walk.words:
-            start, end, after = _edit(bare, span, word)
-            edits[start] = (end, after)
+        walk = Walk(scheme, release, words=True)
+        renewed.append(walk.document(document.data))
+        notes += map(document.told, walk.notes)
+        for edit in walk.edits:
+            for splice in _splices(bare, document, span, edit):
+                edits[splice.start, splice.end, splice.text] = splice
     lines, changes, parts, position = Lines(bare), [], [], 0
-    for start, (end, after) in sorted(edits.items()):
-        changes.append(
-            TextChange(*lines.at(start), *(t.strip("\"'") for t in (bare[start:end], after)))
-        )
-        parts += [bare[position:start], after]
-        position = end
+    for (start, end, _), splice in sorted(edits.items()):
+        changes.append(TextChange(*lines.at(splice.shown_at), splice.before, splice.shown))
+        parts += [bare[position:start], splice.text]
+        position = max(position, end)
     new = "".join([*parts, bare[position:]])
     try:
         again = read(new, source)
@@ -103,7 +93,7 @@ def migrate(text: str, source: str, scheme: Scheme) -> Migrated:
             "changed in place"
         )
         raise NotMigrated(f"{source}: {reason}; do it by hand: {wanted}")
-    return Migrated(text[: len(text) - len(bare)] + new, again, changes)
+    return Migrated(text[: len(text) - len(bare)] + new, again, changes, notes)
 
 
 class OtherWord(NamedTuple):
@@ -117,116 +107,122 @@ class OtherWord(NamedTuple):
 
 def other_words(document: Any, scheme: Scheme) -> list[OtherWord]:
     """The words of a spec as its author wrote it that `migrate` changes."""
-    walk = _Walk(scheme)
+    walk = Walk(scheme, words=True)
     walk.spec(document, ())
-    found = []
-    for word in walk.words:
-        path, inside = "$", document
-        for key in word.path:
-            path += f"[{key}]" if isinstance(key, int) else f".{key}"
+    words = []
+    for edit in walk.edits:
+        inside = document
+        for key in edit.path:
             inside = inside[key]
-        before = str(inside) if word.is_value else str(word.path[-1])
-        found.append(OtherWord(path, before, word.after))
-    return found
+        before = str(inside) if edit.what == "value" else str(edit.path[-1])
+        words.append(OtherWord(written(edit.path), before, edit.after))
+    return words
 
 
-class _Walk:
-    """Goes through a spec by the types of its fields, as `greenflow.spec.decoding` reads it, and
-    collects the words that become others. Each method returns the value in the new words."""
+class _Splice(NamedTuple):
+    """What to put in the place of a part of the text; for people, where and what it is about."""
 
-    def __init__(self, scheme: Scheme) -> None:
-        self.scheme = scheme
-        self.words: list[_Word] = []
-
-    def spec(self, document: Any, path: Path) -> Any:
-        if not isinstance(document, dict):
-            return document
-        kind, spec_type = document.get("kind"), Spec
-        try:
-            node_type = self.scheme.node_type(kind) if isinstance(kind, str) else None
-        except (LookupError, GreenflowError):
-            node_type = None
-        if node_type is not None:
-            spec_type = node_type.spec_type
-            if node_type.kind != kind and node_type.kind in self.scheme.kinds():
-                self.words.append(_Word((*path, "kind"), node_type.kind, is_value=True))
-                document = {**document, "kind": node_type.kind}
-            opcode = document.get("opcode")
-            if node_type.kind == "syscall" and opcode in _OPCODES:
-                self.words.append(_Word((*path, "opcode"), _OPCODES[opcode], is_value=True))
-                document = {**document, "opcode": _OPCODES[opcode]}
-        return self.struct(spec_type, document, path)
-
-    def struct(self, struct: Any, document: Any, path: Path) -> Any:
-        if not isinstance(document, dict):
-            return document
-        by_name = {field.name: field for field in fields(struct)}
-        by_name |= {field.alias: field for field in fields(struct) if field.alias}
-        renewed = {}
-        for key, value in document.items():
-            field = by_name.get(key)
-            name = key
-            if field is not None:
-                # Where both names are given, the author must say which one is meant.
-                if key == field.alias and field.name not in document:
-                    name = field.name
-                    self.words.append(_Word((*path, key), name, is_value=False))
-                value = self.value(field.type, value, (*path, key))
-            renewed[name] = value
-        return renewed
-
-    def value(self, kind: Any, value: Any, path: Path) -> Any:
-        bare, marks = unmarked(kind)
-        if has_format(marks, "duration") or has_format(marks, "interval"):
-            return self.duration(value, path)
-        if has_format(marks, "spec"):
-            return self.spec(value, path)
-        origin, arguments = typing.get_origin(bare), typing.get_args(bare)
-        if (either := words_or_map(bare)) is not None:
-            return self.value(either[1], value, path) if isinstance(value, dict) else value
-        if origin in (typing.Union, types.UnionType):
-            others = [argument for argument in arguments if argument is not type(None)]
-            return self.value(others[0], value, path) if len(others) == 1 else value
-        if isinstance(value, list):
-            inner = arguments[0] if origin in (list, tuple) else bare
-            return [self.value(inner, one, (*path, i)) for i, one in enumerate(value)]
-        if origin in (list, tuple):
-            return self.value(arguments[0], value, path)
-        if origin is dict and isinstance(value, dict):
-            return {key: self.value(arguments[1], one, (*path, key)) for key, one in value.items()}
-        if bare is Spec:
-            return self.spec(value, path)
-        if isinstance(bare, type) and issubclass(bare, Struct):
-            return self.struct(bare, value, path)
-        return value
-
-    def duration(self, value: Any, path: Path) -> Any:
-        is_text = isinstance(value, str) and _DIGITS.fullmatch(value.strip())
-        if type(value) is not int and not is_text:
-            return value
-        nanoseconds = int(value)
-        if not NANOSECONDS_FROM <= nanoseconds < 2**63:
-            return value
-        text = format_duration(nanoseconds / 1e9)
-        self.words.append(_Word(path, text, is_value=True))
-        return text
+    start: int
+    end: int
+    text: str
+    shown_at: int
+    before: str
+    shown: str
 
 
-def _edit(text: str, span: Span, word: _Word) -> tuple[int, int, str]:
-    """Where the word stands in the text, and what is to be written there."""
-    found = span
-    for key in word.path:
-        if isinstance(key, int):
-            name = found = found.items[key]
-        else:
-            pair = found.find(key)
-            assert pair is not None, word.path
-            name, found = pair
-    target = found if word.is_value else name
-    properties = _PROPERTIES.match(text, target.start, target.end)
-    start = target.start if properties is None else properties.end()
-    written = text[start : target.end]
-    quote = written[:1] if written[:1] in ('"', "'") else ""
+def _splices(text: str, document: Document, span: Span, edit: Edit) -> Iterator[_Splice]:
+    """How an edit of a document is made in the text. Raises NotMigrated."""
+    above = span
+    for key in edit.path[:-1]:
+        above = _within(above, key)
+    key = edit.path[-1]
+    if edit.what == "code":
+        yield from _insertions(text, document, edit)
+    elif edit.what == "drop":
+        yield _without(text, above, str(key))
+    elif edit.what == "before":
+        yield _before(text, span, above, str(key), *edit.after)
+    else:
+        name, value = (above, above.items[key]) if isinstance(key, int) else _pair(above, key)
+        yield _replaced(text, span, value if edit.what == "value" else name, edit.after)
+
+
+def _pair(above: Span, key: str) -> tuple[Span, Span]:
+    pair = above.find(key)
+    assert pair is not None, key
+    return pair
+
+
+def _within(above: Span, key: str | int) -> Span:
+    if isinstance(key, str):
+        return _pair(above, key)[1]
+    return above.items[key] if above.items else above  # one alone stands without a list
+
+
+def _replaced(text: str, span: Span, target: Span, after: Any) -> _Splice:
+    """A scalar as another, in its quotes."""
+    start = _behind_properties(text, target)
+    before = text[start : target.end]
+    if not isinstance(after, str):
+        after = json.dumps(after)
+        return _Splice(start, target.end, after, start, before, after)
+    quote = before[:1] if before[:1] in ('"', "'") else ""
     if not quote and _JSON.match(text, span.start):
         quote = '"'  # JSON has no text without
-    return start, target.end, f"{quote}{word.after}{quote}"
+    shown = before.strip("\"'")
+    return _Splice(start, target.end, f"{quote}{after}{quote}", start, shown, after)
+
+
+def _behind_properties(text: str, target: Span) -> int:
+    properties = _PROPERTIES.match(text, target.start, target.end)
+    return target.start if properties is None else properties.end()
+
+
+def _insertions(text: str, document: Document, edit: Edit) -> Iterator[_Splice]:
+    """Texts put into code, at their places in the file however it writes the string."""
+    path = written(edit.path)
+    code = document.value(path)
+    for insertion in edit.after:
+        place = document.place_within(path, *Lines(code).at(insertion.offset))
+        if place is None:
+            continue  # the text as a whole is then not what is wanted
+        at = offset_of(text, *place)
+        name = re.match(r"\.?\w*", code[insertion.offset :])
+        before = name[0] if name is not None else ""
+        yield _Splice(at, at, insertion.text, at, before, f"{insertion.text}{before}")
+
+
+def _before(text: str, span: Span, above: Span, key: str, name: str, value: Any) -> _Splice:
+    """A pair put before the one of a key."""
+    at = _pair(above, key)[0].start
+    begin = _behind_properties(text, above)
+    is_json = _JSON.match(text, span.start) is not None
+    pair = f"{json.dumps(name) if is_json else name}: {json.dumps(value)}"
+    if text[begin : begin + 1] == "{":
+        between = ", "
+    else:
+        line = text.rfind("\n", 0, at) + 1
+        newline = _NEWLINE.search(text)
+        between = f"{newline[0] if newline else chr(10)}{' ' * (at - line)}"
+    return _Splice(at, at, f"{pair}{between}", at, "", pair)
+
+
+def _without(text: str, above: Span, key: str) -> _Splice:
+    """A pair left out, with the line that it stands on alone."""
+    keys = [name.value for name, _ in above.pairs]
+    if key not in keys:  # it is merged into the map
+        return _Splice(above.start, above.start, "", above.start, key, "")
+    number = keys.index(key)
+    name, value = above.pairs[number]
+    start, end = name.start, max(value.end, name.end)
+    if text[_behind_properties(text, above) :][:1] == "{":
+        if number + 1 < len(keys):
+            end = above.pairs[number + 1][0].start
+        elif number:
+            start = above.pairs[number - 1][1].end
+        return _Splice(start, end, "", name.start, key, "")
+    line = text.rfind("\n", 0, start) + 1
+    if text[line:start].strip(" ") and number + 1 < len(keys):
+        return _Splice(start, above.pairs[number + 1][0].start, "", name.start, key, "")
+    newline = text.find("\n", max(end - 1, start))
+    return _Splice(line, len(text) if newline < 0 else newline + 1, "", name.start, key, "")

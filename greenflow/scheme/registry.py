@@ -20,10 +20,13 @@ import msgspec
 from greenflow.engine.node import Node
 from greenflow.engine.resolving import Resolving
 from greenflow.engine.services import Services
+from greenflow.engine.source import Source
 from greenflow.errors import CompileFailed, GreenflowError, SpecFault, SpecInvalid
 from greenflow.extras import reason
 from greenflow.hub.breathing import pause, unhurried
 from greenflow.plugins import offered
+from greenflow.scheme.compat import translation
+from greenflow.scheme.compat.releases import RELEASES, Release
 from greenflow.spec.decoding import decode, read_env
 from greenflow.spec.fields import (
     COMMON,
@@ -41,6 +44,8 @@ from greenflow.spec.path import value_at
 from greenflow.spec.ports import canonical, has_output
 from greenflow.spec.reference import Beside
 from greenflow.spec.template import Deferred, Scope
+from greenflow.spec.translated import Translated
+from greenflow.spec.undecoded import inner_of
 from greenflow.values.values import Bindings
 
 GROUP = "greenflow.nodes"  # the entry points that kinds come from
@@ -60,16 +65,23 @@ FORMER = {
 
 
 class Scheme:
-    """The kinds a runtime knows, by name. `known` maps a kind to a Node class or an entry point."""
+    """The kinds a runtime knows, by name. `known` maps a kind to a Node class or an entry point.
+    With a `release`, documents that come in from outside mean what they mean to it."""
 
-    def __init__(self, known: Mapping[str, type[Node[Any]] | EntryPoint]) -> None:
-        self._known = dict(known)
+    def __init__(
+        self,
+        known: Mapping[str, type[Node[Any]] | EntryPoint],
+        release: Release | None = None,
+    ) -> None:
+        self._known, self.release = dict(known), release
 
     @classmethod
-    def installed(cls, *, without: Iterable[str] = ()) -> Scheme:
-        """Every kind that an installed package declares, less those named."""
+    def installed(cls, *, without: Iterable[str] = (), compat: str = "none") -> Scheme:
+        """Every kind that an installed package declares, less those named. `compat` is the setting
+        of that name."""
         left_out = set(without)
-        return cls({e.name: e for e in offered(GROUP) if e.name not in left_out})
+        known = {e.name: e for e in offered(GROUP) if e.name not in left_out}
+        return cls(known, RELEASES.get(compat))
 
     def register(self, kind: type[Node[Any]], name: str | None = None) -> None:
         """Add a kind, or put it in the place of the one of that name."""
@@ -214,6 +226,12 @@ class Scheme:
                 faults.append(SpecFault(path, reason))
         return faults
 
+    def translated(self, document: dict[str, Any]) -> Translated:
+        """A document that comes in from outside, as it is meant here (BEHAVIOUR 1.12)."""
+        if self.release is None:
+            return Translated(document)
+        return translation.translated(document, self.release, self)
+
     def validate(
         self, document: Any, namespace: str, beside: Beside | None = None
     ) -> dict[str, Any]:
@@ -234,6 +252,11 @@ class Scheme:
             return self.node_type(str(document.get("kind")))
         except (LookupError, GreenflowError):
             return None
+
+    def begins(self, document: Mapping[str, Any]) -> bool:
+        """Whether a spec, or one inside of it, is of a kind of sources; sound or not."""
+        kind = self.known_type(document)
+        return bool(kind and issubclass(kind, Source)) or any(map(self.begins, inner_of(document)))
 
     def outline(self, document: dict[str, Any], namespace: str) -> Spec:
         """The fields that every spec has, of a document that `decode` has deferred."""

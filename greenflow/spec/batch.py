@@ -9,8 +9,10 @@ store's to say.
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID, uuid5
 
@@ -18,6 +20,9 @@ from greenflow.errors import CompileFailed, GreenflowError, SpecFault, SpecInval
 from greenflow.spec.document import Document, DocumentError, files_of, read_file
 from greenflow.spec.reference import Beside, Lookup
 from greenflow.spec.template import unbound
+from greenflow.spec.translated import Translated
+
+logger = logging.getLogger("greenflow.spec")
 
 #: Under which the ids of specs without one are derived; made once, at random.
 _DERIVED = UUID("0b5f9f6e-3b1c-4f5a-9f6c-5d0f3d2f7f52")
@@ -28,6 +33,9 @@ _CHECKED_AT_ONCE = 50
 
 class Validator(Protocol):
     """What knows whether a document may be stored; a Scheme for specs."""
+
+    def translated(self, document: dict[str, Any]) -> Translated:
+        """The document as it is meant here, which is what is validated."""
 
     def validate(
         self, document: Any, namespace: str, beside: Beside | None = None
@@ -141,15 +149,25 @@ def examined(
     entries: list[Entry] = []
     taken: dict[tuple[str, ...], Document] = {}
     documents = list(documents)
-    beside = Beside(((each.data, each.located) for each in documents), namespace, stored)
-    for number, document in enumerate(documents, 1):
+    meanings = [validator.translated(document.data) for document in documents]
+    beside = Beside(
+        (
+            (meaning.data, partial(_located, document, meaning))
+            for document, meaning in zip(documents, meanings, strict=True)
+        ),
+        namespace,
+        stored,
+    )
+    for number, (document, meaning) in enumerate(zip(documents, meanings, strict=True), 1):
+        for note in meaning.notes:
+            logger.warning("%s", document.told(note))
         if number % _CHECKED_AT_ONCE == 0:
             breathe()
         faults = list(_nameless(document.data)) if named else []
         try:
-            data = validator.validate(document.data, namespace, beside)
+            data = validator.validate(meaning.data, namespace, beside)
         except SpecInvalid as error:
-            faults += _explained(document.data, error.faults)
+            faults += map(meaning.located, _explained(meaning.data, error.faults))
         except CompileFailed as error:
             faults.append(SpecFault("$", str(error)))
         else:
@@ -157,6 +175,10 @@ def examined(
             entries.append(Entry(document, data))
         faulty += ((document, fault) for fault in faults)
     return entries if named and not derived else list(_identified(entries, breathe)), faulty
+
+
+def _located(document: Document, meaning: Translated, fault: SpecFault) -> tuple[str, SpecFault]:
+    return document.located(meaning.located(fault))
 
 
 def _explained(data: dict[str, Any], faults: Iterable[SpecFault]) -> Iterator[SpecFault]:

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from greenflow.errors import GreenflowError, SpecFault
-from greenflow.spec.path import step
+from greenflow.spec.path import step, value_at
 from greenflow.spec.syntax import Part, Place, SyntaxFault
 from greenflow.spec.syntax.characters import Written
 from greenflow.spec.syntax.json import parts_of_json
@@ -112,6 +112,16 @@ class Document:
                 line, column = inside
                 return f"{self.source}:{line}:{column}", fault._replace(line=0, column=0)
         return f"{self.source}:{place[0]}:{place[1]}", fault
+
+    def value(self, path: str) -> Any:
+        """What a path leads to; None where that is nothing."""
+        return value_at(self.data, path)
+
+    def place_within(self, path: str, line: int, column: int) -> tuple[int, int] | None:
+        """Line and column in the file of a character of the string that a path leads to; None
+        where that cannot be told."""
+        _, way, rest = self._find(path)
+        return None if rest else self._written.place(self._number, way, line, column)
 
     def _find(self, path: str) -> tuple[Place, list[str | int], str]:
         """The place that a path leads to, the keys and indices on the way to it, and what of the

@@ -101,6 +101,15 @@ def _checked(seconds: float, shown: object) -> float:
     return float(seconds)
 
 
+def format_nanoseconds(nanoseconds: int) -> str:
+    """A whole number of nanoseconds in the largest unit that it is a whole number of."""
+    for unit in _SHOWN_UNITS:
+        size = round(UNITS[unit] * 1e9)
+        if nanoseconds and nanoseconds % size == 0:
+            return f"{nanoseconds // size}{unit}"
+    return "0s"
+
+
 def format_duration(seconds: float) -> str:
     """The shortest text with a unit that `parse_duration` reads as so many seconds again."""
     if seconds == 0:

@@ -189,6 +189,28 @@ def _unbound(value: Any, path: str, env: Mapping[str, Any] | None) -> Iterator[S
                 yield from _unbound(item, f"{path}.{key}", env)
 
 
+def unbound_keys(document: Mapping[str, Any]) -> Iterator[str]:
+    """The keys of placeholders in a spec, and in the specs inside of it, which no `env` binds."""
+    yield from _unbound_keys(document, frozenset())
+
+
+def _unbound_keys(value: Any, bound: frozenset[str]) -> Iterator[str]:
+    if isinstance(value, str):
+        for found in _KEYS.finditer(value):
+            if (key := found[1].split(".")[1]) not in bound:
+                yield key
+    elif isinstance(value, list):
+        for item in value:
+            yield from _unbound_keys(item, bound)
+    elif isinstance(value, dict):
+        is_spec = isinstance(value.get("kind"), str)
+        if is_spec and isinstance(value.get("env"), dict):
+            bound |= value["env"].keys()
+        for key, item in value.items():
+            if not (is_spec and (key in COMMON or key == "ports")):
+                yield from _unbound_keys(item, bound)
+
+
 def _taken_as_text(text: str, path: str, env: Mapping[str, Any] | None) -> Iterator[SpecFault]:
     if env is None:
         found = _KEYS.search(text)

@@ -10,6 +10,7 @@ whoever answers a workflow turns the first four into `invalid argument` (BEHAVIO
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from greenflow.scheme.registry import Scheme
     from greenflow.store.base import Collection, Record
     from greenflow.values.seal import Keys
+
+_log = logging.getLogger("greenflow.store")
 
 EVERYWHERE = "*"  # the scope of all namespaces (BEHAVIOUR 7.5)
 
@@ -63,6 +66,13 @@ class Operations:
             signature,
         )
 
+    def _translated(self, document: dict[str, Any]) -> dict[str, Any]:
+        """The document as it is meant here (BEHAVIOUR 1.12)."""
+        meaning = self.scheme.translated(document)
+        for note in meaning.notes:
+            _log.warning("%s: %s", document.get("name") or document.get("id"), note)
+        return meaning.data
+
     def _renamed(self, patch: dict[str, Any]) -> dict[str, Any]:
         """The patch without aliases of fields, for what it is merged into has none either (1.6).
         Only the kind knows those of its own fields."""
@@ -75,6 +85,9 @@ class Operations:
             spec_type = self.scheme.node_type(kind).spec_type if isinstance(kind, str) else Spec
         except (LookupError, GreenflowError):
             spec_type = Spec  # what is wrong with the kind is said when the whole is checked
+        if self.scheme.release is not None and isinstance(kind, str):
+            meaning = self._translated({"kind": kind, **patch})
+            patch = {key: value for key, value in meaning.items() if key in patch}
         return rename(spec_type, patch)
 
     def read(self, filter: Any = None) -> list[Record]:
@@ -86,7 +99,7 @@ class Operations:
         return self.collection.delete(self._scoped(filter), signature)
 
     def _validated(self, documents: Any) -> list[dict[str, Any]]:
-        given = as_list(documents)
+        given = [self._translated(document) for document in as_list(documents)]
         beside = self._beside(given)
         return [self.scheme.validate(document, self.namespace, beside) for document in given]
 

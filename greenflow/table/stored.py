@@ -18,6 +18,7 @@ from greenflow.engine.node import Node
 from greenflow.errors import GreenflowError, SpecFault, SpecInvalid
 from greenflow.hub.breathing import unhurried
 from greenflow.log import secret
+from greenflow.scheme.compat.unclear import unclear
 from greenflow.scheme.registry import Scheme
 from greenflow.spec.fields import Link, Spec
 from greenflow.spec.ports import canonical, has_port
@@ -217,7 +218,8 @@ class _Stored:
 
     def doubts(self, id: str) -> list[SpecFault]:
         """What of a spec that is active hardly means what it says."""
-        found = list(unbound(self.documents[id]))
+        document = self.documents[id]
+        found = [*unbound(document), *unclear(document, self.scheme)]
         spec = self.spec(id)
         if spec is not None and id not in self._deferred:
             found += self.scheme.node_type(spec.kind).doubts(spec, self.scheme)

@@ -12,12 +12,13 @@ from functools import partial
 from http.client import HTTPException
 from typing import Any, NamedTuple
 
-from greenflow.config import Settings
+from greenflow.config import Compat, Settings
 from greenflow.errors import GreenflowError, SpecFault, SpecInvalid, WorkflowError
 from greenflow.scheme.registry import Scheme
 from greenflow.spec.batch import Faulty
 from greenflow.spec.document import Document
 from greenflow.spec.reference import Beside
+from greenflow.spec.translated import Translated
 from greenflow.testing.clock import ManualClock
 from greenflow.testing.observing import sequence
 from greenflow.testing.running import GRACE, Flow, flow
@@ -51,6 +52,7 @@ class Case(NamedTuple):
     document: Document
     folder: str  # of the file
     allowed: frozenset[str] = frozenset()  # nodes that may reach outside, beside the file's
+    compat: Compat = "none"  # what the specs mean, unless the file says it
 
     @property
     def spec(self) -> CaseSpec:
@@ -85,8 +87,13 @@ class Case(NamedTuple):
         suite, case = self.suite, self.spec
         clock = ManualClock(jump=True) if suite.clock == "jump" else None
         replace = {node: sequence(*map(_act, steps)) for node, steps in suite.replace.items()}
-        specs = self._specs()
-        settings = Settings(namespace=suite.namespace, grace=GRACE, environment=suite.environment)
+        settings = Settings(
+            namespace=suite.namespace,
+            grace=GRACE,
+            environment=suite.environment,
+            compat=suite.compat or self.compat,
+        )
+        specs = self._specs(Scheme.installed(compat=settings.compat))
         try:
             with flow(
                 specs,
@@ -104,23 +111,28 @@ class Case(NamedTuple):
         except FAILURES as error:
             raise self._failed(f"{self.path}.name", str(error)) from error
 
-    def _specs(self) -> list[Any]:
+    def _specs(self, scheme: Scheme) -> list[Any]:
         """The specs under test. Raises Faulty for those in this file, with their place in it."""
-        scheme = Scheme.installed()
         specs: list[Any] = []
         lines: list[str] = []
-        inline = [(i, one) for i, one in enumerate(self.suite.specs) if isinstance(one, dict)]
+        inline = {
+            i: scheme.translated(one)
+            for i, one in enumerate(self.suite.specs)
+            if isinstance(one, dict)
+        }
         beside = Beside(
-            ((one, partial(self._located, i)) for i, one in inline), self.suite.namespace
+            ((one.data, partial(self._located, i)) for i, one in inline.items()),
+            self.suite.namespace,
         )
         for i, one in enumerate(self.suite.specs):
             if isinstance(one, str):
                 specs.append(os.path.join(self.folder, one))
                 continue
+            meaning = inline[i] if i in inline else Translated(one)
             try:
-                specs.append(scheme.validate(one, self.suite.namespace, beside))
+                specs.append(scheme.validate(meaning.data, self.suite.namespace, beside))
             except SpecInvalid as error:
-                told = (self._located(i, fault) for fault in error.faults)
+                told = (self._located(i, meaning.located(fault)) for fault in error.faults)
                 lines += (f"{place}: {fault}" for place, fault in told)
         if lines:
             raise Faulty(lines)
@@ -185,12 +197,15 @@ class Case(NamedTuple):
         return CaseFailed(f"{self.document.source}:{line}:{column}: {self.name}: {reason}")
 
 
-def read_cases(path: str, source: str | None = None) -> list[Case]:
-    """The cases of a file, which people call `source`. Raises Faulty with every fault as
-    `file:line:column: path: reason`, and OSError."""
+def read_cases(path: str, source: str | None = None, compat: Compat = "none") -> list[Case]:
+    """The cases of a file, which people call `source`; `compat` as the setting.
+
+    Raises Faulty with every fault as `file:line:column: path: reason`, and OSError."""
     suite, document = read_suite(path, source or path)
     folder = os.path.dirname(os.path.abspath(path))
-    return [Case(suite, number, document, folder) for number in range(len(suite.cases))]
+    return [
+        Case(suite, number, document, folder, compat=compat) for number in range(len(suite.cases))
+    ]
 
 
 def _act(instead: Instead) -> Any:

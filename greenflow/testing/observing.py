@@ -181,7 +181,7 @@ class ObservingScheme(Scheme):
         sources: Sources | None = None,
         outside: Outside | None = None,
     ) -> None:
-        super().__init__(scheme._known)
+        super().__init__(scheme._known, scheme.release)
         self._record, self._replace = record, dict(replace)
         self._sources, self._outside = sources, outside
         self._made: dict[object, type[Node[Any]]] = {}

@@ -116,7 +116,7 @@ class WaitingScheme(Scheme):
     """The kinds of another scheme, whose sources begin when `sources` says so."""
 
     def __init__(self, scheme: Scheme, sources: Sources) -> None:
-        super().__init__(scheme._known)
+        super().__init__(scheme._known, scheme.release)
         self._sources = sources
         self._waiting: dict[type[Node[Any]], type[Node[Any]]] = {}
 

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from greenflow import lang
-from greenflow.config import Settings
+from greenflow.config import Compat, Settings
 from greenflow.errors import SpecFault, SpecInvalid
 from greenflow.spec.batch import Faulty
 from greenflow.spec.decoding import decode
@@ -123,6 +123,10 @@ class Suite(Struct, frozen=True, forbid_unknown_fields=True):
     environment: Annotated[
         dict[str, str], Meta(description="values for {{ .KEY }} of specs that name no value")
     ] = {}
+    compat: Annotated[
+        Compat | None,
+        Meta(description="which release of uniflow the specs are of; else the setting says it"),
+    ] = None
     clock: Annotated[
         Literal["real", "jump"], Meta(description="jump: what nodes sleep takes no time")
     ] = "real"

@@ -22,6 +22,7 @@ from greenflow.spec.decoding import decode
 from greenflow.spec.fields import EnvValue
 from greenflow.spec.reference import Find, nothing_known
 from greenflow.spec.template import PENDING, Deferred, Insertions, Scope
+from greenflow.spec.translated import Translated
 from greenflow.values.seal import Keys, Sealed
 
 if TYPE_CHECKING:
@@ -52,6 +53,10 @@ class Value(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 class ValueValidator:
     """Checks values as a Scheme checks specs."""
+
+    def translated(self, document: dict[str, Any]) -> Translated:
+        """Values mean the same to everybody."""
+        return Translated(document)
 
     def validate(self, document: Any, namespace: str, beside: object = None) -> dict[str, Any]:
         """The value as it is to be stored; it refers to nothing. Raises SpecInvalid."""

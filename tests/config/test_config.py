@@ -48,6 +48,7 @@ def test_every_setting_is_reached_from_a_flag_a_variable_and_the_file() -> None:
         "grace": ("1m30s", 90.0),
         "hub_guard": ("50ms", 0.05),
         "output": ("json", "json"),
+        "compat": ("uniflow-2025", "uniflow-2025"),
         "process.packets": ("5000", 5000),
         "process.children": ("50", 50),
         "lint.error": ("GF012,GF013", ["GF012", "GF013"]),

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
+from greenflow.scheme.compat.releases import RELEASES
 from greenflow.scheme.migration import NotMigrated, migrate
 from greenflow.scheme.registry import Scheme
 from greenflow.spec.document import DocumentError, read
@@ -161,3 +162,81 @@ def test_the_words_to_change_by_hand_are_told_in_one_line() -> None:
         "texts of several lines are used in ways that cannot be "
         "changed in place; do it by hand: line 1: >- for is now loop"
     )
+
+
+OF_2025 = RELEASES["uniflow-2025"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("kind: sleep\ninterval: 2000 # 2 s\n", "kind: sleep\ninterval: 2s # 2 s\n"),
+        ("{kind: if, when: count > 1}", "{kind: if, when: self.count > 1}"),
+        ("kind: if\nwhen: 'a && b' # c\n", "kind: if\nwhen: 'self.a && self.b' # c\n"),
+        ('kind: if\nwhen: "\\x61 == \\"b\\""', 'kind: if\nwhen: "self.\\x61 == \\"b\\""'),
+        (
+            "kind: if\nwhen: |\n  a &&\n\n    b > 1  # no comment of ours\n",
+            "kind: if\nwhen: |\n  a &&\n\n    b > 1  # no comment of ours\n",
+        ),
+        ("kind: if\nwhen: |\n  a &&\n\n    b\n", "kind: if\nwhen: |\n  self.a &&\n\n    self.b\n"),
+        ("kind: if\nwhen: >-\n  a\n  && b\n", "kind: if\nwhen: >-\n  self.a\n  && self.b\n"),
+        ('{"kind": "if", "when": "\\u0061"}', '{"kind": "if", "when": "self.\\u0061"}'),
+        (
+            "- kind: block\r\n  specs:\r\n  - kind: nop\r\n",
+            "- kind: block\r\n  chain: false\r\n  specs:\r\n  - kind: nop\r\n",
+        ),
+        ("{kind: block, specs: []}", "{kind: block, chain: false, specs: []}"),
+        (
+            '{"kind": "block", "specs": []}',
+            '{"kind": "block", "chain": false, "specs": []}',
+        ),
+        ("kind: nop\nx: 1\n# about name\nname: a\n", "kind: nop\n# about name\nname: a\n"),
+        ("- x: 1\n  kind: nop\n", "- kind: nop\n"),
+        ("kind: nop\nx:\n  - {y: 1}\n  - z\n", "kind: nop\n"),
+        ("kind: nop\nx: |\n  a\n  b\nname: c\n", "kind: nop\nname: c\n"),
+        ("kind: nop\nx: 1", "kind: nop\n"),
+        ("{kind: nop, x: 1}", "{kind: nop}"),
+        ("{x: 1, kind: nop}", "{kind: nop}"),
+        ("kind: call\ntimeout: 0\nname: a\n", "kind: call\nname: a\n"),
+        (
+            "kind: snippet\nname: a\ncode: '{{ .B }} {{ .A }}'\n",
+            'kind: snippet\nname: a\nenv: {"A": {"data": "{{ .A }}"}, "B": {"data": "{{ .B }}"}}\n'
+            "code: '{{ .B }} {{ .A }}'\n",
+        ),
+        (
+            "kind: snippet\nenv:\n  B: {data: 1}\ncode: '{{ .B }} {{ .A }}'\n",
+            'kind: snippet\nenv:\n  A: {"data": "{{ .A }}"}\n  B: {data: 1}\n'
+            "code: '{{ .B }} {{ .A }}'\n",
+        ),
+        ("kind: snippet\nenv: {}\ncode: '{{ .A }}'\n", None),
+        ("- &x {kind: if, when: a}\n- *x\n", "- &x {kind: if, when: self.a}\n- *x\n"),
+        ("a: &x {y: 1}\nkind: nop\n<<: *x\n", None),
+    ],
+)
+def test_what_a_release_means_is_written_in_place(before: str, after: str | None) -> None:
+    def of_release(text: str) -> str:
+        return migrate(text, "a.yaml", SCHEME, OF_2025).text
+
+    if after is None:
+        try:
+            after = of_release(before)
+        except NotMigrated:
+            return
+    assert of_release(before) == after
+    assert of_release(after) == after
+    switched = Scheme.installed(compat="uniflow-2025")
+    meant = [switched.translated(each.data).data for each in read(before, "a.yaml")]
+    assert [each.data for each in read(after, "a.yaml")] == meant
+
+
+def test_changes_of_a_release_are_told() -> None:
+    text = "kind: block\ncomment: x\nspecs: [{kind: if, when: count > a.b}]\n"
+    result = migrate(text, "a.yaml", SCHEME, OF_2025)
+    assert [(each.line, each.column, str(each)) for each in result.changes] == [
+        (2, 1, "comment is left out"),
+        (3, 1, "chain: false is new"),
+        (3, 26, "count is now self.count"),
+        (3, 34, "a is now self.a"),
+    ]
+    (note,) = result.notes
+    assert note.startswith("a.yaml:2:1: $.comment: there is no such field")

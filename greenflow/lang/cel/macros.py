@@ -326,3 +326,11 @@ MACROS: dict[tuple[str, int], Callable[[Scope, Call], Closure]] = {
     ("optMap", 2): _optional(False),
     ("optFlatMap", 2): _optional(True),
 }
+
+
+def variables(name: str, count: int) -> int:
+    """How many names a method binds, if it is a macro of so many arguments: the first of them."""
+    if (name, count) not in MACROS:
+        return 0
+    is_pair = name.startswith("transform") or (count == 3 and name != "map")
+    return 2 if is_pair else 1
