@@ -27,7 +27,7 @@ from greenflow.admin.routing import ResourceRoutes
 from greenflow.admin.streaming import MEDIA_TYPE, EventStream
 from greenflow.errors import GreenflowError
 from greenflow.net.limits import Limits
-from greenflow.net.message import Address, Request, Respond, Response
+from greenflow.net.message import NOBODY, Address, Request, Respond, Response
 
 #: A payload that a node is called with, or a filter; and clients: people and what scrapes.
 LIMITS = Limits(body=1024 * 1024, connections=256, in_flight=256)
@@ -132,12 +132,20 @@ class Way:
         respond(self.interface.answer(request, self._gate))
 
     def tell_refused(
-        self, method: str, path: str, status: int, reason: str, client: Address
+        self,
+        method: str,
+        path: str,
+        status: int,
+        reason: str,
+        client: Address,
+        request_id: str | None = None,
     ) -> None:
         """A request is refused before it is one."""
         _log.debug("%s %s is refused with %d: %s", method, path, status, reason)
 
-    def headers_for(self, origin: str | None) -> Sequence[tuple[str, str]]:
+    def headers_for(
+        self, origin: str | None, sent: str | None = None, peer: Address = NOBODY
+    ) -> Sequence[tuple[str, str]]:
         """No page of another origin may read anything."""
         return ()
 

@@ -19,10 +19,11 @@ from gevent import Greenlet
 
 from greenflow.hub.breathing import is_late, let_others_run
 from greenflow.net.answer import NO_BODY, answer_head, has_no_body, refusal
+from greenflow.net.fields import REQUEST_ID
 from greenflow.net.home import Home
 from greenflow.net.message import Address, ClientDisconnected, Request, Response, again
 from greenflow.net.receiving import BEGUN, UNSENT, WHOLE, Receiver
-from greenflow.net.refusal import Refused, origin_in
+from greenflow.net.refusal import Refused, name_in, origin_in
 from greenflow.net.upgrade import Taken, Upgrade
 from greenflow.net.wire import CLOSED, RUNNING
 from greenflow.payload.stream import Stream
@@ -76,7 +77,7 @@ class Connection(Receiver):
             self.close()
             return
         try:
-            self._socket.send(refusal(503, self._server.date_line))
+            self._socket.send(refusal(503, self._server.date_line, self._headers_for(b"")))
         except OSError:
             self.close()
         else:
@@ -204,7 +205,7 @@ class Connection(Receiver):
         except Exception:
             logger.exception("the handler of %s:%s failed", *server.address)
             if self._sent == UNSENT:
-                allowed = self._headers_for(request.header("origin"))
+                allowed = self._headers_of(request)
                 failed = Response(500, (*_FAILED, *allowed), b"Internal Server Error")
                 self._respond(request, failed)
         if self._sent != WHOLE:
@@ -282,19 +283,31 @@ class Connection(Receiver):
     def _refuse(self, refused: Refused) -> None:
         """Answers for the server itself."""
         self._unread = True
-        self._tell_refused(refused.method, refused.path, refused.status, str(refused))
-        allowed = self._headers_for(origin_in(refused.head or self._buffer))
+        allowed = self._headers_for(refused.head or self._buffer)
+        named = dict(allowed).get(REQUEST_ID)
+        self._tell_refused(refused.method, refused.path, refused.status, str(refused), named)
         answer = refusal(refused.status, self._server.date_line, allowed, bodiless=refused.bodiless)
         try:
             self._send(answer)
         except ClientDisconnected as error:
             logger.debug("%s: %s", self._client[0], error)
 
-    def _tell_refused(self, method: str, path: str, status: int, reason: str) -> None:
+    def _tell_refused(
+        self, method: str, path: str, status: int, reason: str, named: str | None = None
+    ) -> None:
         if self._server.tell_refused is not None:
-            self._server.tell_refused(method, path, status, reason, self._client)
+            self._server.tell_refused(method, path, status, reason, self._client, named)
 
-    def _headers_for(self, origin: str | None) -> Sequence[tuple[str, str]]:
-        """What lets a page of that origin read an answer of the server itself."""
+    def _headers_for(self, head: bytes) -> Sequence[tuple[str, str]]:
+        """The headers of an answer of the server itself to what was sent: what lets its page read
+        it, and what names it."""
         headers_for = self._server.headers_for
-        return () if headers_for is None else headers_for(origin)
+        if headers_for is None:
+            return ()
+        return headers_for(origin_in(head), name_in(head), self._peer)
+
+    def _headers_of(self, request: Request) -> Sequence[tuple[str, str]]:
+        headers_for = self._server.headers_for
+        if headers_for is None:
+            return ()
+        return headers_for(request.header("origin"), request.header(REQUEST_ID), self._peer)

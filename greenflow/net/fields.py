@@ -1,11 +1,15 @@
 """Which header fields are whose: of one hop, of the framing, of requests.
 
-Lives here: sets of names in lower case, each with the section of a standard that it is from. Who
+Lives here: sets of names in lower case, each with the section of a standard that it is from, and
+the one that names a request. Who
 passes messages on, or takes headers from a workflow, makes its own choice out of them: what a
 server leaves out of an answer, what a client leaves out of a request, what no trailer may be.
 """
 
 from __future__ import annotations
+
+#: It names a request: in what a proxy sends, and in the response.
+REQUEST_ID = "X-Request-Id"
 
 # They concern two neighbours and nobody else: RFC 9110 7.6.1, 10.1.4 and 6.6.2; Keep-Alive and
 # Proxy-Connection are older than it, HTTP2-Settings is RFC 7540 3.2.1.

@@ -9,22 +9,40 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
+from greenflow.net.fields import REQUEST_ID
+
 #: Told of each request that the server refuses for itself: the method and the path, empty if the
-#: head was not understood, the status of the answer, the reason, and who asked.
-TellRefused = Callable[[str, str, int, str, tuple[str, int]], object]
+#: head was not understood, the status of the answer, the reason, who asked, and what the request is
+#: called.
+TellRefused = Callable[[str, str, int, str, tuple[str, int], str | None], object]
 
-#: The headers that an answer of the server itself has for a page of that origin; None is none.
-HeadersFor = Callable[[str | None], Sequence[tuple[str, str]]]
+#: The headers that an answer of the server itself has for a page of that origin, to a request that
+#: has that name by the peer that sent it; None is none.
+HeadersFor = Callable[[str | None, str | None, tuple[str, int]], Sequence[tuple[str, str]]]
 
-# A whole line, of a header section that may be cut off or against its grammar.
-_ORIGIN = re.compile(rb"\r\n(?i:origin):[ \t]*([\x21-\x7e]+)[ \t]*(?=\r\n)")
+
+def _field(name: str) -> re.Pattern[bytes]:
+    """A whole line, of a header section that may be cut off or against its grammar."""
+    return re.compile(rb"\r\n(?i:%b):[ \t]*([\x21-\x7e]+)[ \t]*(?=\r\n)" % name.encode())
+
+
+_ORIGIN, _NAME = _field("origin"), _field(REQUEST_ID)
 
 
 def origin_in(head: bytes) -> str | None:
     """The origin that sent a header section which was refused, or is not whole; None if it does not
     say so, or more than once."""
-    origins = _ORIGIN.findall(head)
-    return origins[0].decode("ascii") if len(origins) == 1 else None
+    return _once(_ORIGIN, head)
+
+
+def name_in(head: bytes) -> str | None:
+    """The name of its request by such a header section; None as for the origin."""
+    return _once(_NAME, head)
+
+
+def _once(field: re.Pattern[bytes], head: bytes) -> str | None:
+    values = field.findall(head)
+    return values[0].decode("ascii") if len(values) == 1 else None
 
 
 class Refused(Exception):

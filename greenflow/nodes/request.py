@@ -16,9 +16,9 @@ from uuid import uuid4
 from greenflow.engine.packet import NOTHING
 from greenflow.errors import NoResponse
 from greenflow.net import mime
-from greenflow.net.fields import FRAMING, HOP_BY_HOP, REQUEST_ONLY
+from greenflow.net.fields import FRAMING, HOP_BY_HOP, REQUEST_ID, REQUEST_ONLY
 from greenflow.net.forwarded import FIELDS, Proxies, origin
-from greenflow.net.message import Request, Respond, Response, canonical_name
+from greenflow.net.message import Address, Request, Respond, Response, canonical_name
 from greenflow.nodes.envelope import no_response
 from greenflow.payload.stream import Stream, Verbatim
 
@@ -31,9 +31,6 @@ DECOMPRESSED_BEFORE = 1 << 40
 # Headers of an answer that are not the workflow's to set, in lower case (BEHAVIOUR 8.5): those
 # that frame a message or concern one hop (RFC 9110 7.6.1), and those of requests only.
 _IGNORED = HOP_BY_HOP | FRAMING | REQUEST_ONLY | {"proxy-authenticate"}
-
-#: The header that names a request: in what a proxy sends, and in the response.
-REQUEST_ID = "X-Request-Id"
 
 # What is taken from a proxy for one: it is put into headers and lines of the log.
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,200}")
@@ -116,11 +113,13 @@ def believe(proxies: Proxies, request: Request, payload: dict[str, Any]) -> None
 
 def identify(request: Request, proxies: Proxies | None) -> str:
     """What a request is called in logs: as a proxy that is believed calls it, else a new name."""
-    if proxies is not None and request.peer in proxies:
-        sent = request.header(REQUEST_ID)
-        if sent is not None and _REQUEST_ID.fullmatch(sent):
-            return sent
-    return uuid4().hex
+    return name_of_request(request.header(REQUEST_ID), request.peer, proxies)
+
+
+def name_of_request(sent: str | None, peer: Address, proxies: Proxies | None) -> str:
+    """The name of a request for which a peer sent one."""
+    is_believed = sent is not None and proxies is not None and peer in proxies
+    return sent if is_believed and sent and _REQUEST_ID.fullmatch(sent) else uuid4().hex
 
 
 def respond_as(request_id: str, respond: Respond, response: Response) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import logging
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -376,6 +377,43 @@ def test_refusals_carry_it_too() -> None:
         answer = client.answer("POST")
         assert answer.status == 400
         assert len(answer.headers["x-request-id"]) == 32
+
+
+@pytest.mark.parametrize(
+    ("request_line", "headers", "status"),
+    [
+        ("POST / HTTP/1.1", "Content-Length: 100000\r\n", 413),
+        ("POST / HTTP/1.1", "Content-Length: 1\r\nContent-Encoding: rot13\r\n", 415),
+        ("POST / HTTP/1.1", "Transfer-Encoding: gzip\r\n", 400),
+        ("GET / HTTP/9.9", "", 505),
+        ("GET / HTTP/1.1", "a b: c\r\n", 400),
+        ("POST / HTTP/1.1", "Expect: miracles\r\n", 417),
+    ],
+)
+@pytest.mark.parametrize("believed", [False, True])
+def test_what_the_server_refuses_by_itself_is_named_too(
+    request_line: str,
+    headers: str,
+    status: int,
+    believed: bool,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "greenflow.nodes.listener")
+    proxies = ["127.0.0.0/8"] if believed else []
+    with served(request_id=True, proxies=proxies, limits={"body": 1000}) as client:
+        client.send(f"{request_line}\r\nHost: a\r\nX-Request-Id: mine\r\n{headers}\r\nx")
+        answer = client.answer("POST")
+        assert answer.status == status
+        name = answer.headers["x-request-id"]
+        assert (name == "mine") == believed
+        told = [each for each in caplog.records if "is refused" in each.getMessage()]
+        assert all(each.__dict__["request_id"] == name for each in told)
+
+
+def test_a_refusal_without_the_field_has_no_name() -> None:
+    with served() as client:
+        client.send("GET / HTTP/9.9\r\nHost: a\r\nX-Request-Id: mine\r\n\r\n")
+        assert "x-request-id" not in client.answer("GET").headers
 
 
 def test_without_the_field_there_is_none() -> None:

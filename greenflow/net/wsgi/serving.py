@@ -21,6 +21,7 @@ from gevent._hub_local import get_hub_if_exists
 from greenflow.errors import Inactive
 from greenflow.hub import blocking
 from greenflow.net.answer import fields, has_no_body, status_text
+from greenflow.net.fields import REQUEST_ID
 from greenflow.net.limits import Limits
 from greenflow.net.message import (
     Address,
@@ -71,9 +72,15 @@ class Site(Protocol):
         """Answer one request."""
 
     def tell_refused(
-        self, method: str, path: str, status: int, reason: str, client: Address
+        self,
+        method: str,
+        path: str,
+        status: int,
+        reason: str,
+        client: Address,
+        request_id: str | None = None,
     ) -> object:
-        """A request is refused, for that reason. In any OS thread."""
+        """A request is refused, for that reason, and is called so. In any OS thread."""
 
     def headers_for(self, origin: str | None) -> Sequence[tuple[str, str]]:
         """The headers that a refusal has for a page of that origin. In any OS thread."""
@@ -103,8 +110,9 @@ def application(choose: Callable[[Environ], Site | None], run: Run = here) -> Ap
             path = environ.get("PATH_INFO") or "/"
             client = environ.get("REMOTE_ADDR", ""), int(environ.get("REMOTE_PORT") or "0")
             method, status = environ["REQUEST_METHOD"], refused.status
-            site.tell_refused(method, path, status, str(refused), client)
             allowed = site.headers_for(environ.get("HTTP_ORIGIN"))
+            named = [value for name, value in allowed if name == REQUEST_ID]
+            site.tell_refused(method, path, status, str(refused), client, *named)
             return _plain(refused.status, environ["REQUEST_METHOD"], start_response, allowed)
         answer = _Answer(request)
         try:

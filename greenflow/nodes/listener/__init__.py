@@ -2,8 +2,9 @@
 
 Lives here: the kind, and how a process is seen through for a request. Its fields are spec.py's, an
 answer that is taken piece by piece later.py's, clients that leave leaving.py's, requests beyond the
-limit crowd.py's, and what fails with a status failed.py's. What a request is as a payload, and an
-answer as a response, is nodes/request.py's; HTTP itself is net/'s.
+limit crowd.py's, the headers of refusals refusing.py's, and what fails with a status failed.py's.
+What a request is as a payload, and an answer as a response, is nodes/request.py's; HTTP itself is
+net/'s.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from greenflow.net import mime
 from greenflow.net.answer import has_no_body
 from greenflow.net.forwarded import Proxies
 from greenflow.net.limits import Limits
-from greenflow.net.message import ClientDisconnected, Request, Respond
+from greenflow.net.message import NOBODY, Address, ClientDisconnected, Request, Respond
 from greenflow.net.pool import Ending, Lease, Servers
 from greenflow.net.server import UNIX
 from greenflow.net.upgrade import Upgrade
@@ -46,6 +47,7 @@ from greenflow.nodes.listener.crowd import Crowd, Limited
 from greenflow.nodes.listener.failed import StatusFailed
 from greenflow.nodes.listener.later import Later
 from greenflow.nodes.listener.leaving import leave, tell_left
+from greenflow.nodes.listener.refusing import headers_of
 from greenflow.nodes.listener.spec import ListenerSpec, addresses, faults_of, policy
 from greenflow.nodes.request import (
     Received,
@@ -118,9 +120,11 @@ class Listener(Limited[ListenerSpec], Counting):
         """Whether a process starts before the body of its request is there."""
         return self.spec.stream
 
-    def headers_for(self, origin: str | None) -> Sequence[tuple[str, str]]:
-        """What lets a page of that origin read an answer that no workflow made."""
-        return () if self.cors is None else self.cors.headers_for(origin)
+    def headers_for(
+        self, origin: str | None, sent: str | None = None, peer: Address = NOBODY
+    ) -> Sequence[tuple[str, str]]:
+        """The headers of an answer that no workflow made."""
+        return headers_of(self.spec, self.cors, self.proxies, origin, sent, peer)
 
     def prepare(self) -> None:
         if not self.services.listens:
@@ -203,7 +207,7 @@ class Listener(Limited[ListenerSpec], Counting):
             self._refuse(error, request, respond, request_id)
             return
         except (mime.UnsupportedCoding, mime.BodyTooLarge) as error:
-            tell(self, request.method, request.path, error.status, str(error))
+            tell(self, request.method, request.path, error.status, str(error), request_id)
             respond(plain(error.status))
             return
         run = self.run
@@ -358,7 +362,7 @@ class Listener(Limited[ListenerSpec], Counting):
         """A body that cannot be decoded: to `error`, else 400 (BEHAVIOUR 8.8)."""
         if not self.error.links_for(None):
             reason = noted(error.__cause__ or error)
-            tell(self, request.method, request.path, error.status, reason)
+            tell(self, request.method, request.path, error.status, reason, request_id)
             respond(plain(400))
             return
         process = self.run.begin()

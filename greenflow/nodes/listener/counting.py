@@ -110,13 +110,19 @@ class Counting(Source[ListenerSpec]):
         self.tally.count(request.route, request.method, UPGRADED)
 
     def tell_refused(
-        self, method: str, path: str, status: int, reason: str, client: Address
+        self,
+        method: str,
+        path: str,
+        status: int,
+        reason: str,
+        client: Address,
+        request_id: str | None = None,
     ) -> None:
         """The server has answered a request for itself; method and path are empty if it could not
         be read."""
         self.tally.count("", method, status)
         if method:
-            tell(self, method, path, status, reason)
+            tell(self, method, path, status, reason, request_id)
 
 
 def mark_left(request: Request) -> None:
@@ -125,8 +131,11 @@ def mark_left(request: Request) -> None:
         request.status = LEFT
 
 
-def tell(node: Node[Any], method: str, path: str, status: int, reason: str) -> None:
+def tell(
+    node: Node[Any], method: str, path: str, status: int, reason: str, request_id: str | None
+) -> None:
     """One line for a request that starts no process, as for its body: what is wrong with it, and
     nothing of what is in it."""
     extra = {**describe(node), "method": method, "path": path, "status": status}
+    extra["request_id"] = request_id
     _log.info("%s", conceal(f"{method} {path} is refused with {status}: {reason}"), extra=extra)
