@@ -58,7 +58,7 @@ def _cases() -> list[Case]:
         for part in parts:
             name, _, rest = part.partition("\n")
             code, mark, end = re.split(r"^(//[=!]) ", rest, flags=re.MULTILINE)
-            if not re.search(r"export default|as\s+default", code):
+            if not re.search(r"export default|as\s+default|export\s*=", code):
                 code += "export default () => r;\n"
             for suffix, line_end in LINE_ENDS.items():
                 if name.endswith(suffix):
@@ -106,7 +106,7 @@ def test_what_only_we_refuse_is_still_so(name: str) -> None:
 
 def test_lines_and_columns_stay() -> None:
     """Only what gets a meaning of its own moves what stands behind it in its line."""
-    moved = re.compile(r"enum|constructor|accessor|<!--|-->")
+    moved = re.compile(r"enum|constructor|accessor|<!--|-->|export\s*=")
     for case in CASES:
         if case.refusal:
             continue

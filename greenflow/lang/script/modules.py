@@ -1,26 +1,36 @@
 """The syntax of a whole module, and with it the whole parser.
 
 Lives here: imports and exports. An import of types is erased, any other refused; an export stays as
-it is, less its types (javascript/module.py takes it).
+it is, less its types (javascript/module.py takes it). `export = f` becomes `module.exports = f` and
+so a module of CommonJS (javascript/commonjs.py), strict as every module of TypeScript.
 """
 
 from __future__ import annotations
 
-from greenflow.lang.script.scanner import END, STRING, WORD
+from greenflow.lang.script.scanner import END, NUMBER, STRING, WORD
 from greenflow.lang.script.statements import StatementParser
 
 _IMPORT = "a snippet cannot import: it has nothing but its own code"
 _IMPORT_EQUALS = "`import ... =` is not supported: a snippet has nothing but its own code"
-_EXPORT_EQUALS = "`export =` is not of an ES module: write `export default`"
+_EQUALS_VALUE = "`export =` is of a function: write `export = function (args) { ... }`"
+_EQUALS_BESIDE = "`export =` stands for all that is exported: leave out the other exports"
 
 
 class ModuleParser(StatementParser):
     """Reads a module."""
 
+    _equals: int | None = None  # where `export =` stands
+    _exports: int | None = None  # where another export stands
+
     def module(self) -> None:
         """Go on over the whole text."""
+        first = self.start
         while self.kind != END:
             self.statement()
+        if self._equals is not None:
+            if self._exports is not None:
+                raise self.fault(max(self._equals, self._exports), _EQUALS_BESIDE)
+            self.edits.put(first, first, '"use strict";')
 
     def import_statement(self) -> bool:
         """Go on from `import`; whether it is only of types."""
@@ -94,12 +104,13 @@ class ModuleParser(StatementParser):
         self.next()
         token = self.token
         if token == "=":
-            if not self.ambient:
-                raise self.fault(start, _EXPORT_EQUALS)
             self.next()
+            if not self.ambient:
+                self._export_equals(start)
             self.expression()
             self.semicolon()
-        elif token == "import" and self.ambient:
+            return False
+        if token == "import" and self.ambient:
             return self.import_statement() and self.erase_all(start, mark)
         elif token == "import":
             raise self.fault(start, _IMPORT_EQUALS)
@@ -117,10 +128,22 @@ class ModuleParser(StatementParser):
             self._what_is_exported()
         elif token == "default":
             self.next()
-            return self._default_export() and self.erase_all(start, mark)
-        else:
-            return self.statement() and self.erase_all(start, mark)
+            if self._default_export():
+                return self.erase_all(start, mark)
+        elif self.statement():
+            return self.erase_all(start, mark)
+        if not self.ambient:
+            self._exports = start
         return False
+
+    def _export_equals(self, start: int) -> None:
+        """From what `export =` is of."""
+        if self.kind in (NUMBER, STRING):
+            raise self.fault(start, _EQUALS_VALUE)
+        if self._equals is not None:
+            raise self.fault(start, _EQUALS_BESIDE)
+        self._equals = start
+        self.edits.put(start, start + len("export"), "module.exports")
 
     def _what_is_exported(self) -> None:
         if self.take("*"):
