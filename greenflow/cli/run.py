@@ -107,7 +107,7 @@ class Start(NamedTuple):
         """Why the command ends, or nothing."""
         symbols = sorted(symbols, key=lambda symbol: symbol.name or symbol.id)
         inactive = [each for each in symbols if not each.active and not each.version.waiting]
-        sources = [each for each in symbols if _is_source(each, scheme)]
+        sources = [each for each in symbols if scheme.begins(each.version.document)]
         if self.needs_all and inactive:
             return _listed("with --strict all has to be active", inactive)
         if self.needs_source and sources and all(each in inactive for each in sources):
@@ -117,10 +117,6 @@ class Start(NamedTuple):
 
 def _listed(what: str, symbols: list[Symbol]) -> str:
     return f"{what}: " + "; ".join(f"{each.name or each.id}: {each.reason}" for each in symbols)
-
-
-def _is_source(symbol: Symbol, scheme: Scheme) -> bool:
-    return scheme.begins(symbol.version.document)
 
 
 def _run_store(settings: Settings, stopping: Event, wait: bool, start: Start) -> int:
