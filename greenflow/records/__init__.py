@@ -16,8 +16,9 @@ from greenflow.config.groups import RecordsSettings
 from greenflow.engine.node import Node
 from greenflow.engine.trail import FORGOTTEN
 from greenflow.hub.breathing import unhurried
-from greenflow.records.archive import Archived, Archiving, Choice, open_archive
+from greenflow.records.archive import Archived, Archiving, Choice
 from greenflow.records.memory import KeptRecord, RecordMemory
+from greenflow.records.opening import open_archive
 from greenflow.records.record import FAILED, SLOW, RunRecord, RunSummary, decode, summary
 from greenflow.records.recorder import ProcessRecorder
 from greenflow.records.tap import LEASE, RATE, TAPS, TOTAL, Tap, TapPassage, TooManyTaps

@@ -1,7 +1,7 @@
 """Records that outlive the engine: a file of SQLite, or MongoDB, with an age and a size.
 
-Lives here: Archive, what each of them does, and Archiving, who writes into one. Which one it is, a
-URL says (`open_archive`); sqlite.py and mongo.py are the two.
+Lives here: Archive, what each of them does, and Archiving, who writes into one. Which one it is,
+opening.py says; sqlite.py and mongo.py are the two.
 
 Nobody waits for the archive. Records wait for it in a queue of so many bytes; what finds no room,
 or cannot be written, is dropped and counted. One greenlet writes them, some at a time, and now and
@@ -20,8 +20,7 @@ from typing import NamedTuple
 import gevent
 from gevent.event import Event
 
-from greenflow.errors import GreenflowError, StoreMisconfigured
-from greenflow.log.redactor import redact_url
+from greenflow.errors import GreenflowError
 from greenflow.records.record import RunSummary
 
 #: Records, and bytes of them, that wait to be written: some seconds of the most that are made.
@@ -81,23 +80,6 @@ class Archive(ABC):
     @abstractmethod
     def close(self) -> None:
         """End what it holds."""
-
-
-def open_archive(url: str, namespace: str) -> Archive:
-    """The archive of a URL: `sqlite:///PATH` or `mongodb://HOST/NAME`. Raises StoreMisconfigured,
-    StoreUnavailable."""
-    scheme = url.partition("://")[0]
-    if scheme == "sqlite":
-        from greenflow.records.sqlite import SQLiteArchive
-
-        return SQLiteArchive(url, namespace)
-    if scheme in ("mongodb", "mongodb+srv"):
-        from greenflow.records.mongo import MongoArchive
-
-        return MongoArchive(url, namespace)
-    raise StoreMisconfigured(
-        f"{redact_url(url)}: records are kept in sqlite:///PATH or mongodb://HOST/NAME"
-    )
 
 
 class Archiving:

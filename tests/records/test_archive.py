@@ -14,7 +14,8 @@ from gevent.event import Event
 from greenflow.config.groups import RecordsSettings
 from greenflow.errors import StoreMisconfigured, StoreUnavailable
 from greenflow.records import archive as archiving
-from greenflow.records.archive import Archive, Archived, Archiving, Choice, open_archive
+from greenflow.records.archive import Archive, Archived, Archiving, Choice
+from greenflow.records.opening import open_archive
 from greenflow.records.record import RunSummary
 from tests import mongo
 from tests.records.recorded import calls, running
