@@ -197,7 +197,7 @@ def _before(text: str, span: Span, above: Span, key: str, name: str, value: Any)
     at = _pair(above, key)[0].start
     begin = _behind_properties(text, above)
     is_json = _JSON.match(text, span.start) is not None
-    pair = f"{json.dumps(name) if is_json else name}: {json.dumps(value)}"
+    pair = json.dumps({name: value})[1:-1] if is_json else f"{name}: {_flow(value)}"
     if text[begin : begin + 1] == "{":
         between = ", "
     else:
@@ -205,6 +205,13 @@ def _before(text: str, span: Span, above: Span, key: str, name: str, value: Any)
         newline = _NEWLINE.search(text)
         between = f"{newline[0] if newline else chr(10)}{' ' * (at - line)}"
     return _Splice(at, at, f"{pair}{between}", at, "", pair)
+
+
+def _flow(value: Any) -> str:
+    """A value in YAML, as a person writes it in one line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_flow(item)}" for key, item in value.items()) + "}"
+    return value if isinstance(value, str) and value.isalpha() else json.dumps(value)
 
 
 def _without(text: str, above: Span, key: str) -> _Splice:

@@ -185,6 +185,10 @@ OF_2025 = RELEASES["uniflow-2025"]
             "- kind: block\r\n  specs:\r\n  - kind: nop\r\n",
             "- kind: block\r\n  chain: false\r\n  specs:\r\n  - kind: nop\r\n",
         ),
+        (
+            "- kind: listener  # web\n  port: 0\n",
+            "- kind: listener  # web\n  untyped: guess\n  port: 0\n",
+        ),
         ("{kind: block, specs: []}", "{kind: block, chain: false, specs: []}"),
         (
             '{"kind": "block", "specs": []}',
@@ -200,12 +204,12 @@ OF_2025 = RELEASES["uniflow-2025"]
         ("kind: call\ntimeout: 0\nname: a\n", "kind: call\nname: a\n"),
         (
             "kind: snippet\nname: a\ncode: '{{ .B }} {{ .A }}'\n",
-            'kind: snippet\nname: a\nenv: {"A": {"data": "{{ .A }}"}, "B": {"data": "{{ .B }}"}}\n'
+            'kind: snippet\nname: a\nenv: {A: {data: "{{ .A }}"}, B: {data: "{{ .B }}"}}\n'
             "code: '{{ .B }} {{ .A }}'\n",
         ),
         (
             "kind: snippet\nenv:\n  B: {data: 1}\ncode: '{{ .B }} {{ .A }}'\n",
-            'kind: snippet\nenv:\n  A: {"data": "{{ .A }}"}\n  B: {data: 1}\n'
+            'kind: snippet\nenv:\n  A: {data: "{{ .A }}"}\n  B: {data: 1}\n'
             "code: '{{ .B }} {{ .A }}'\n",
         ),
         ("kind: snippet\nenv: {}\ncode: '{{ .A }}'\n", None),
