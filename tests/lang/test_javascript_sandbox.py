@@ -175,3 +175,15 @@ def test_another_machine_has_no_filter_and_says_so(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(machine="riscv64"))
     with pytest.raises(OSError, match="riscv64"):
         sandbox._filter(sandbox.ctypes.CDLL(None))
+
+
+def test_a_worker_imports_nothing_of_what_it_does_without() -> None:
+    code = (
+        "import sys, greenflow.lang.javascript.worker\n"
+        "print(*sorted({'asyncio', 'gevent', 'ssl', 'msgspec'} & sys.modules.keys()))"
+    )
+    environment = pool._environment()
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code], env=environment, capture_output=True, text=True
+    )
+    assert (done.stdout, done.stderr) == ("\n", "")

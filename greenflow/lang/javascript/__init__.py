@@ -18,7 +18,6 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from greenflow.hub.breathing import unhurried
 from greenflow.lang.javascript.limits import WorkerLimits
 
 if TYPE_CHECKING:
@@ -130,7 +129,9 @@ class JavaScript:
         text = wire.encode(payload, here.tag, arrivals)
         seconds = min(here.timeout if timeout is None else timeout, MAX_TIMEOUT)
         answer = wire.decode(here.run(self._source, seconds, text), here.tag, arrivals)
-        if log is not None:
+        if log is not None and answer.lines:
+            from greenflow.hub.breathing import unhurried  # of gevent, which workers do without
+
             for line in unhurried(answer.lines):
                 log(line)
         if answer.error is not None:

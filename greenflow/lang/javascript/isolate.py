@@ -25,7 +25,9 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
-from py_mini_racer._dll import init_mini_racer, mr_callback_func
+from greenflow.lang.javascript import library
+
+mini_racer = library.load()
 
 # The kinds of mini-racer's values that are met here.
 _STRING, _FUNCTION = 5, 100
@@ -109,8 +111,8 @@ class Isolate:
         self._refusal: bytes | None = None
         self._told = threading.Event()
         self._made: tuple[int, Any, bytes] = (0, None, b"")
-        self._dll = init_mini_racer(flags=FLAGS, ignore_duplicate_init=True)
-        self._callback = mr_callback_func(self._hear)  # V8 keeps no reference of its own
+        self._dll = mini_racer.init_mini_racer(flags=FLAGS, ignore_duplicate_init=True)
+        self._callback = mini_racer.mr_callback_func(self._hear)  # V8 keeps no reference of its own
         self._context = self._dll.mr_init_context(self._callback)
         self._dll.mr_set_hard_memory_limit(self._context, memory)
         self._nothing = self._evaluate("[]")[1]
