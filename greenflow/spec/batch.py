@@ -149,7 +149,11 @@ def examined(
     entries: list[Entry] = []
     taken: dict[tuple[str, ...], Document] = {}
     documents = list(documents)
-    meanings = [validator.translated(document.data) for document in documents]
+    meanings: list[Translated] = []
+    for number, document in enumerate(documents, 1):
+        if number % _CHECKED_AT_ONCE == 0:
+            breathe()
+        meanings.append(validator.translated(document.data))
     beside = Beside(
         (
             (meaning.data, partial(_located, document, meaning))

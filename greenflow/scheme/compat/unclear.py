@@ -17,14 +17,15 @@ from greenflow.spec.duration import NANOSECONDS_FROM, format_duration
 #: 1.7).
 UNCLEAR_FROM = 1_000
 
+# Characters of a text that may be such a number, with blanks around it.
+_LONGEST = 16
+
 
 class _Durations(Walk):
     """Collects the whole numbers that are durations."""
 
     def duration(self, value: Any, path: tuple[str | int, ...]) -> Any:
-        text = str(value).strip() if type(value) in (int, str) else ""
-        if text.isdecimal() and UNCLEAR_FROM <= int(text) < NANOSECONDS_FROM:
-            number = int(text)
+        if (number := _number(value)) is not None:
             reason = (
                 f"{number} is read as seconds, {format_duration(number)}, and was milliseconds or"
                 f" nanoseconds to releases of uniflow: write the unit, as {number}s or {number}ms"
@@ -33,8 +34,27 @@ class _Durations(Walk):
         return value
 
 
+def _number(value: Any) -> int | None:
+    """The whole number that a value is, if it is of those that are asked about."""
+    if type(value) is str and 4 <= len(value) <= _LONGEST and value.strip().isdecimal():
+        value = int(value)
+    return value if type(value) is int and UNCLEAR_FROM <= value < NANOSECONDS_FROM else None
+
+
+def _has_one(value: Any) -> bool:
+    """Whether such a number stands anywhere in it. Few specs have one, and this is a twentieth
+    of going through their types."""
+    if type(value) is dict:
+        return any(map(_has_one, value.values()))
+    if type(value) is list:
+        return any(map(_has_one, value))
+    return _number(value) is not None
+
+
 def unclear(document: dict[str, Any], kinds: Kinds) -> Iterator[SpecFault]:
     """The doubts about a spec, and about the specs inside of it."""
+    if not _has_one(document):
+        return
     walk = _Durations(kinds, words=False)
     walk.spec(document, ())
     yield from walk.notes

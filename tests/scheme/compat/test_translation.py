@@ -155,6 +155,7 @@ def test_code_that_stands_alone() -> None:
         (999, False),
         (1000, True),
         ("2000", True),
+        (" 2000 ", True),
         (999_999, True),
         (1_000_000, False),
         ("2000s", False),
