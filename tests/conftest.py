@@ -69,13 +69,19 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """Folders are run by a worker on each core, by pytest-xdist's reckoning; files and single tests
-    right here, as is what is to be looked at or takes all that the machine has."""
-    is_folder = any(os.path.isdir(argument) for argument in config.args)
-    is_watched = config.option.capture == "no" or config.option.collectonly
-    return None if is_folder and not is_watched and not config.option.soak else 0
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads them
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Folders are run by a worker on each core, file by file; files and single tests right here, as
+    is what is to be looked at, or takes all that the machine has. `-n` says otherwise."""
+    option = config.option
+    if hasattr(config, "workerinput") or not config.pluginmanager.hasplugin("xdist"):
+        return  # a worker is told by who started it
+    if option.numprocesses is None:
+        is_folder = any(os.path.isdir(argument) for argument in config.args)
+        is_alone = option.capture == "no" or option.collectonly or option.soak
+        option.numprocesses = "auto" if is_folder and not is_alone else 0
+    if option.numprocesses and option.dist == "no":
+        option.dist, option.loadscopereorder = "loadfile", False
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
