@@ -38,7 +38,7 @@ MEBIBYTE = 1 << 20
 AT_REST = 0.02  # processor seconds in `LOOK` that pings and looks at the file take
 LOOK = 0.5  # seconds between looks whether the server has come to rest
 LOOKS = 240
-MOST_SECONDS = 120  # that a change may take
+MOST_SECONDS = 600  # that a change may take, where others keep the machine busy
 REFUSED = b"nothing was changed", b"were not applied"  # in the log
 
 Spec = dict[str, Any]

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from greenflow.spec.batch import Validator
     from greenflow.store.base import Collection
 
+#: Seconds that a save under way has to be applied at the end: code that is parsed may take 20.
+CLOSE = 1.0
+
 logger = logging.getLogger("greenflow.cli.run")
 
 
@@ -87,7 +90,8 @@ class Followed:
         if self._watcher is not None:
             self._watcher.close()
         if self._greenlet is not None:
-            self._greenlet.join()
+            self._greenlet.join(CLOSE)
+            self._greenlet.kill()  # it reads a file, or waits for code that is parsed
 
     def locate(self, id: str, path: str) -> str | None:
         """Where a part of what is applied stands, as `file:line:column`; None if it is not of these

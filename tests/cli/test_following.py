@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from gevent.event import Event
 from gevent.monkey import get_original
 
 from greenflow.cli import following
@@ -13,7 +14,7 @@ from greenflow.cli.following import Followed
 from greenflow.config import Settings
 from greenflow.errors import DuplicateSpec, SpecFault
 from greenflow.scheme.registry import Scheme
-from greenflow.spec.batch import Faulty
+from greenflow.spec.batch import Entry, Faulty
 from greenflow.spec.document import Document, read_file
 from greenflow.store.base import Collection, open_store
 
@@ -152,6 +153,24 @@ def test_a_file_that_did_not_change_is_not_read_again(
     followed.load()
     assert [Path(path).name for path in read] == ["a.yaml", "b.yaml", "b.yaml"]
     assert sorted(ids(collection)) == ["a", "changed"]
+
+
+def test_a_save_that_is_under_way_does_not_hold_up_the_end(
+    file: Path, followed: Followed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, never = Event(), Event()
+
+    def check_for_ever(documents: list[Document]) -> list[Entry]:
+        began.set()
+        never.wait()
+        return []
+
+    monkeypatch.setattr(following, "CLOSE", 0.0)
+    monkeypatch.setattr(followed, "_checked", check_for_ever)
+    with followed:
+        followed.start()
+        file.write_text("{kind: nop, name: changed}")
+        began.wait()
 
 
 def test_the_places_of_faults_are_found_beside_the_hub(

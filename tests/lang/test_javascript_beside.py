@@ -65,6 +65,12 @@ def test_code_that_people_write_is_parsed_here(asked: list[str]) -> None:
     assert not asked
 
 
+def test_code_that_takes_too_long_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(beside, "SECONDS", 1)
+    with pytest.raises(CompileFailed, match="more than 1 s of processor time"):
+        in_greenlet(typescript.erase.__wrapped__, "a<" * 500_000)
+
+
 def test_a_helper_that_dies_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(beside, "__name__", "greenflow.nothing")
     with pytest.raises(CompileFailed, match="the helper that parses it died"):

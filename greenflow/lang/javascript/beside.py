@@ -10,6 +10,7 @@ what is wrong with the code, and where.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -22,6 +23,9 @@ from greenflow.hub.child import Child
 
 #: Characters from which on code is parsed beside: 5 ms if it is sound, 50 ms at the worst.
 LONG = 16 * 1024
+
+#: Processor seconds that a helper has: 1 MiB of broken code takes 3, and 1 MiB of `a<` minutes.
+SECONDS = 20
 
 _READ = 1 << 18  # bytes
 
@@ -44,7 +48,8 @@ def parsing_beside(work: Work) -> Work:
 def _ask(name: str, code: str) -> str:
     import msgspec
 
-    child = Child(lambda number: ("-m", __name__, str(number), name), _environment())
+    arguments = name, str(SECONDS)
+    child = Child(lambda number: ("-m", __name__, str(number), *arguments), _environment())
     try:
         # Half a character is none in UTF-8, and no code either.
         child.socket.sendall(code.encode("utf-8", "replace"))
@@ -56,6 +61,8 @@ def _ask(name: str, code: str) -> str:
         told = b""  # it died
     finally:
         child.close()
+    if not told and os.WTERMSIG(child.status or 0) == signal.SIGXCPU:
+        raise CompileFailed(f"the code takes more than {SECONDS} s of processor time to parse")
     if not told:
         raise CompileFailed("the code could not be parsed: the helper that parses it died")
     answer = msgspec.json.decode(told)
@@ -72,12 +79,15 @@ def _environment() -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join(path), "LC_ALL": "C.UTF-8"}
 
 
-def main(number: int, name: str) -> None:
-    """The helper: its socket, and which function of which module it runs."""
+def main(number: int, name: str, seconds: int) -> None:
+    """The helper: its socket, which function of which module it runs, and for how long it may."""
+    import resource
     import socket
 
     import msgspec
 
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
     with socket.socket(fileno=number) as engine:
         engine.setblocking(True)
         parts = []
@@ -93,4 +103,4 @@ def main(number: int, name: str) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2])
+    main(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
