@@ -22,7 +22,7 @@ import gevent
 
 from greenflow.cli.verdict import doubts
 from greenflow.errors import GreenflowError
-from greenflow.hub import blocking
+from greenflow.hub import blocking, collector
 from greenflow.hub.breathing import let_others_run, unhurried
 from greenflow.hub.watching import Watcher, follow
 from greenflow.scheme.registry import Scheme
@@ -118,7 +118,9 @@ class Followed:
                 logger.error("the files were not applied: %s", error, exc_info=error)
 
     def _reload(self) -> None:
+        collector.begin()  # thousands of specs are much to look at, in the thread, too
         documents = blocking.call(read_files, self._paths, self._read)
+        collector.put_off()
         self._apply(self._checked(documents))
 
     def _read(self, file: str) -> list[Document]:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Protocol
 from uuid import UUID, uuid5
 
 from greenflow.errors import CompileFailed, GreenflowError, SpecFault, SpecInvalid
+from greenflow.hub.breathing import unhurried
 from greenflow.spec.document import Document, DocumentError, files_of, read_file
 from greenflow.spec.reference import Beside, Lookup
 from greenflow.spec.template import unbound
@@ -130,7 +131,7 @@ def check(
         stored=stored,
     )
     if faulty:
-        raise Faulty(aside(lambda: [document.told(fault) for document, fault in faulty]))
+        raise Faulty(aside(lambda: [document.told(fault) for document, fault in unhurried(faulty)]))
     return entries
 
 
