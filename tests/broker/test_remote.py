@@ -687,3 +687,21 @@ def test_a_removed_trigger_leaves_no_connection(bench: Bench) -> None:
         until(lambda: not broker._subscriptions)
         until(lambda: subscription._worker._task is None)
         assert running.call("publish", 2) is None
+
+
+@every
+def test_a_paused_subscriber_leaves_events_to_others(bench: Bench) -> None:
+    """Two runtimes share the events of a name: what one of them does not want, the other gets."""
+    with bench.flow(PUBLISH + RECEIVE) as paused:
+        trigger: Any = paused.runtime.table.find("first").version.node
+        paused.call("publish", 1)
+        until(lambda: paused.probes.of("a") == [1])
+        trigger.pause()
+        with bench.flow(RECEIVE) as other:
+            for number in range(2, 12):
+                paused.call("publish", number)
+            until(lambda: sorted(other.probes.of("a")) == list(range(2, 12)))
+            assert paused.probes.of("a") == [1]
+        trigger.resume()
+        paused.call("publish", 12)
+        until(lambda: paused.probes.of("a") == [1, 12])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from tests.flows import Flow, flow
 from tests.waiting import until
@@ -51,3 +52,26 @@ def test_a_file_is_followed_by_itself_and_told_of_when_it_changes(tmp_path: Path
         path.unlink()
         until(lambda: len(events(running)) == 2)
         assert events(running) == [("changed", "a.csv"), ("deleted", "a.csv")]
+
+
+def test_changes_wait_while_it_is_paused(tmp_path: Path) -> None:
+    with flow(WATCH.replace("PATH", str(tmp_path))) as running:
+        node: Any = running.runtime.table.find("w").version.node
+        (tmp_path / "a.csv").write_text("1")
+        until(lambda: len(events(running)) == 1)
+        node.pause()
+        (tmp_path / "b.csv").write_text("1")
+        (tmp_path / "a.csv").unlink()
+        until(lambda: node._turns._free < 1_000)  # it has noticed, and holds
+        assert len(events(running)) == 1
+        node.resume()
+        until(lambda: {("created", "b.csv"), ("deleted", "a.csv")} <= set(events(running)))
+
+
+def test_a_paused_one_can_be_stopped(tmp_path: Path) -> None:
+    with flow(WATCH.replace("PATH", str(tmp_path))) as running:
+        node: Any = running.runtime.table.find("w").version.node
+        node.pause()
+        (tmp_path / "a.csv").write_text("1")
+        until(lambda: node._turns._free < 1_000)
+    assert events(running) == []

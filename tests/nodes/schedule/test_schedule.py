@@ -388,3 +388,33 @@ def test_a_schedule_without_link_does_nothing() -> None:
         clock.advance(HOUR)
         running.settle()
         assert not running.passed("s", "out")
+
+
+# -- paused ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("missed", "runs"), [("skip", 0), ("once", 1), ("all", 3)])
+def test_due_times_of_a_paused_schedule_are_missed(missed: str, runs: int) -> None:
+    clock = ManualClock()
+    with scheduled(clock, interval="60s", missed=missed) as running:
+        node: Any = running.runtime.table.find("s").version.node
+        node.pause()
+        clock.advance(3 * MINUTE)
+        assert running.passed("work") == []
+        node.resume()
+        gevent.idle()
+        assert len(running.passed("work")) == runs
+        clock.advance(MINUTE)
+        assert len(running.passed("work")) == runs + 1
+        running.settle()
+
+
+def test_a_paused_schedule_can_be_run_by_hand() -> None:
+    clock = ManualClock()
+    with scheduled(clock, interval="60s") as running:
+        node: Any = running.runtime.table.find("s").version.node
+        node.pause()
+        assert node.begin_now() == ""
+        gevent.idle()
+        assert len(running.passed("work")) == 1
+        running.settle()
