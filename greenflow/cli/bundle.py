@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 @with_settings()
 def command(settings: Settings, file: str | None, engine: str | None, admin: str | None) -> None:
     """Writes what a running engine tells of itself into FILE (greenflow-NAME-TIME.zip), a ZIP file:
-    settings without secrets, status, nodes, processes, stacks, loggers and metrics.
+    settings without secrets, status, nodes, processes, stacks, loggers, metrics, what failed last.
 
-    The file is for its owner alone to read. Names of nodes and paths of requests are in it.
+    The file is for its owner alone to read. Names of nodes, paths of requests and payloads of what
+    failed are in it, redacted as in the log.
     """
     bundle = client_of(settings, engine, admin).get("/api/v1/bundle")
     status = bundle["parts"].get("status", {})

@@ -126,7 +126,17 @@ def test_the_bundle_has_everything_and_no_secret() -> None:
         assert bundle["parts"]["stacks"]["items"]
         assert "hunter2" not in json.dumps(bundle)
         assert bundle["settings"]["grace"] == 30.0
-    assert ask.get("/api/v1/bundle")["faults"].keys() == {"nodes", "inactive", "processes"}
+    gone = {"nodes", "inactive", "processes", "failures"}
+    assert ask.get("/api/v1/bundle")["faults"].keys() == gone
+
+
+def test_the_bundle_has_what_failed() -> None:
+    bad = {"kind": "snippet", "name": "bad", "language": "cel", "code": "self.lost"}
+    with engine([bad]) as (_, ask):
+        ask.post("/api/v1/nodes/bad/call", {"payload": {"password": "hunter2"}})
+        (failure,) = ask.get("/api/v1/bundle")["parts"]["failures"]
+        assert failure["outcome"] == "failed"
+        assert "hunter2" not in json.dumps(failure)
 
 
 def test_a_token_is_never_told() -> None:

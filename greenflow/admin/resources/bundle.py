@@ -23,6 +23,11 @@ from greenflow.admin.resources.stacks import stacks
 from greenflow.admin.resources.status import status
 from greenflow.config import fields, of, shown
 from greenflow.errors import GreenflowError
+from greenflow.hub.breathing import unhurried
+from greenflow.records.record import RunRecord
+
+#: Failed runs in a bundle: some 30 KiB each at most.
+MOST_FAILURES = 50
 
 #: Bytes of the metrics in a bundle.
 MOST_METRICS = 4 * 1024 * 1024
@@ -40,8 +45,8 @@ class Bundle(msgspec.Struct):
 
 @get("/api/v1/bundle")
 def bundle(engine: Engine) -> Bundle:
-    """The support bundle: settings without secrets, status, nodes, processes, loggers, stacks and
-    metrics; of long lists the first page."""
+    """The support bundle: settings without secrets, status, nodes, processes, loggers, stacks,
+    metrics and the last runs that failed; of long lists the first page."""
     parts: dict[str, Any] = {}
     faults: dict[str, str] = {}
     for name, part in _PARTS.items():
@@ -52,6 +57,13 @@ def bundle(engine: Engine) -> Bundle:
     machine = {"python": platform.python_version(), "system": platform.platform()}
     settings = {field.name: shown(field, of(engine.settings, field.name)) for field in fields()}
     return Bundle(time.time(), machine, settings, parts, faults)
+
+
+def _failures(engine: Engine) -> list[RunRecord]:
+    """The last runs that failed, whole; payloads are redacted and cut already."""
+    found = engine.records.find(failed=True, limit=MOST_FAILURES).records
+    records = (engine.records.get(about.id) for about in unhurried(found))
+    return [record for record in records if record is not None]
 
 
 def _metrics(engine: Engine) -> str | None:
@@ -68,5 +80,6 @@ _PARTS: dict[str, Callable[[Engine], Any]] = {
     "processes": lambda engine: processes.function(engine, PageQuery(MOST)),
     "loggers": lambda engine: loggers.function(engine, PageQuery(MOST)),
     "stacks": stacks.function,
+    "failures": _failures,
     "metrics": _metrics,
 }
