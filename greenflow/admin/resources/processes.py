@@ -76,16 +76,9 @@ class ProcessesPage(msgspec.Struct):
 @get("/api/v1/processes", problems=(409,))
 def processes(engine: Engine, query: PageQuery) -> ProcessesPage:
     """The processes that run, children too, by number, in pages."""
-    table, services = engine.table, engine.services
-    living = {process.id: process for process in family(services.processes)}
-    sources = {
-        process: name_of(node)
-        for symbol in unhurried(list(table.symbols.values()))
-        if (node := symbol.version.node) is not None
-        for process in node.processes
-    }
+    living = {process.id: process for process in family(engine.services.processes)}
     found, after = page(living, int, query, living.__getitem__)
-    return ProcessesPage([_shown(process, sources.get(process)) for process in found], after)
+    return ProcessesPage([_shown(process) for process in found], after)
 
 
 @post("/api/v1/processes/{id}/cancel", problems=(404, 409))
@@ -123,12 +116,12 @@ def family(processes: set[Process]) -> list[Process]:
     return found
 
 
-def _shown(process: Process, source: str | None) -> ProcessState:
+def _shown(process: Process) -> ProcessState:
     method, path, request_id = process.event or (None, None, None)
     trail = process.trail
     return ProcessState(
         process.id,
-        source,
+        None if process.source is None else name_of(process.source),
         None if process.parent is None else process.parent.id,
         method,
         path,
