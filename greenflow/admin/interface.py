@@ -111,11 +111,15 @@ class Interface:
         request.on_disconnect = stream.leave
         return Response(200, [("Content-Type", MEDIA_TYPE)], stream)
 
-    def close(self) -> None:
-        """End what goes on: the engine ends."""
-        self._is_closed = True
+    def end_streams(self) -> None:
+        """End what goes on: the engine has stopped. It may start again."""
         for stream in list(self._streams):
             stream.end("the engine ends")
+
+    def close(self) -> None:
+        """End what goes on, and what would begin: the engine ends."""
+        self._is_closed = True
+        self.end_streams()
 
 
 class Way:

@@ -58,9 +58,10 @@ class EventStream(Generic[T]):
         self._more.set()
 
     def end(self, reason: str) -> None:
-        """Have it end, after what waits; the client is told why."""
+        """Have it end, after what waits; the client is told why. Nobody need feed it any more."""
         self._reason = self._reason or reason
         self._more.set()
+        self.close()
 
     def leave(self) -> None:
         """The client has gone. Does not switch greenlets."""

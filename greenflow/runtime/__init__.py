@@ -191,6 +191,8 @@ class Runtime(Assembly):
     def _leave(self, refusal: str) -> None:
         home, self._home, self._refusal = self._home, None, refusal
         self.is_draining = False
+        if "interface" in self.__dict__:  # somebody has asked for it
+            self.interface.end_streams()
         if home is not None:
             home.close()
 

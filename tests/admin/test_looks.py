@@ -66,6 +66,19 @@ def test_a_stream_ends_with_the_interface() -> None:
         assert b"the engine ends" in reading.get().body
 
 
+def test_a_stream_ends_with_the_runtime_and_a_new_one_with_the_next() -> None:
+    before = list(logging.getLogger().handlers)
+    with engine() as (runtime, ask):
+        body = ask.respond("GET", "/api/v1/logs").body
+        assert isinstance(body, EventStream)
+        assert logging.getLogger().handlers != before
+    assert logging.getLogger().handlers == before  # though nobody has read it to its end
+    with runtime:
+        response = ask.respond("GET", "/api/v1/logs?lease=0.01")
+        assert b"the lease is over" in Answered(response).body
+    assert b"the engine ends" in b"".join(body)
+
+
 def test_a_stream_beats_and_notices_who_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming, "HEARTBEAT", 0.001)
     ended: list[int] = []
