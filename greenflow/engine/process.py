@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator, Set
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar, copy_context
 from functools import partial
+from math import inf
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -38,7 +39,7 @@ from greenflow.engine.frames import empty
 from greenflow.engine.generation import Generation
 from greenflow.engine.packet import Fault, Packet, Reply, echo
 from greenflow.engine.port import InPort, OutPort
-from greenflow.engine.trail import TRIM, Recorder, Trail
+from greenflow.engine.trail import LONG, TRIM, Recorder, Trail
 from greenflow.errors import Interrupt, ProcessExited, Runaway
 from greenflow.hub.breathing import breathe, let_others_run, unhurried
 from greenflow.hub.world import OUTSIDE, World, found_by
@@ -439,7 +440,7 @@ class Process:
         me, ready, steps = getcurrent(), self.ready, TRIM  # me: one of the runners
         turn = TRIMS_A_TURN
         trail = self.trail = Trail([]) if self.trail is None else self.trail.follow()
-        note = trail.passed.append
+        note, late = trail.passed.append, inf
         try:
             while ready and self.state is RUNNING and (reply is None or reply.missing):
                 reader = ready.popleft()
@@ -448,9 +449,13 @@ class Process:
                 port = reader.port
                 packet: Any = reader.packet
                 reader.packet = reader.later.popleft() if reader.later else None
+                now = monotonic()
                 note(port)
-                note(monotonic())
+                note(now)
                 note(packet.payload)
+                if now > late:
+                    trail.weigh()
+                late = now + LONG
                 try:
                     released = port.receive(reader, packet)
                 finally:

@@ -9,7 +9,9 @@ further greenlets: each has a trail of its own, and knows the one `before` it.
 
 It is written for every packet, so it is one plain list, and what bounds it is done now and then
 (`trim`). The payloads are the packets' own: nothing is copied, and only those of the last packets
-are kept, for a process may pass a megabyte through a hundred nodes.
+are kept. A node that makes a large payload takes its time; so what comes of one that took LONG is
+weighed, and if it is large, those before it are let go at once: a process may pass ten megabytes
+through a hundred nodes, each with its own.
 """
 
 from __future__ import annotations
@@ -36,6 +38,13 @@ TRAILS = 64
 
 #: Children of a process, such as the rounds of a loop, that it remembers when they have ended.
 PARTS = 8
+
+#: Seconds in which a node makes no payload that is large.
+LONG = 0.000_5
+
+#: Bytes of texts from which on a payload is large, and lists, maps and items in them that are
+#: looked at: what has more of these is large, too.
+LARGE, LOOKED_AT = 64 * 1024, 500
 
 #: In the place of a payload that is kept no more.
 FORGOTTEN: Any = type("Forgotten", (), {"__slots__": ()})()
@@ -105,6 +114,11 @@ class Trail(msgspec.Struct, eq=False):
             passed[start * _WIDTH + 2 : end * _WIDTH : _WIDTH] = [FORGOTTEN] * (end - start)
             self.looked_at = end
 
+    def weigh(self) -> None:
+        """A node took long: if what comes of it is large, those before it are let go."""
+        if is_large(self.passed[-1]):
+            self.trim(1)
+
     def follow(self) -> Trail:
         """A trail for what comes now, behind this one."""
         number = self.number + 1
@@ -127,6 +141,24 @@ class Trail(msgspec.Struct, eq=False):
             del parts[next((at for at, each in enumerate(parts) if each.failure is None), 0)]
         trail.trim(0 if failure is None else PAYLOADS)
         parts.append(EndedChild(child.id, trail, failure))
+
+
+def is_large(payload: Any) -> bool:
+    """Whether a payload takes much memory, as far as a short look at it says."""
+    size, left, pending = 0, LOOKED_AT, [payload]
+    while pending:
+        each = pending.pop()
+        kind = type(each)
+        if kind is str or kind is bytes:
+            size += len(each)
+            if size > LARGE:
+                return True
+        elif kind is dict or kind is list:
+            left -= len(each)
+            if left < 0:
+                return True
+            pending += each.values() if kind is dict else each
+    return False
 
 
 class Recorder(Protocol):

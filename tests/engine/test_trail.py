@@ -11,7 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenflow.engine.process import Process
-from greenflow.engine.trail import FORGOTTEN, PACKETS, PARTS, PAYLOADS, TRAILS, TRIM, Trail
+from greenflow.engine.trail import (
+    FORGOTTEN,
+    LARGE,
+    LOOKED_AT,
+    PACKETS,
+    PARTS,
+    PAYLOADS,
+    TRAILS,
+    TRIM,
+    Trail,
+    is_large,
+)
 from tests.graphs import FunctionNode, entry, link
 
 
@@ -125,6 +136,49 @@ def test_many_greenlets_of_one_process_are_bounded_too() -> None:
     assert TRAILS <= len(trails) <= 2 * TRAILS
     assert trail.began == 1.0
     assert trail.number == 10 * TRAILS + 1
+
+
+def test_what_takes_long_to_make_and_is_large_lets_go_of_those_before() -> None:
+    trail = Trail([])
+    for number in range(5):
+        trail.passed += (None, float(number + 1), number)
+    trail.weigh()
+    assert [each.payload for each in trail] == [0, 1, 2, 3, 4]  # it is small
+    trail.passed += (None, 6.0, {"rows": ["x"] * 1000})
+    trail.weigh()
+    kept = [each.payload for each in trail if each.payload is not FORGOTTEN]
+    assert kept == [0, {"rows": ["x"] * 1000}]  # with what it began, too
+
+
+@pytest.mark.parametrize(
+    ("payload", "large"),
+    [
+        ("x" * (LARGE + 1), True),
+        (b"x" * (LARGE + 1), True),
+        ({"body": b"x" * (LARGE + 1)}, True),
+        (["x" * 1000] * 100, True),
+        ([0] * (LOOKED_AT + 1), True),
+        ({"rows": [[0] * 100] * 10}, True),
+        ("x" * LARGE, False),
+        ({"body": b"x", "header": {"Host": ["a"]}}, False),
+        ([0] * LOOKED_AT, False),
+        (None, False),
+    ],
+)
+def test_a_short_look_says_what_is_large(payload: Any, large: bool) -> None:
+    assert is_large(payload) == large
+
+
+def test_a_node_that_makes_large_payloads_is_weighed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("greenflow.engine.process.LONG", -1.0)  # each takes long
+    nodes = chain(*[lambda ctx, v: [*v, "x" * LARGE] for _ in range(5)])
+    process, watcher = watched()
+    ask(process, nodes[0], [])
+    process.exit()
+    [(_, trail, _)] = watcher.seen
+    assert trail is not None
+    kept = [len(each.payload) for each in trail if each.payload is not FORGOTTEN]
+    assert kept == [0, 4]
 
 
 class Child:
