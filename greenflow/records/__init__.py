@@ -166,7 +166,8 @@ class Records:
         """Look at what passes the ports of a node: `put` is told of `rate` passages a second and of
         `total` in all, for `lease` seconds at most, of those alone for which the CEL expression
         `filter` is true of the payload. It is called on the runtime's hub, must not block, and says
-        whether somebody takes them; `on_end` is told why it ended.
+        whether somebody takes them; `on_end` is told why it ended. To end it before, call its
+        `close` on that hub: `runtime.run(tap.close)`.
 
         Raises LookupError if no such node runs, CompileFailed for the filter, and TooManyTaps.
         """
