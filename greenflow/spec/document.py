@@ -181,9 +181,13 @@ def read_path(path: str) -> list[Document]:
 
 
 def read_file(path: str) -> list[Document]:
-    """The documents of one file, or of standard input (`-`). Raises as `read_path` does."""
+    """The documents of one file, or of standard input (`-`). Raises as `read_path` does, and for
+    one with cases of tests, which a shell's `*.yaml` may name."""
     if path == STANDARD_INPUT:
         return read(_standard_input(), path)
+    if path.endswith(CASES_SUFFIX):
+        told = "holds tests, which `greenflow test` runs: name the folder, or leave this file out"
+        raise DocumentError(path, 0, 0, told)
     with open(path, "rb") as file:
         return read(file.read(), path)
 

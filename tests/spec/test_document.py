@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from greenflow.spec.document import Document, DocumentError, read, read_path
+from greenflow.spec.document import Document, DocumentError, read, read_file, read_path
 from greenflow.spec.syntax import MAX_DEPTH
 from greenflow.spec.syntax.yaml import MAX_REPEATED
 
@@ -478,3 +478,11 @@ except KeyboardInterrupt:
         os.close(read)
         os.close(write)
     assert done.stdout == b"seen\n", done.stderr
+
+
+def test_a_file_with_tests_is_no_spec_file(tmp_path: Path) -> None:
+    """A shell's `*.yaml` names it beside the specs."""
+    path = tmp_path / "shop.flow.yaml"
+    path.write_text("specs: shop.yaml\n")
+    with pytest.raises(DocumentError, match=r"shop\.flow\.yaml: holds tests, which `greenflow"):
+        read_file(str(path))
