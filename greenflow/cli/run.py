@@ -58,6 +58,7 @@ logger = logging.getLogger("greenflow.cli.run")
     ("listener.host", "--listener-host"),
     ("http.allow", "--http-allow"),
     ("broker.url", "--broker-url"),
+    ("log.access", "--access-log"),
     ("admin.address", "--admin"),
 )
 def command(

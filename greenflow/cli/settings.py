@@ -39,9 +39,11 @@ level = "warning"
 
 ```console
 $ GREENFLOW_LOG_FORMAT=json greenflow settings log --log-level debug
-NAME        VALUE  FROM
-log.level   debug  flag
-log.format  json   GREENFLOW_LOG_FORMAT
+NAME               VALUE  FROM
+log.level          debug  flag
+log.format         json   GREENFLOW_LOG_FORMAT
+log.access         -      default
+log.access_format  json   default
 $ greenflow settings database
 NAME      VALUE                          FROM
 database  mongodb://***@db.example/shop  greenflow.toml

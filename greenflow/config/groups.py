@@ -213,6 +213,16 @@ class LogSettings(Struct, frozen=True, forbid_unknown_fields=True):
         Literal["auto", "text", "json"],
         Meta(description="text, json, or auto: text on a terminal, else json"),
     ] = "auto"
+    access: Annotated[
+        str | None,
+        Meta(
+            description="file that gets a line for each answered request, or - for standard output"
+        ),
+    ] = None
+    access_format: Annotated[
+        Literal["json", "combined"],
+        Meta(description="form of those lines: JSON, or the combined format of Apache and nginx"),
+    ] = "json"
 
 
 class TracingSettings(Struct, frozen=True, forbid_unknown_fields=True):

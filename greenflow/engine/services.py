@@ -30,6 +30,7 @@ from greenflow.values.values import Bindings, Values
 if TYPE_CHECKING:
     from greenflow.config import Settings
     from greenflow.engine.tracing import Tracer
+    from greenflow.log.access import AccessLog
 
 T = TypeVar("T")
 
@@ -89,6 +90,7 @@ class Services:
         # one that is known by its id and revision alone.
         self.locate: Callable[[str, str], str | None] | None = None
         self.recorder: Recorder | None = None  # who is told of processes that have ended
+        self.access: AccessLog | None = None  # who gets a line for each answered request
         self.sampler = Sampler()  # how long nodes take
         self.generations = Generations()  # of the graph, which processes may still see
         self.operations: dict[str, Callable[..., Any]] = {}  # what `syscall` may call, by opcode

@@ -20,7 +20,7 @@ import sys
 from _queue import Empty, SimpleQueue
 from collections.abc import Callable
 from time import monotonic
-from typing import Any, TextIO
+from typing import Any, Protocol
 from weakref import WeakSet
 
 #: Bytes of records that wait: some 20,000. A burst finds room, and memory does not notice.
@@ -46,11 +46,28 @@ def _native(module: Any, name: str) -> Any:
     return monkey.get_original(module.__name__, name)
 
 
+def native_lock() -> _thread.LockType:
+    """A lock for OS threads, in a patched program, too."""
+    lock: _thread.LockType = _native(_thread, "allocate_lock")()
+    return lock
+
+
+class WriteTarget(Protocol):
+    """What is written to: a file, a pipe or a terminal."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is no more."""
+
+    def fileno(self) -> int:
+        """Its descriptor."""
+
+
 class Writer:
     """Writes to the descriptor of `stream`. `notice` makes the record that says how many others
     were dropped. `put` is called by one thread at a time, or under a lock."""
 
-    def __init__(self, stream: TextIO, notice: Callable[[int], bytes]) -> None:
+    def __init__(self, stream: WriteTarget, notice: Callable[[int], bytes]) -> None:
         self._stream, self._notice = stream, notice
         self._queue: SimpleQueue[bytes | _thread.LockType | None] = SimpleQueue()
         self._poll = self._polling()
@@ -110,6 +127,11 @@ class Writer:
         if self._is_started and not self._is_alone:
             self._queue.put(None)
         self.leave()
+
+    def end(self) -> None:
+        """End the thread when it has written what waits, and wait for nothing."""
+        if self._is_started and not self._is_alone:
+            self._queue.put(None)
 
     def leave(self) -> None:
         """Forget the thread, and what waits: in a fork both are the parent's."""

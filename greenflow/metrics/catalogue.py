@@ -161,8 +161,8 @@ BROKER_DEAD = Metric(
 LOG_DROPPED = Metric(
     "greenflow_log_dropped_total",
     "counter",
-    (),
-    "Records of the log that were not read in time, or could not be written.",
+    ("log",),
+    "Lines that were not read in time, or could not be written: of the log, or the access log.",
 )
 
 RECORDS = Metric("greenflow_records", "gauge", (), "Records of processes that are kept in memory.")

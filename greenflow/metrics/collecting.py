@@ -87,7 +87,9 @@ def collect(parts: Parts) -> dict[Metric, Samples]:
     _of_nodes(found, table)
     _of_hub(found, parts)
     _of_outside(found, parts)
-    found.add(the.LOG_DROPPED, log.dropped())
+    found.add(the.LOG_DROPPED, log.dropped(), "log")
+    if services.access is not None:
+        found.add(the.LOG_DROPPED, services.access.dropped, "access")
     _of_records(found, parts.records)
     return found.samples
 

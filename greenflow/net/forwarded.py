@@ -12,7 +12,7 @@ versions 1 and 2); Forwarded is RFC 7239, and the X-Forwarded fields are what ca
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import NamedTuple
 
@@ -91,6 +91,63 @@ def origin(request: Request) -> Origin:
         scheme if scheme in ("http", "https") else None,
         host if _HOST.fullmatch(host) else None,
     )
+
+
+def client_of(request: Request, proxies: Proxies | None) -> str:
+    """Who asked: the nearest address on the way here that is none of the proxies that are believed.
+    Each of them wrote down whom it was asked by; what one that is not believed wrote is its own
+    word. A Unix socket, and what hides behind a name (RFC 7239 6.3), is `-`."""
+    client = request.client
+    if proxies is None or request.peer not in proxies:
+        return client[0] or "-"
+    if client is not request.peer and client not in proxies:
+        return client[0]  # of a PROXY header
+    found = client[0]
+    for text in reversed(_forwarded_for(request)):
+        address = numeric(text)
+        if address is None:
+            return "-"
+        found = address
+        if (address, 0) not in proxies:
+            break
+    return "-" if found.startswith("unix:") or not found else found
+
+
+def _forwarded_for(request: Request) -> list[str]:
+    """The addresses that proxies wrote down, the nearest last."""
+    field = request.header("forwarded")
+    if field is None:
+        field = request.header("x-forwarded-for")
+        return [] if field is None else [part.strip() for part in field.split(",")]
+    return [_last_element(part).get("for", "") for part in _elements(field)]
+
+
+def _elements(field: str) -> Iterator[str]:
+    """The elements of a Forwarded field: a comma between quotes ends none."""
+    start, is_quoted, is_escaped = 0, False, False
+    for at, character in enumerate(field):
+        if is_escaped:
+            is_escaped = False
+        elif is_quoted and character == "\\":
+            is_escaped = True
+        elif character == '"':
+            is_quoted = not is_quoted
+        elif character == "," and not is_quoted:
+            yield field[start:at]
+            start = at + 1
+    yield field[start:]
+
+
+def numeric(text: str) -> str | None:
+    """The address of a node as proxies write it, with or without port and brackets; None for what
+    is no address."""
+    bare = text.partition("]")[0].removeprefix("[")
+    if not text.startswith("[") and text.count(":") == 1:
+        bare = text.partition(":")[0]
+    try:
+        return str(ip_address(bare))
+    except ValueError:
+        return None
 
 
 def _last(field: str | None) -> str:

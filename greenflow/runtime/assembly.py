@@ -26,6 +26,7 @@ from greenflow.hub import guard, patching
 from greenflow.hub.clock import Clock
 from greenflow.hub.lag import Lag
 from greenflow.log import secret
+from greenflow.log.access import open_access_log
 from greenflow.log.redactor import redact_url
 from greenflow.records import Records
 from greenflow.scheme.registry import Scheme
@@ -154,6 +155,9 @@ class Assembly:
             )
             self._services.recorder = self._records.recorder
             self._lag, self._began = Lag(), monotonic()
+            if (access := self.settings.log.access) is not None:
+                form = self.settings.log.access_format
+                self._services.access = open_access_log(access, form)
             if self.settings.tracing.to:
                 from greenflow.runtime.exporting import Exporting
 
@@ -240,6 +244,8 @@ class Assembly:
         if self._services is not None:
             self._finish(self._services)
             self._services.close()
+            if self._services.access is not None:
+                self._services.access.close()
             self._services = None
         if self._records is not None:
             self._records.end()

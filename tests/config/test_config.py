@@ -70,6 +70,8 @@ def test_every_setting_is_reached_from_a_flag_a_variable_and_the_file() -> None:
         "javascript.memory_mib": ("64", 64),
         "log.level": ("debug", "debug"),
         "log.format": ("text", "text"),
+        "log.access": ("-", "-"),
+        "log.access_format": ("combined", "combined"),
         "tracing.to": ("program", "program"),
         "tracing.sampled": ("0.5", 0.5),
         "values.key": ("one, two", ["one", "two"]),

@@ -36,7 +36,6 @@ from greenflow.errors import (
 )
 from greenflow.net import mime
 from greenflow.net.answer import has_no_body
-from greenflow.net.forwarded import Proxies
 from greenflow.net.limits import Limits
 from greenflow.net.message import NOBODY, Address, ClientDisconnected, Request, Respond
 from greenflow.net.pool import Ending, Lease, Servers
@@ -85,7 +84,6 @@ class Listener(Limited[ListenerSpec], Counting):
         self.ending: Ending | None = None  # its server has to finish what is under way
         self.certificate: Certificate | None = None
         self.limits = Limits(**msgspec.structs.asdict(spec.limits))
-        self.proxies = Proxies(spec.proxies) if spec.proxies else None
         self.cors = None if spec.cors is None else policy(spec.cors)
         self.guess = spec.untyped == "guess"
         self.decoding = 0  # requests whose bodies are being decoded

@@ -10,18 +10,24 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_left
+from collections.abc import Iterable, Iterator
 from time import perf_counter
 from typing import Any
 
 from greenflow.engine.node import Node, describe
+from greenflow.engine.origin import name_of
 from greenflow.engine.services import Services
 from greenflow.engine.source import Source
 from greenflow.engine.tally import Tally
 from greenflow.histogram import COARSE, Histogram
+from greenflow.log.access import AccessEntry, AccessLog
 from greenflow.log.secret import conceal
-from greenflow.net.message import Address, ClientDisconnected, Request, Respond
+from greenflow.net.answer import has_no_body
+from greenflow.net.forwarded import Proxies, client_of
+from greenflow.net.message import Address, ClientDisconnected, Request, Respond, Response
 from greenflow.net.methods import METHODS
 from greenflow.nodes.listener.spec import ListenerSpec
+from greenflow.nodes.request import REQUEST_ID
 
 #: The status of a request whose client left before its answer, as nginx calls it.
 LEFT = 499
@@ -74,6 +80,55 @@ class RequestTally(Tally):
                 self.unmeasured[key] = self.unmeasured.get(key, 0) + count
 
 
+class Sent:
+    """Sends an answer on, and sees what is sent: the bytes of the body, None while they come later,
+    and the name of the request."""
+
+    __slots__ = ("_request", "_respond", "bytes", "request_id")
+
+    def __init__(self, request: Request, respond: Respond) -> None:
+        self._request, self._respond = request, respond
+        self.bytes: int | None = None
+        self.request_id: str | None = None
+
+    def __call__(self, response: Response) -> None:
+        """As greenflow.net.message.Respond says."""
+        body = response.body
+        self.request_id = next((v for k, v in response.headers if k == REQUEST_ID), None)
+        if has_no_body(self._request.method, response.status):
+            self.bytes = 0
+        elif isinstance(body, bytes):
+            self.bytes = len(body)
+        elif not self._request.defers:
+            self.bytes = 0
+            pieces = Counted(body, self)
+            response = Response(response.status, response.headers, pieces, response.length)
+        self._respond(response)
+
+
+class Counted:
+    """The pieces of an answer, whose bytes are counted as they are taken."""
+
+    __slots__ = ("_pieces", "_rest", "_sent")
+
+    def __init__(self, pieces: Iterable[bytes], sent: Sent) -> None:
+        self._pieces, self._rest, self._sent = pieces, iter(pieces), sent
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        piece = next(self._rest)
+        self._sent.bytes = (self._sent.bytes or 0) + len(piece)
+        return piece
+
+    def close(self) -> None:
+        """Nobody wants the rest."""
+        close = getattr(self._pieces, "close", None)
+        if close is not None:
+            close()
+
+
 class Counting(Source[ListenerSpec]):
     """A source of requests, each of which is counted."""
 
@@ -82,6 +137,8 @@ class Counting(Source[ListenerSpec]):
     def __init__(self, spec: ListenerSpec, services: Services) -> None:
         super().__init__(spec, services)
         self.tally = RequestTally()
+        self.access: AccessLog | None = services.access
+        self.proxies = Proxies(spec.proxies) if spec.proxies else None
 
     def answer(self, request: Request, respond: Respond) -> None:
         """Answer one request."""
@@ -90,6 +147,9 @@ class Counting(Source[ListenerSpec]):
     def serve(self, request: Request, respond: Respond) -> None:
         """Answer one request, and count it. Called in the greenlet of its connection."""
         begin = perf_counter()
+        sent: Sent | None = None
+        if self.access is not None:
+            respond = sent = Sent(request, respond)
         try:
             self.answer(request, respond)
         except ClientDisconnected:
@@ -104,10 +164,31 @@ class Counting(Source[ListenerSpec]):
             seconds = perf_counter() - begin  # as Histogram.add does
             times.counts[0 if seconds < FIRST else bisect_left(COARSE, seconds)] += 1
             times.seconds += seconds
+            if sent is not None:
+                self.tell_access(request, sent, seconds)
 
     def tell_upgraded(self, request: Request) -> None:
         """A request goes on as a WebSocket."""
         self.tally.count(request.route, request.method, UPGRADED)
+
+    def tell_access(self, request: Request, sent: Sent, seconds: float) -> None:
+        """A line of the access log."""
+        assert self.access is not None
+        entry = AccessEntry(
+            client_of(request, self.proxies),
+            request.method,
+            request.target,
+            request.status or FAILED,
+            sent.bytes,
+            seconds,
+            name_of(self),
+            request.route,
+            sent.request_id,
+            request.version,
+            request.header("referer"),
+            request.header("user-agent"),
+        )
+        self.access.tell(entry)
 
     def tell_refused(
         self,
@@ -121,6 +202,9 @@ class Counting(Source[ListenerSpec]):
         """The server has answered a request for itself; method and path are empty if it could not
         be read."""
         self.tally.count("", method, status)
+        if self.access is not None:
+            address = client[0] or "-"
+            self.access.tell(AccessEntry(address, method, path, status, None, 0.0, name_of(self)))
         if method:
             tell(self, method, path, status, reason, request_id)
 
