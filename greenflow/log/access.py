@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from greenflow.errors import GreenflowError
 from greenflow.log.limits import CUT, shown
-from greenflow.log.writer import WriteTarget, Writer, native_lock
+from greenflow.log.writer import Writer, WriteTarget, native_lock
 
 #: What a setting `log.access_format` may say.
 ACCESS_FORMATS = ("json", "combined")
