@@ -35,6 +35,11 @@ class Tally:
             times = self.times = Histogram(FINE)
         times.add(seconds)
 
+    @property
+    def latency(self) -> Histogram | None:
+        """How long what it does takes, waiting counted in; None if nothing was measured."""
+        return self.times
+
     def merge(self, other: Tally) -> None:
         """Add the numbers of another version of the same node."""
         self.packets += other.packets

@@ -67,6 +67,8 @@ def test_requests_are_counted_by_route_method_and_status() -> None:
         answer = ask("GET", "/metrics")
         assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
         text = answer.body.decode()
+        told = ask.get("/api/v1/nodes/web")
+        assert 0 < told["p50"] <= told["p99"]
     assert "canary" not in text
     scrape = Scrape(text)
     requests = "greenflow_http_requests_total"

@@ -103,6 +103,7 @@ def shown(symbol: Symbol, services: Services) -> NodeState:
     running = symbol.version.node
     counted = symbol.counted()
     own = counted.get((name_in(symbol), kind_of(symbol))) or Tally()
+    latency = own.latency
     errors = sum(part.errors + part.failed for part in counted.values())  # those of its parts, too
     return NodeState(
         symbol.id,
@@ -116,6 +117,6 @@ def shown(symbol: Symbol, services: Services) -> NodeState:
         0 if running is None else running.in_flight,
         own.packets + own.begun,
         errors,
-        None if own.times is None else own.times.quantile(0.5),
-        None if own.times is None else own.times.quantile(0.99),
+        None if latency is None else latency.quantile(0.5),
+        None if latency is None else latency.quantile(0.99),
     )

@@ -71,6 +71,15 @@ class RequestTally(Tally):
         key = route, method if method in _KNOWN else OTHER_METHOD, status
         self.unmeasured[key] = self.unmeasured.get(key, 0) + 1
 
+    @property
+    def latency(self) -> Histogram | None:
+        if not self.answers:
+            return None
+        total = Histogram()
+        for times in self.answers.values():
+            total.merge(times)
+        return total
+
     def merge(self, other: Tally) -> None:
         super().merge(other)
         if isinstance(other, RequestTally):
@@ -137,6 +146,7 @@ class Counting(Source[ListenerSpec]):
     def __init__(self, spec: ListenerSpec, services: Services) -> None:
         super().__init__(spec, services)
         self.tally = RequestTally()
+        self._answers = self.tally.answers
         self.access: AccessLog | None = services.access
         self.proxies = Proxies(spec.proxies) if spec.proxies else None
 
@@ -147,25 +157,44 @@ class Counting(Source[ListenerSpec]):
     def serve(self, request: Request, respond: Respond) -> None:
         """Answer one request, and count it. Called in the greenlet of its connection."""
         begin = perf_counter()
-        sent: Sent | None = None
         if self.access is not None:
-            respond = sent = Sent(request, respond)
+            self._serve_and_tell(request, respond, begin)
+            return
         try:
             self.answer(request, respond)
-        except ClientDisconnected:
+        except BaseException as error:
+            self._count_failed(request, error, perf_counter() - begin)
+            raise
+        # As `_serve_and_tell` counts, without its calls.
+        try:
+            times = self._answers[request.route, request.method, request.status]
+        except KeyError:
+            times = self.tally.answered(request.route, request.method, request.status)
+        seconds = perf_counter() - begin
+        times.counts[0 if seconds < FIRST else bisect_left(COARSE, seconds)] += 1
+        times.seconds += seconds
+
+    def _serve_and_tell(self, request: Request, respond: Respond, begin: float) -> None:
+        """The same with a line of the access log."""
+        sent = Sent(request, respond)
+        try:
+            self.answer(request, sent)
+        except BaseException as error:
+            seconds = perf_counter() - begin
+            self._count_failed(request, error, seconds)
+            self.tell_access(request, sent, seconds)
+            raise
+        seconds = perf_counter() - begin
+        self.tally.answered(request.route, request.method, request.status).add(seconds)
+        self.tell_access(request, sent, seconds)
+
+    def _count_failed(self, request: Request, error: BaseException, seconds: float) -> None:
+        """The request was not answered, or not to its end."""
+        if isinstance(error, ClientDisconnected):
             mark_left(request)
-            raise
-        except BaseException:
+        else:
             request.status = FAILED
-            raise
-        finally:
-            key = request.route, request.method, request.status
-            times = self.tally.answers.get(key) or self.tally.answered(*key)
-            seconds = perf_counter() - begin  # as Histogram.add does
-            times.counts[0 if seconds < FIRST else bisect_left(COARSE, seconds)] += 1
-            times.seconds += seconds
-            if sent is not None:
-                self.tell_access(request, sent, seconds)
+        self.tally.answered(request.route, request.method, request.status).add(seconds)
 
     def tell_upgraded(self, request: Request) -> None:
         """A request goes on as a WebSocket."""
