@@ -8,12 +8,14 @@ for the values are taken before the first piece is made.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from importlib import import_module
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from gevent.lock import RLock
 
 from greenflow.histogram import Histogram
+from greenflow.hub import blocking
 from greenflow.hub.breathing import unhurried
 from greenflow.metrics.collecting import Parts, collect
 from greenflow.metrics.declaring import NAMESPACE, Labels, Metric, Samples, Value
@@ -34,7 +36,7 @@ class Exposition:
 
     def __init__(self, parts: Parts) -> None:
         self._parts, self._limits = parts, SeriesLimits(parts.services.namespace)
-        self._lock = RLock()
+        self._lock, self._has_library = RLock(), False
 
     def pieces(self) -> tuple[str, Iterable[bytes]]:
         """The media type, and the text in pieces."""
@@ -49,6 +51,9 @@ class Exposition:
     def samples(self) -> dict[Metric, Samples]:
         """The samples of each metric, now."""
         with self._lock:
+            if not self._has_library:  # it takes a tenth of a second, in which requests go on
+                blocking.call(import_module, "prometheus_client")
+                self._has_library = True
             found = collect(self._parts)
             return {
                 metric: self._limits.limit(metric, samples)

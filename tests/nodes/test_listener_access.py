@@ -79,6 +79,7 @@ def test_each_answer_has_a_line(tmp_path: Path) -> None:
         (None, 414),
     ]
     assert found[1]["bytes"] == 0
+    assert len({each["request_id"] for each in found}) == 5  # those of the server itself, too
     assert "route" not in found[2]
 
 

@@ -23,11 +23,11 @@ from greenflow.histogram import COARSE, Histogram
 from greenflow.log.access import AccessEntry, AccessLog
 from greenflow.log.secret import conceal
 from greenflow.net.answer import has_no_body
+from greenflow.net.fields import REQUEST_ID
 from greenflow.net.forwarded import Proxies, client_of
 from greenflow.net.message import Address, ClientDisconnected, Request, Respond, Response
 from greenflow.net.methods import METHODS
 from greenflow.nodes.listener.spec import ListenerSpec
-from greenflow.nodes.request import REQUEST_ID
 
 #: The status of a request whose client left before its answer, as nginx calls it.
 LEFT = 499
@@ -232,8 +232,18 @@ class Counting(Source[ListenerSpec]):
         be read."""
         self.tally.count("", method, status)
         if self.access is not None:
-            address = client[0] or "-"
-            self.access.tell(AccessEntry(address, method, path, status, None, 0.0, name_of(self)))
+            self.access.tell(
+                AccessEntry(
+                    client[0] or "-",
+                    method,
+                    path,
+                    status,
+                    None,
+                    0.0,
+                    name_of(self),
+                    request_id=request_id,
+                )
+            )
         if method:
             tell(self, method, path, status, reason, request_id)
 
