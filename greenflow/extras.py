@@ -16,6 +16,7 @@ EXTRAS = {
     "cryptography": "secrets",
     "redis": "broker",
     "jsonschema_rs": "validate",
+    "jwt": "auth",
     "opentelemetry": "tracing",
     "sqlalchemy": "sql",
 }

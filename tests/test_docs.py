@@ -23,6 +23,7 @@ ROOT = DOCS.parent.parent
 EXAMPLES = "kinds.md"  # its blocks are the examples of the kinds: nodes/test_examples.py
 # Read from top to bottom: test_pages.py.
 SESSIONS = {
+    "auth.md",
     "changes.md",
     "debugging.md",
     "formats.md",

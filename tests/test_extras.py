@@ -29,6 +29,8 @@ PACKAGES = {
     "backports": "backports.zstd",
     "opentelemetry": "opentelemetry-exporter-otlp-proto-http",
     "jsonschema_rs": "jsonschema-rs",
+    "jwt": "pyjwt",
+    "prometheus_client": "prometheus-client",
 }
 
 

@@ -14,6 +14,14 @@ KEYS = frozenset(
     ("method", "scheme", "host", "path", "query", "protocol", "header", "body", "status", "params")
 )
 
+#: What a request may have besides: what listeners and `auth` say of it, which is not sent on.
+SAID = frozenset(("raw", "request_id", "identity"))
+
+_REQUEST_KEYS = KEYS | SAID
+
+# What every request has that came to a listener: other data may have an `identity`, too.
+_CAME = frozenset(("method", "path", "protocol", "header"))
+
 # At least one of them makes a map a response.
 _RESPONSE_MARKS = frozenset(("status", "body", "header"))
 
@@ -28,7 +36,7 @@ def no_response(answer: Any) -> str:
     if _RESPONSE_MARKS.isdisjoint(answer):
         return "it has neither `status` nor `body` nor `header`"
     if not answer.keys() <= KEYS:
-        return f"a response has no {_stranger(answer)!r}"
+        return f"a response has no {_stranger(answer, KEYS)!r}"
     status = answer.get("status")
     if status is not None and not _is_status(status):
         return "its `status` is no whole number from 100 to 599"
@@ -45,8 +53,10 @@ def no_request(payload: Any) -> str:
         return "it is no map"
     if not payload:
         return "it is empty"
-    if not payload.keys() <= KEYS:
-        return f"a request has no {_stranger(payload)!r}"
+    if not payload.keys() <= _REQUEST_KEYS:
+        return f"a request has no {_stranger(payload, _REQUEST_KEYS)!r}"
+    if not SAID.isdisjoint(payload) and not payload.keys() >= _CAME:
+        return "it has what a listener says of a request, and is none that came"
     status = payload.get("status")  # of an answer that is sent on
     if status is not None and not _is_status(status):
         return "its `status` is no whole number from 100 to 599"
@@ -70,5 +80,5 @@ def _is_header(header: Any) -> bool:
     return True
 
 
-def _stranger(message: dict[str, Any]) -> str:
-    return next(key for key in message if key not in KEYS)
+def _stranger(message: dict[str, Any], keys: frozenset[str]) -> str:
+    return next(key for key in message if key not in keys)

@@ -23,6 +23,7 @@ from tests.net.loopback import Client
 
 #: What each kind says besides its kind and name: nothing of it handles an error.
 PASSES_ON: dict[str, dict[str, Any]] = {
+    "auth": {"bearer": {"keys": [{"name": "a", "key": "b"}]}},
     "block": {"specs": [{"kind": "switch"}]},
     "cache": {},
     "call": {},

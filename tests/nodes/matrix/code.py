@@ -99,6 +99,17 @@ ROWS = {
         wrong=Sent({"a": 1}, error="invalid argument"),
         exits=Missing("it answers at once and holds nothing"),
     ),
+    "auth": Row(
+        flow="- {kind: auth, name: n, bearer: {keys: [{name: ann, key: k}]}}",
+        happy=Sent(
+            {"header": {"Authorization": ["Bearer k"]}},
+            {"header": {}, "identity": {"name": "ann", "scheme": "bearer", "scopes": []}},
+        ),
+        error=Sent({"header": []}, error="invalid argument"),
+        null=Sent(None, error="invalid argument"),
+        wrong=Sent("text", error="invalid argument"),
+        exits=Missing("it answers at once and holds nothing"),
+    ),
     "validate": Row(
         flow="- {kind: validate, name: n, payload: {type: object, required: [a]}}",
         happy=Sent({"a": 1}, {"a": 1}),
