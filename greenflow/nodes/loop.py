@@ -26,6 +26,7 @@ from greenflow.engine.process import Process
 from greenflow.engine.result import Send
 from greenflow.engine.scope import within
 from greenflow.hub.breathing import let_others_run
+from greenflow.hub.collector import put_off
 from greenflow.spec.fields import Spec, TimeLimit
 
 # Elements that are written at once in the process itself: enough to keep a chain of nodes busy.
@@ -127,6 +128,7 @@ class Elements:
             if self.faults and width == 1:
                 break
             if self.count > width:  # without a link nobody else would run
+                put_off()
                 let_others_run()
         return answers
 
