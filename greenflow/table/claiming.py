@@ -65,7 +65,11 @@ class Claiming:
         self._news.set()
 
     def _run(self) -> None:
-        while self._news.wait() and not self._stopping.wait(GATHER):
+        while self._news.wait():
+            self._stopping.wait(GATHER)
+            # Not what `wait` says: on a hub with much to do its time may be over before it is told.
+            if self._stopping.is_set():
+                break
             self._news.clear()
             known, self._known = self._known, {}
             every, self._all = self._all, False
