@@ -64,6 +64,7 @@ def ended_at_sigterm(running: Running) -> float:
     with suppress(FileNotFoundError, ProcessLookupError):
         while not has_ended(running):
             after = processor(running)
+            assert after - before < DEADLINE, "it does not end"
     assert running.process.wait(DEADLINE) == 0
     return after - before
 
