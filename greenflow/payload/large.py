@@ -64,7 +64,11 @@ def loads_in_turns(data: bytes, *, limited: bool = True) -> Any:
     """
     put_off()
     breath = Breath()
-    reader = _Reader(limited)
+    if limited and (
+        data.count(b",") >= MAX_ITEMS or data.count(b"[") + data.count(b"{") > MAX_CONTAINERS
+    ):
+        _count_ahead(data, breath)
+    reader = _Reader()
     start = 0
     while True:
         end, outside = _piece(data, start, breath)
@@ -72,6 +76,23 @@ def loads_in_turns(data: bytes, *, limited: bool = True) -> Any:
         value = reader.read(data[start:end], outside, start, is_last=is_last)
         if is_last:
             return value
+        start = end + 1
+        breath.take()
+
+
+def _count_ahead(data: bytes, breath: Breath) -> None:
+    """Refuse a text of too many items before the first of them takes memory: those that are allowed
+    would take ten times as much as the text. What stands in strings counts for nothing."""
+    items = containers = start = 0
+    while start <= len(data):
+        end, outside = _piece(data, start, breath)
+        bare = _STRINGS.sub(b"", outside)
+        items += bare.count(b",") + 1  # that behind the piece
+        if items > MAX_ITEMS:
+            raise InvalidArgument(f"no JSON: more than {MAX_ITEMS:,} items in lists and maps")
+        containers += bare.count(b"[") + bare.count(b"{")
+        if containers > MAX_CONTAINERS:
+            raise InvalidArgument(f"no JSON: more than {MAX_CONTAINERS:,} lists and maps")
         start = end + 1
         breath.take()
 
@@ -110,14 +131,12 @@ def _string_end(data: bytes, quote: int, breath: Breath) -> int:
 class _Reader:
     """Puts the pieces of one text together."""
 
-    def __init__(self, limited: bool) -> None:
-        self._limited = limited
+    def __init__(self) -> None:
         word = secrets.token_hex(8)
         self._left, self._mark = f"left {word}", f"mark {word}"
         # The lists and maps that are open, outermost first, and how each was opened.
         self._open: list[Container] = []
         self._openers = b""
-        self._containers = self._commas = 0
 
     def read(self, piece: bytes, outside: bytes, start: int, *, is_last: bool) -> Any:
         """Take the next piece, and what is outside of its long strings; the value of the text with
@@ -154,14 +173,7 @@ class _Reader:
 
     def _brackets(self, outside: bytes) -> tuple[bytes, bytes]:
         """The brackets that a piece closes of what was open, and those that it opens."""
-        bare = _STRINGS.sub(b"", outside)
-        self._commas += bare.count(b",") + 1  # that behind the piece
-        if self._limited and self._commas > MAX_ITEMS:
-            raise InvalidArgument(f"no JSON: more than {MAX_ITEMS:,} items in lists and maps")
-        brackets = bare.translate(None, _NO_BRACKETS)
-        self._containers += brackets.count(b"[") + brackets.count(b"{")
-        if self._limited and self._containers > MAX_CONTAINERS:
-            raise InvalidArgument(f"no JSON: more than {MAX_CONTAINERS:,} lists and maps")
+        brackets = _STRINGS.sub(b"", outside).translate(None, _NO_BRACKETS)
         rest, rounds = brackets, 0
         while len(shorter := rest.replace(b"[]", b"").replace(b"{}", b"")) < len(rest):
             rest = shorter

@@ -14,7 +14,7 @@ from greenflow.errors import InvalidArgument
 from greenflow.hub import breathing
 from greenflow.payload import large
 from greenflow.payload.json import loads
-from greenflow.payload.large import loads_in_turns
+from greenflow.payload.large import MAX_CONTAINERS, MAX_ITEMS, loads_in_turns
 from greenflow.payload.value import MAX_DEPTH
 
 VALUES = st.recursive(
@@ -147,3 +147,20 @@ def test_the_steps_are_in_proportion_to_the_text(
         assert max(decoded) <= 512 + 100
         assert sum(decoded) <= 1.3 * len(text) + 100
         assert len(decoded) - 1 <= len(turns) <= len(decoded) + 1
+
+
+@pytest.mark.parametrize(
+    "text", [b'["ab"' + b',"ab"' * MAX_ITEMS + b"]", b"[" + b"[]," * MAX_CONTAINERS + b"1]"]
+)
+def test_what_has_too_many_items_is_refused_before_any_of_them_is_there(
+    text: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(large, "decode_fitting", None)
+    with pytest.raises(InvalidArgument) as refused:
+        loads_in_turns(text)
+    assert "more than" in str(refused.value.__cause__)
+
+
+def test_commas_and_brackets_in_strings_are_no_items() -> None:
+    text = "," * (MAX_ITEMS + 1) + "[" * (MAX_CONTAINERS + 1)
+    assert loads_in_turns(f'["{text}",1]'.encode()) == [text, 1]
