@@ -35,6 +35,10 @@ from greenflow.store.lineage import Lineage
 
 T = TypeVar("T")
 
+# KiB of pages that a connection keeps. By itself it is 2 MiB, which the journal of changes fills in
+# the course of hours, for each connection; what is read twice is in the cache of the kernel.
+CACHE = 256
+
 # `PRAGMA application_id`, by which a file is known as ours: "grfl" in ASCII.
 APPLICATION = 0x6772666C
 
@@ -150,6 +154,7 @@ class StoreDatabase:
 
     def _prepare(self, connection: sqlite3.Connection, create: bool) -> None:
         connection.execute(f"PRAGMA synchronous={self._synchronous}")
+        connection.execute(f"PRAGMA cache_size=-{CACHE}")
         new = self._is_new(connection)  # first of all: what is not ours stays as it is
         if new and not create:
             raise self.lineage.lost()

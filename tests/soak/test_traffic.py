@@ -40,6 +40,7 @@ CLIENTS, REQUESTS = 4, 300  # of each round, and of each client in it
 EDITS_BEFORE = 2000  # what is remembered of specs, and the cache of the store, are full then
 CODES = 100  # different ones that specs get in turn
 BETWEEN_EDITS, BETWEEN_KILLS = 0.3, 1.5  # seconds
+OLD = 4.0  # seconds after which a worker is no longer one that a call has for itself
 
 # Has the C library give back what is free (mallopt(3)). By itself it keeps the memory of a large
 # body for minutes, now and then, and what is to be seen are a few KiB of a leak.
@@ -183,14 +184,18 @@ def a_round(engine: Engine, port: int, number: int, edits: Edits, errors: list[s
     for user in users:
         user.start()
     # Three workers in a row that end before they are ready are an error: only old ones are killed.
-    before, kill_at = workers(engine.pid), time.monotonic() + BETWEEN_KILLS
+    # And a call whose worker died has a second one alone, which is not to die as well.
+    born = dict.fromkeys(workers(engine.pid), time.monotonic())
+    kill_at = time.monotonic() + BETWEEN_KILLS
     while any(user.is_alive() for user in users):
         edits()
         if time.monotonic() > kill_at:
-            now = workers(engine.pid)
+            now = time.monotonic()
+            born = {pid: born.get(pid, now) for pid in workers(engine.pid)}
+            old = sorted(pid for pid, since in born.items() if since < now - OLD)
             with suppress(ProcessLookupError, IndexError):
-                os.kill(chance.choice(sorted(now & before)), signal.SIGKILL)
-            before, kill_at = now, time.monotonic() + BETWEEN_KILLS
+                os.kill(chance.choice(old), signal.SIGKILL)
+            kill_at = time.monotonic() + BETWEEN_KILLS
         users[0].join(BETWEEN_EDITS)
     for user in users:
         user.join()
