@@ -113,5 +113,10 @@ class Broker(ABC):
         return BrokerState()
 
     @abstractmethod
+    def wind_down(self) -> None:
+        """The runtime ends, and soon nobody will subscribe any more: what nobody else keeps may go
+        at once. Does not switch greenlets."""
+
+    @abstractmethod
     def close(self) -> None:
         """Tell the server what is done, give back what is not, release everything. Idempotent."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Sequence
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
 from typing import Any
 
 from greenflow.broker.base import (
@@ -31,6 +31,14 @@ from greenflow.payload.value import measured
 #: Events that a subscriber has at a time if it does not say: nobody waits for answers, so more
 #: than a listener has requests; 10,000 small processes are 60 MiB.
 MOST = 10_000
+
+#: The same of events that come of the work of its own events, at whatever remove: they may go on
+#: for ever, and those under way must end soon after the runtime is asked to (1,000 take 0.15 s).
+MOST_OF_OWN = 1_000
+
+#: Whose events the work that runs here comes from.
+_descent: ContextVar[frozenset[Queued]] = ContextVar("greenflow.broker.descent")
+_NOBODY: frozenset[Queued] = frozenset()
 
 #: Bytes that an event counts for besides its payload: its place among the others.
 EVENT_BYTES = 200
@@ -63,13 +71,14 @@ class MemoryBroker(Broker):
         """Hand an event to all of its subscribers, or to none and say why. Raises InvalidArgument
         for a payload that is measured only now and cannot travel."""
         lines = list(self._topics.get(topic, {}).values())
+        descent = _descent.get(_NOBODY)
         if topic in LOCAL_TOPICS:  # of this runtime's own nodes, which are not that many
             size = 0
-        elif any(line.waits for line in lines):
+        elif any(line.waits(descent) for line in lines):
             if size is None:
                 payload, size = measured(payload)
             for line in lines:
-                if line.waits and line.size + size + EVENT_BYTES > self._waiting:
+                if line.waits(descent) and line.size + size + EVENT_BYTES > self._waiting:
                     return BrokerUnavailable(
                         f"{len(line.waiting):,} events of {topic!r} wait for {line.subscriber!r}, "
                         f"and with one more they would be over {self._waiting:,} bytes: publish "
@@ -77,7 +86,7 @@ class MemoryBroker(Broker):
                         "broker.url"
                     )
         for line in lines:
-            line.take(payload, (size or 0) + EVENT_BYTES, trace)
+            line.take(payload, (size or 0) + EVENT_BYTES, trace, descent)
         return None
 
     def subscribe(
@@ -85,14 +94,14 @@ class MemoryBroker(Broker):
     ) -> Subscription:
         lines = self._topics.setdefault(topic, {})
         line = lines.setdefault(subscriber, Queued(subscriber))
-        return MemorySubscription(self, topic, line, deliver, MOST if most is None else most)
+        return MemorySubscription(self, topic, line, deliver, most)
 
     def forget(self, topic: str, line: Queued) -> None:
         """Nobody subscribes there any more."""
-        if line.waiting and topic not in LOCAL_TOPICS:
-            reason = "%d events of %s that waited are lost: nobody subscribes to them any more"
-            _log.warning(reason, len(line.waiting), topic, extra={"node": line.subscriber})
-        line.waiting.clear()
+        if topic in LOCAL_TOPICS:
+            line.waiting.clear()
+        else:
+            line.lose(topic)
         lines = self._topics.get(topic, {})
         if lines.get(line.subscriber) is line:
             del lines[line.subscriber]
@@ -102,6 +111,12 @@ class MemoryBroker(Broker):
     def state(self) -> BrokerState:
         lines = [line for topic in self._topics.values() for line in topic.values()]
         return BrokerState(waiting=sum(len(line.waiting) for line in lines))
+
+    def wind_down(self) -> None:
+        for topic, lines in self._topics.items():
+            if topic not in LOCAL_TOPICS:
+                for line in lines.values():
+                    line.end(topic)
 
     def close(self) -> None:
         self._topics.clear()
@@ -114,15 +129,24 @@ class Queued:
         self.subscriber = subscriber
         # While a subscriber is replaced there are two: one of them takes an event.
         self.subscriptions: list[MemorySubscription] = []
-        self.waiting: deque[tuple[Any, int, str | None]] = deque()
+        self.waiting: deque[tuple[Any, int, str | None, frozenset[Queued]]] = deque()
         self.size = self.under_way = 0
         self._hands_out = False
+        self.is_over = False  # the runtime ends
 
-    @property
-    def waits(self) -> bool:
-        """Whether one event more has to wait."""
-        taker = self.taker()
-        return bool(self.waiting) or taker is None or self.under_way >= taker.most
+    def waits(self, descent: frozenset[Queued]) -> bool:
+        """Whether one event more, of such a descent, has to wait."""
+        return bool(self.waiting) or self._has_room(self.taker(), descent) is None
+
+    def _has_room(
+        self, taker: MemorySubscription | None, descent: frozenset[Queued]
+    ) -> MemorySubscription | None:
+        """Who takes an event of such a descent now."""
+        if taker is not None and self.under_way < (
+            taker.most_of_own if self in descent else taker.most
+        ):
+            return taker
+        return None
 
     def taker(self) -> MemorySubscription | None:
         """Who takes events now."""
@@ -131,11 +155,26 @@ class Queued:
                 return subscription
         return None
 
-    def take(self, payload: Any, size: int, trace: str | None) -> None:
+    def take(self, payload: Any, size: int, trace: str | None, descent: frozenset[Queued]) -> None:
         """Hand the event out, or keep it."""
-        self.waiting.append((payload, size, trace))
+        if self.is_over:
+            return
+        self.waiting.append((payload, size, trace, descent))
         self.size += size
         self.hand_out()
+
+    def end(self, topic: str) -> None:
+        """From now on none is taken: the runtime ends."""
+        self.is_over = True
+        self.lose(topic)
+
+    def lose(self, topic: str) -> None:
+        """What waits is lost."""
+        if self.waiting:
+            reason = "%d events of %s that waited are lost: nobody subscribes to them any more"
+            _log.warning(reason, len(self.waiting), topic, extra={"node": self.subscriber})
+        self.waiting.clear()
+        self.size = 0
 
     def hand_out(self) -> None:
         """Hand out what may be now."""
@@ -143,13 +182,11 @@ class Queued:
             return
         self._hands_out = True
         try:
-            while (
-                self.waiting and (taker := self.taker()) is not None and self.under_way < taker.most
-            ):
-                payload, size, trace = self.waiting.popleft()
+            while self.waiting and (taker := self._has_room(self.taker(), self.waiting[0][3])):
+                payload, size, trace, descent = self.waiting.popleft()
                 self.size -= size
                 self.under_way += 1
-                taker.deliver(payload, trace)
+                taker.deliver(payload, trace, descent if self in descent else descent | {self})
         finally:
             self._hands_out = False
 
@@ -164,21 +201,30 @@ class MemorySubscription(Subscription):
     """One subscriber's hold on a topic."""
 
     def __init__(
-        self, broker: MemoryBroker, topic: str, line: Queued, deliver: Deliver, most: int
+        self, broker: MemoryBroker, topic: str, line: Queued, deliver: Deliver, most: int | None
     ) -> None:
-        self.most, self.is_started = most, False
-        self._most = most  # when it is not paused
+        self.most = self._most = MOST if most is None else most  # 0 while it is paused
+        self._of_own = MOST_OF_OWN if most is None else most
+        self.is_started = False
         self._broker, self._topic, self._line, self._deliver = broker, topic, line, deliver
         # An event begins something of its own: it does not see the publisher's variables.
         self._context = copy_context()
         line.subscriptions.append(self)
 
-    def deliver(self, payload: Any, trace: str | None) -> None:
-        """Hand an event out."""
-        context = self._context.copy()
+    @property
+    def most_of_own(self) -> int:
+        """Events at a time that come of its own."""
+        return min(self.most, self._of_own)
+
+    def deliver(self, payload: Any, trace: str | None, descent: frozenset[Queued]) -> None:
+        """Hand an event out, to work that comes of events of all these."""
+        self._context.copy().run(self._begin, payload, trace, descent)
+
+    def _begin(self, payload: Any, trace: str | None, descent: frozenset[Queued]) -> None:
         if trace is not None:
-            context.run(TRACE.set, trace)
-        context.run(self._deliver, payload, self._line.done)
+            TRACE.set(trace)
+        _descent.set(descent)
+        self._deliver(payload, self._line.done)
 
     def start(self) -> None:
         self.is_started = True

@@ -139,6 +139,9 @@ class RemoteBroker(Broker):
         elif was_away and not self._away:
             _log.info("the broker is back", extra=extra)
 
+    def wind_down(self) -> None:
+        """What waits is kept by the server."""
+
     def close(self) -> None:
         subscriptions = list(self._subscriptions)
         for subscription in subscriptions:

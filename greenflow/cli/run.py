@@ -86,14 +86,15 @@ def command(
     if no_hub_guard:
         settings = msgspec.structs.replace(settings, hub_guard=0.0)
     stopping = Event()
-    stop_at_signals(stopping)
+    hurried: list[Runtime] = []
+    stop_at_signals(stopping, hurried)
     _allow_many_files()
     if values and not files:
         raise click.UsageError("--values goes with FILEs: values of a store are applied to it")
     start = Start(not wait_for_sources, strict)
     if files:
-        return _run_files(settings, files, values, stopping, start)
-    return _run_store(settings, stopping, wait, start)
+        return _run_files(settings, files, values, stopping, hurried, start)
+    return _run_store(settings, stopping, hurried, wait, start)
 
 
 class Start(NamedTuple):
@@ -120,11 +121,14 @@ def _listed(what: str, symbols: list[Symbol]) -> str:
     return f"{what}: " + "; ".join(f"{each.name or each.id}: {each.reason}" for each in symbols)
 
 
-def _run_store(settings: Settings, stopping: Event, wait: bool, start: Start) -> int:
+def _run_store(
+    settings: Settings, stopping: Event, hurried: list[Runtime], wait: bool, start: Start
+) -> int:
     from greenflow.log.redactor import redact_url
     from greenflow.runtime import Runtime
 
     runtime = Runtime(settings.database, settings=settings)
+    hurried.append(runtime)
     _spare_collector()
     with _reachable(runtime):
         if wait:
@@ -198,6 +202,7 @@ def _run_files(
     files: tuple[str, ...],
     values: tuple[str, ...],
     stopping: Event,
+    hurried: list[Runtime],
     start: Start,
 ) -> int:
     from greenflow.cli.following import Followed
@@ -220,6 +225,7 @@ def _run_files(
         known.load()
         sources.load()
         runtime = Runtime(store, settings=settings, scheme=scheme)
+        hurried.append(runtime)
         runtime.locate = sources.locate
         runtime.interface.engine.store = ", ".join(files)
         with _reachable(runtime), _running(runtime):
@@ -263,14 +269,16 @@ def _allow_many_files() -> None:
         logger.warning("the limit of open files stays as it is: %s", error)
 
 
-def stop_at_signals(stopping: Event) -> None:
-    """The first signal asks to stop. The second one ends the OS process without asking Python, so
-    that it works whatever the program is doing."""
+def stop_at_signals(stopping: Event, hurried: Iterable[Runtime] = ()) -> None:
+    """The first signal asks to stop, and has these runtimes make haste. The second one ends the OS
+    process without asking Python, so that it works whatever the program is doing."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         for each in (signal.SIGTERM, signal.SIGINT):
             # The kernel spares the first process of a container from signals left to their default.
             signal.signal(each, _end_at_once if os.getpid() == 1 else signal.SIG_DFL)
+        for runtime in hurried:
+            runtime.hurry()
         stopping.set()
 
     for each in (signal.SIGTERM, signal.SIGINT):

@@ -104,7 +104,7 @@ class ProcessSettings(Struct, frozen=True, forbid_unknown_fields=True):
     )
     children: Annotated[
         int, Meta(ge=1, description="children of one process, and theirs, at a time")
-    ] = 100_000
+    ] = 10_000
     open: Annotated[int, Meta(ge=1, description="packets of one process that are unanswered")] = (
         100_000
     )

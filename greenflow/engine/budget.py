@@ -9,8 +9,10 @@ Packets are counted by the turn, after every so many that a greenlet handled, so
 way of a packet nothing; a short process is not counted at all. A part and the child of a `fork`
 count for some packets themselves.
 
-When the runtime ends nobody knows whether what is under way ever would. So from then on each
-process has a part of its packets left, all are counted, and what is over exits.
+When the runtime ends nobody knows whether what goes round in the graph ever would. So from then on
+each process has a part of its packets left for cycles, those are counted, and what is over exits
+with all that descends from the same one. What does not go round ends by itself, and has its whole
+budget.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import msgspec
 from msgspec import Meta
 
 from greenflow.config import ProcessSettings
+from greenflow.engine.cycle import Cycles
 from greenflow.errors import Runaway
 from greenflow.net.limits import Limits
 from greenflow.spec.fields import Spec
@@ -38,10 +41,13 @@ IN_FLIGHT = Limits().in_flight
 #: elements of a `loop` with `concurrency` are within the budget.
 PART, FORK = 4, 4
 
-#: The part of its packets that a process has left when the runtime ends, 0.4 s of an empty chain;
-#: and what a part and the child of a fork count for then: 20,000 and 2,000 take as long.
-LAST = 50
-HURRIED_PART, HURRIED_FORK = 10, 100
+#: The part of its packets that a process has left for cycles when the runtime ends, and the least
+#: of that: 25,000, which is half a second of a cycle that waits as shortly as it can.
+LAST, LEAST = 400, 1_000
+
+#: What a greenlet that was begun on a cycle, and a round of a `while`, count for besides: 250 parts
+#: or children of forks, each of which takes two, and 2,500 rounds.
+GREENLET, ROUND = 50, 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +117,10 @@ class Spending:
         "_error",
         "budget",
         "children",
+        "cycles",
         "has_ended",
-        "hurries",
-        "most",
         "packets",
+        "rounds",
         "was_over",
     )
 
@@ -122,23 +128,38 @@ class Spending:
         self.budget = budget
         self.packets = self.children = 0
         self._error: Runaway | None = None
-        self.most = budget.packets
-        self.hurries = self.has_ended = False
+        self.cycles: Cycles | None = None  # known when the runtime ends
+        self.rounds = 0  # of packets handled since then, those that were on cycles
+        self.has_ended = False
         self.was_over = False  # had too many children, and some of those are left
 
     def part(self) -> None:
         """A part begins."""
-        self.packets += HURRIED_PART if self.hurries else PART
+        self.packets += PART
 
     def fork(self) -> None:
         """The child of a fork begins."""
-        self.packets += HURRIED_FORK if self.hurries else FORK
+        self.packets += FORK
 
-    def hurry(self) -> None:
-        """From now on there is only so much left."""
-        last = self.packets + self.budget.packets // LAST
-        if not self.hurries and last < self.most:
-            self.most, self.hurries = last, True
+    def hurry(self, cycles: Cycles) -> None:
+        """From now on there is only so much left for cycles."""
+        if self.cycles is None:
+            self.cycles = cycles
+
+    def spend(self, packets: int) -> bool:
+        """So many were handled. Whether that is too many."""
+        self.packets += packets
+        return self.packets > self.budget.packets
+
+    def go_round(self, packets: int) -> bool:
+        """So many were handled on a cycle, since the runtime ends. Whether that is too many."""
+        self.rounds += packets
+        return self.rounds > self.last
+
+    @property
+    def last(self) -> int:
+        """What is left for cycles when the runtime ends."""
+        return max(self.budget.packets // LAST, LEAST)
 
     @property
     def error(self) -> Runaway | None:
@@ -154,9 +175,13 @@ class Spending:
 
     def _over(self) -> str:
         budget, field = self.budget, self.budget.field
-        if self.packets > self.most:
-            end = ": the runtime ends, and a fiftieth is left then" if self.hurries else ""
-            return f"more than {self.most:,} packets handled for one process ({field}.packets{end})"
+        if self.packets > budget.packets:
+            return f"more than {budget.packets:,} packets handled for one process ({field}.packets)"
+        if self.rounds > self.last:
+            return (
+                f"more than {self.last:,} packets handled on a cycle since the runtime ends: that "
+                f"is what is left of the budget then ({field}.packets)"
+            )
         self.was_over = self.children >= budget.children or (self.was_over and self.children > 0)
         if self.was_over:
             return f"more than {budget.children:,} children of one process ({field}.children)"

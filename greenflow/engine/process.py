@@ -33,7 +33,8 @@ from gevent.event import Event
 from gevent.hub import GreenletExit, Waiter
 from greenlet import greenlet
 
-from greenflow.engine.budget import Budget, Spending
+from greenflow.engine.budget import GREENLET, ROUND, Budget, Spending
+from greenflow.engine.cycle import Cycles
 from greenflow.engine.data import Data, Resources, Settled, release_one
 from greenflow.engine.frames import empty
 from greenflow.engine.generation import Generation
@@ -41,7 +42,7 @@ from greenflow.engine.packet import Fault, Packet, Reply, echo
 from greenflow.engine.port import InPort, OutPort
 from greenflow.engine.trail import LONG, TRIM, Recorder, Trail
 from greenflow.errors import Interrupt, ProcessExited, Runaway
-from greenflow.hub.breathing import breathe, let_others_run, unhurried
+from greenflow.hub.breathing import breathe, in_turn, let_others_run, unhurried
 from greenflow.hub.world import OUTSIDE, World, found_by
 from greenflow.payload.value import MANY, pause_with
 
@@ -269,8 +270,8 @@ class Process:
         """A child that begins for an event of its own: it has a budget of its own, too. Its parent,
         such as a WebSocket, may live for months."""
         spent, self._spending = self.spending(), Spending(self.budget)
-        if spent.hurries:
-            self._spending.hurry()
+        if spent.cycles is not None:
+            self._spending.hurry(spent.cycles)
 
     @property
     def id(self) -> int:
@@ -441,6 +442,7 @@ class Process:
         turn = TRIMS_A_TURN
         trail = self.trail = Trail([]) if self.trail is None else self.trail.follow()
         note, late = trail.passed.append, inf
+        port: InPort | None = None
         try:
             while ready and self.state is RUNNING and (reply is None or reply.missing):
                 reader = ready.popleft()
@@ -477,7 +479,7 @@ class Process:
                         turn, self._armed = TRIMS_A_TURN, True
                         let_others_run()
                         self._armed = False
-                        self._count(STEPS_A_TURN)
+                        self._count(STEPS_A_TURN, port)
         except Interrupt as interrupt:
             if interrupt.process is not self:
                 raise
@@ -492,15 +494,27 @@ class Process:
                     self._leaving.one_less()
             if ready:
                 self._arm()
-            if self._spending is not None and self._spending.hurries:
-                self._count(STEPS_A_TURN - turn * TRIM + TRIM - steps)
+            if self._spending is not None and self._spending.cycles is not None:
+                self._count(STEPS_A_TURN - turn * TRIM + TRIM - steps, port, GREENLET)
 
-    def _count(self, packets: int) -> None:
-        """So many were handled."""
+    def _count(self, packets: int, port: InPort | None, besides: int = 0) -> None:
+        """So many were handled, the last of them at that port; on a cycle they count for more."""
         spending = self.spending()
-        spending.packets += packets
-        if spending.packets > spending.most:
+        if spending.spend(packets):
             self._runaway, self._room = True, NO_ROOM
+        cycles = spending.cycles
+        if cycles is None or port is None or not cycles.has(port, self.generation):
+            return
+        if spending.go_round(packets + besides):
+            self._end_if_hurried(spending)
+
+    def go_round(self) -> None:
+        """A handler begins one more round of work that need not end. Raises Runaway when the
+        runtime ends and there were too many since."""
+        spending = self._spending
+        if spending is not None and spending.cycles is not None and spending.go_round(ROUND):
+            self._end_if_hurried(spending)
+            raise spending.error or self._exited()
 
     def _run_no_more(self, runner: Any) -> None:
         if runner in self._runners:
@@ -522,11 +536,20 @@ class Process:
         # The hub runs, so every runner of this process is blocked: ready work needs another.
         self._armed = False
         if self.ready and self.state is RUNNING:
+            if self._spending is not None and self._spending.cycles is not None:
+                self._count(
+                    0, self.ready[0].port, GREENLET
+                )  # it may be long until it counts itself
             self._begin(self._drain, ())
 
     def spawn(self, function: Callable[..., object], *args: Any) -> None:
         """Run a function in a greenlet of this process; exit interrupts it."""
         get_hub().loop.run_callback(self._begin, function, args)
+
+    def spawn_in_turn(self, function: Callable[..., object], *args: Any) -> None:
+        """The same, after others that have come so: what begins a process, for there may be many at
+        once, and timers, sockets and the end of the runtime shall not wait for all of them."""
+        in_turn(partial(self._begin, function, args))
 
     def _begin(self, function: Callable[..., object], args: tuple[Any, ...]) -> None:
         if self.state is RUNNING:
@@ -706,18 +729,31 @@ class Process:
 
     # -- ending --------------------------------------------------------------------------------
 
-    def hurry(self) -> None:
-        """The runtime ends: it may do what it is about, and no more than so much; then it exits,
-        with all that shares its budget (BEHAVIOUR 17.7)."""
-        self.spending().hurry()
+    def hurry(self, cycles: Cycles) -> None:
+        """The runtime ends: it may do what it is about, and so much on cycles; then it exits, with
+        all that shares its budget (BEHAVIOUR 17.7)."""
+        for member in self._family():
+            member.spending().hurry(cycles)
+
+    def _family(self) -> list[Process]:
+        """It and all that descends from it and runs, parents before their children."""
+        family: list[Process] = [self]
+        for member in family:
+            family.extend(child for child in member.children if child.state is RUNNING)
+        return family
 
     def _end_if_hurried(self, spending: Spending) -> None:
-        if spending.hurries and not spending.has_ended:
-            spending.has_ended = True
-            first = self
-            while first.parent is not None and first.parent._spending is spending:
-                first = first.parent
-            first.spawn(first.exit, spending.error)
+        """The runtime ends, and what shares this budget is over it: from here on nobody does
+        anything in its name any more."""
+        if spending.cycles is None or spending.has_ended:
+            return
+        spending.has_ended = True
+        first = self
+        while first.parent is not None and first.parent._spending is spending:
+            first = first.parent
+        if first.state is RUNNING:
+            family = first._family()
+            first._see_out_aside(first._leave(family, spending.error, None), family)
 
     def let_go(self) -> None:
         """It was answered: unless packets of it are under way, no old graph need be kept for it."""
@@ -754,10 +790,12 @@ class Process:
             self.state, self.error, self._room = EXITING, error, NO_ROOM
             self._end()
             return
-        family: list[Process] = [self]  # parents before their children
-        for member in family:
-            family.extend(child for child in member.children if child.state is RUNNING)
-        leaving, me = _Leaving(), getcurrent()
+        family = self._family()
+        self._see_out(self._leave(family, error, getcurrent()), family)
+
+    def _leave(self, family: list[Process], error: BaseException | None, me: Any) -> _Leaving:
+        """All of these end, and their greenlets will be interrupted; `me` is not waited for."""
+        leaving = _Leaving()
         for member in family:
             member.state, member.error, member._leaving = EXITING, error, leaving
             member._room = NO_ROOM
@@ -768,7 +806,19 @@ class Process:
         interrupt = get_hub().loop.run_callback
         for runner in leaving.outermost:
             interrupt(_interrupt, runner, leaving)
-        self._await_end(leaving, family)
+        return leaving
+
+    def _see_out_aside(self, leaving: _Leaving, family: list[Process]) -> None:
+        """In a greenlet of its own, which is of no process."""
+        helper = partial(self._see_out, leaving, family)
+        get_hub().loop.run_callback(lambda: greenlet(helper, get_hub()).switch())
+
+    def _see_out(self, leaving: _Leaving, family: list[Process]) -> None:
+        try:
+            self._await_end(leaving, family)
+        except BaseException:  # its own process exits: the family's end goes on without it
+            self._see_out_aside(leaving, family)
+            raise
         for member in reversed(family):
             member._end()
         if not leaving.left:  # nobody is to be interrupted any more; each refers to this and back

@@ -15,6 +15,7 @@ from msgspec.structs import asdict
 from greenflow.broker.base import Broker
 from greenflow.broker.memory import MemoryBroker
 from greenflow.engine.budget import Budget
+from greenflow.engine.cycle import Cycles
 from greenflow.engine.generation import Generation, Generations
 from greenflow.engine.process import Process
 from greenflow.engine.sampling import Sampler
@@ -86,6 +87,7 @@ class Services:
         self.processes: set[Process] = set()  # every live process without a parent
         self.paused: set[str] = set()  # ids of sources that were told to begin nothing
         self.budget = Budget(**asdict(settings.process))
+        self.cycles = Cycles()  # of the graph, looked at when the runtime ends
         # Where a person finds a spec, given its id and a path in it: `file:line:column`. None for
         # one that is known by its id and revision alone.
         self.locate: Callable[[str, str], str | None] | None = None

@@ -149,7 +149,7 @@ class Run:
         process = self.begin(parent, hops, generation)
         self._trace(process, begins_anew=generation is None)
         process.on_exit(partial(self.answered, process))
-        process.spawn(self.follow, process, payload)
+        process.spawn_in_turn(self.follow, process, payload)
         return process
 
     def _trace(self, process: Process, begins_anew: bool = True) -> None:
@@ -225,10 +225,8 @@ def log_unhandled(
     payload. What is over a budget has one line for all of it."""
     node.tally.failed += 1
     ended_by = error.__cause__ if isinstance(error, ProcessExited) else error
-    if isinstance(ended_by, Runaway):
-        if ended_by.is_told:
-            return
-        ended_by.is_told = True
+    if ended_by is not None and _was_told(ended_by):
+        return
     origin = origin_of(error)
     extra: dict[str, object] = {
         "namespace": node.spec.namespace,
@@ -247,6 +245,17 @@ def log_unhandled(
         given = "nothing" if origin is None else conceal(outline(origin.input))
         shown = concealed(error)
         _log.debug("the node was given %s", given, exc_info=shown, extra=extra)
+
+
+def _was_told(error: BaseException) -> bool:
+    """Whether all of it is what is over a budget, and has its line; else it has it now."""
+    if isinstance(error, BaseExceptionGroup):
+        were_told = [_was_told(each) for each in error.exceptions]
+        return all(were_told)
+    if not isinstance(error, Runaway):
+        return False
+    was_told, error.is_told = error.is_told, True
+    return was_told
 
 
 def event_of(process: Process) -> tuple[str | None, str | None, str | None]:

@@ -60,6 +60,7 @@ class While(Node[WhileSpec]):
             if rounds == self.spec.limit:
                 raise Runaway(f"more than {rounds:,} rounds of a while; see its `limit`")
             rounds += 1
+            ctx.process.go_round()
             if rounds % _ROUNDS_A_TURN == 0:
                 let_others_run()
             (answer,) = ctx.call("out", payload)

@@ -128,7 +128,7 @@ class Trigger(Source[TriggerSpec]):
             self._trace(self.services.tracer, process)
         process.on_exit(partial(event.end, process))
         process.on_exit(partial(run.answered, process))
-        process.spawn(self._follow, run, process, payload, event)
+        process.spawn_in_turn(self._follow, run, process, payload, event)
 
     def _trace(self, tracer: Tracer, process: Process) -> None:
         """The process of an event begins: trace it, if that is to be."""

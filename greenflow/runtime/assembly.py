@@ -272,11 +272,20 @@ class Assembly:
 
     def _stop_following(self) -> None:
         """The end begins: what is under way may end; what never would is soon over its budget."""
-        for process in () if self._services is None else self._services.processes:
-            process.hurry()
+        if self._services is not None:
+            self._services.broker.wind_down()
+        self.hurry()
         for loader in (self._values_loader, self._loader):
             if loader is not None:
                 loader.stop()
+
+    def hurry(self) -> None:
+        """The end is near: what goes round in the graph has not much left (BEHAVIOUR 17.7). Nothing
+        waits in here, and whoever was interrupted for it goes on as before: a signal handler may
+        call it, while the hub has thousands of greenlets to run first."""
+        if self._services is not None:
+            for process in list(self._services.processes):
+                process.hurry(self._services.cycles)
 
     def _finish(self, services: Services) -> None:
         """End what no node holds any more: processes whose children go on, calls."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from greenflow.broker.base import Done
-from greenflow.broker.memory import EVENT_BYTES, MemoryBroker
+from greenflow.broker.memory import EVENT_BYTES, MOST_OF_OWN, MemoryBroker
 from greenflow.errors import BrokerUnavailable
 
 
@@ -95,3 +95,50 @@ def test_more_than_may_wait_is_not_taken_by_anybody(caplog: pytest.LogCaptureFix
     for subscription in subscriptions:
         subscription.stop()
     assert "2 events of t that waited are lost" in caplog.text
+
+
+@pytest.mark.parametrize("most", [None, 2_000])
+def test_events_that_come_of_its_own_are_fewer_at_a_time(most: int | None) -> None:
+    """By way of another subscriber, too; unless it says how many it wants."""
+    broker, taken, others = MemoryBroker(), list[int](), list[int]()
+
+    def deliver(payload: int, done: Done) -> None:
+        taken.append(payload)
+        if payload == 0:
+            for number in range(1, 3_000):
+                broker.publish("u", number)
+
+    def pass_on(payload: int, done: Done) -> None:
+        others.append(payload)
+        broker.publish("t", payload)
+        done(None)
+
+    subscriptions = [
+        broker.subscribe("t", "a", deliver, most),
+        broker.subscribe("u", "b", pass_on, None),
+    ]
+    for subscription in subscriptions:
+        subscription.start()
+    broker.publish("t", 0)
+    assert taken == list(range(most or MOST_OF_OWN))
+    assert others == list(range(1, 3_000))
+    for subscription in subscriptions:
+        subscription.stop()
+
+
+def test_when_the_runtime_ends_what_waits_is_lost_and_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    broker, taker = MemoryBroker(), Taker()
+    subscription = broker.subscribe("t", "a", taker.deliver, 1)
+    subscription.start()
+    for payload in range(3):
+        broker.publish("t", payload)
+    broker.wind_down()
+    broker.publish("t", 3)
+    taker.finish()
+    assert taker.taken == [0]
+    assert [record.getMessage() for record in caplog.records] == [
+        "2 events of t that waited are lost: nobody subscribes to them any more"
+    ]
+    subscription.stop()

@@ -9,6 +9,7 @@ import http.client
 import json
 import os
 import signal
+import time
 from contextlib import suppress
 from pathlib import Path
 from subprocess import TimeoutExpired
@@ -109,7 +110,7 @@ def test_what_is_over_its_budget_is_an_error_with_its_node(
     "specs", [TWICE, LOOPS, LOOPS.replace("CONCURRENCY", "concurrency: 5,"), FORKS]
 )
 def test_what_is_not_over_yet_ends_by_sigterm(specs: str, start: Start, tmp_path: Path) -> None:
-    """A fiftieth of its budget is left then."""
+    """A small part of its budget is left then for what goes round."""
     budget = "budget: {packets: 100000, children: 1000000, open: 1000000}"
     specs = LISTENER.replace("BUDGET", budget) + specs.replace("CONCURRENCY ", "")
     (tmp_path / "bomb.yaml").write_text(specs)
@@ -118,6 +119,69 @@ def test_what_is_not_over_yet_ends_by_sigterm(specs: str, start: Start, tmp_path
     before = processor(running)
     until(lambda: processor(running) >= before + 0.1)
     ended_at_sigterm(running)
+    connection.close()
+
+
+LISTENS = LISTENER.replace("BUDGET, ", "")
+CYCLE = """
+- {kind: snippet, name: a, language: cel, code: self.method, links: {out: {name: b}}}
+- {kind: sleep, name: b, interval: 1us, links: {out: {name: c}}}
+- {kind: pipe, name: c, links: {out: {name: b}}}
+"""
+PUBLISHES = "- {kind: trigger, name: a, topic: t, WHEN, links: {out: [{name: a}, {name: a}]}}\n"
+
+
+@pytest.mark.parametrize(
+    "specs",
+    [
+        TWICE,
+        LOOPS.replace("CONCURRENCY ", ""),
+        LOOPS.replace("CONCURRENCY", "concurrency: 5,"),
+        FORKS,
+        CYCLE,
+        PUBLISHES.replace("WHEN", "when: commit"),
+        PUBLISHES.replace("WHEN", "when: now"),
+    ],
+    ids=["twice", "loops", "concurrent loops", "forks", "cycle", "commit", "now"],
+)
+def test_by_the_budgets_of_who_says_none_it_ends_soon(
+    specs: str, start: Start, tmp_path: Path
+) -> None:
+    (tmp_path / "bomb.yaml").write_text(LISTENS + specs)
+    running = start("run", "--grace", "1h", "bomb.yaml")
+    connection = sent(running)
+    before, deadline = processor(running), time.monotonic() + 2
+    while processor(running) < before + 0.5 and time.monotonic() < deadline:
+        pass  # some are over their budget before, and do no more
+    assert ended_at_sigterm(running) < SECONDS
+    connection.close()
+
+
+def test_a_request_that_ends_by_itself_has_its_whole_budget_beside_it(
+    start: Start, tmp_path: Path
+) -> None:
+    (tmp_path / "bomb.yaml").write_text(
+        LISTENS.replace("{name: a}", "[{name: a}, {name: list}]")
+        + """
+- {kind: snippet, name: list, language: cel, code: 'lists.range(30000)', links: {out: {name: one}}}
+- {kind: loop, name: one, links: {out: {name: item}, "out[1]": {name: all}}}
+- {kind: snippet, name: item, language: cel, code: self + 1}
+- {kind: snippet, name: all, language: cel, code: '{"body": size(self)}'}
+- {kind: fork, name: a, links: {out: {name: b}}}
+- {kind: snippet, name: b, language: cel, code: self.method, links: {out: {name: c}}}
+- {kind: sleep, name: c, interval: 1us, links: {out: {name: d}}}
+- {kind: snippet, name: d, language: cel, code: self, links: {out: {name: c}}}
+"""
+    )
+    running = start("run", "--grace", "1h", "bomb.yaml")
+    connection = sent(running)
+    before = processor(running)
+    while processor(running) < before + 0.1:
+        pass
+    running.process.send_signal(signal.SIGTERM)
+    answer = connection.getresponse()
+    assert (answer.status, answer.read()) == (200, b"30000\n")
+    assert running.process.wait(DEADLINE) == 0
     connection.close()
 
 

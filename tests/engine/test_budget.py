@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import gevent
 import pytest
+from gevent.event import Event
 
 from greenflow import Runtime
 from greenflow.config import ProcessSettings, Settings
 from greenflow.engine.budget import Budget, Spending
+from greenflow.engine.cycle import Cycles
 from greenflow.errors import Runaway, messages
 from tests.flows import flow
 from tests.waiting import until
@@ -107,19 +110,65 @@ def test_too_many_children_are_no_more_until_all_have_ended() -> None:
     assert spending.error is None
 
 
-def test_who_hurries_has_a_fiftieth_left() -> None:
-    spending = Spending(Budget(packets=1000))
-    spending.packets = 100
-    spending.hurry()
-    spending.packets = 120
+def test_when_the_runtime_ends_so_much_is_left_for_cycles() -> None:
+    spending = Spending(Budget(packets=800_000))
+    spending.hurry(Cycles())
+    assert not spending.go_round(2_000)
     assert spending.error is None
-    spending.hurry()
-    spending.packets = 121
-    assert said(spending.error or Exception(), "more than 120 packets handled for one process")
-    near = Spending(Budget(packets=1000))
-    near.packets = 995
-    near.hurry()
-    assert (near.most, near.hurries) == (1000, False)
+    assert spending.go_round(1)
+    assert said(spending.error or Exception(), "more than 2,000 packets handled on a cycle since")
+    small = Spending(Budget(packets=100))
+    assert not small.go_round(1_000)
+    assert small.spend(101)
+
+
+GATE = "- {kind: probe, name: gate, links: {'out[0]': {name: a}}}\n"
+FORKS = """
+- {kind: fork, name: a, links: {out: [{name: b}, {name: b}]}}
+- {kind: sleep, name: b, interval: 1us, links: {out: {name: a}}}
+"""
+WHILE = "- {kind: while, name: a, when: 'true', links: {out: {name: b}}}\n- {kind: nop, name: b}\n"
+
+
+def after_the_end(text: str, payload: Any, packets: int = 400_000) -> Any:
+    """What a call answers, or the error that it has, whose process is asked to end in the middle;
+    it leaves no process."""
+    with flow(GATE + text, process=ProcessSettings(packets=packets)) as running:
+        running.probes.gates["gate"] = Event()
+        call = gevent.spawn(running.call, "gate", payload)
+        until(lambda: running.probes.processes)
+        running.probes.processes[0].hurry(Cycles())
+        running.probes.gates["gate"].set()
+        try:
+            return call.get()
+        except Exception as error:
+            return error
+        finally:
+            until(lambda: not running.runtime.services.processes)
+
+
+@pytest.mark.parametrize("concurrency", [1, 10])
+def test_when_the_runtime_ends_what_does_not_go_round_has_its_whole_budget(
+    concurrency: int,
+) -> None:
+    text = f"""
+- {{kind: loop, name: a, concurrency: {concurrency}, links: {{out: {{name: b}}}}}}
+- {{kind: snippet, name: b, language: cel, code: self}}
+"""
+    assert after_the_end(text, list(range(3_000))) == list(range(3_000))
+
+
+@pytest.mark.parametrize("text", [ROUND, WHILE], ids=["cycle", "while"])
+def test_when_the_runtime_ends_what_goes_round_is_over_soon(text: str) -> None:
+    error = after_the_end(text, 1)
+    assert said(error.__cause__ or error, "more than 1,000 packets handled on a cycle since")
+
+
+def test_when_the_runtime_ends_children_that_make_themselves_again_end_with_all_of_them(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    after_the_end(FORKS, 1)
+    assert len([r for r in caplog.records if r.name == "greenflow.node"]) == 1
 
 
 def test_what_begins_anew_below_another_has_a_budget_of_its_own() -> None:
