@@ -283,7 +283,7 @@ def test_the_hub_guard_may_be_set_and_left_out(
 ) -> None:
     given: list[float] = []
     monkeypatch.setattr("greenflow.log.configure", lambda *_, **__: None)
-    monkeypatch.setattr(run, "stop_at_signals", lambda stopping: None)
+    monkeypatch.setattr(run, "stop_at_signals", lambda *_: None)
     monkeypatch.setattr(run, "_allow_many_files", lambda: None)
     monkeypatch.setattr(run, "_run_store", lambda settings, *_: given.append(settings.hub_guard))
     done = CliRunner().invoke(run.command, options)
