@@ -79,14 +79,14 @@ class Trigger(Source[TriggerSpec]):
     _subscription: Subscription | None = None
 
     def handle(self, ctx: Context, payload: Any) -> Any:
-        services, trace = self.services, None
-        if services.tracer is not None:
-            trace = services.tracer.headers(ctx.process)[PARENT]
+        services, topic = self.services, self.spec.topic
+        # A broker of another package need not know of traces.
+        trace = () if services.tracer is None else (services.tracer.headers(ctx.process)[PARENT],)
         if self.spec.when == "now":
-            services.broker.publish(self.spec.topic, payload, trace)
+            services.broker.publish(topic, payload, *trace)
         else:
             held = _Held.of(ctx.process.owner, services.broker, services.settings.broker.held)
-            held.add(self, services.broker.pack(self.spec.topic, payload, trace))
+            held.add(self, services.broker.pack(topic, payload, *trace))
         return NOTHING
 
     def prepare(self) -> None:

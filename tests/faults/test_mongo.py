@@ -88,7 +88,7 @@ def test_a_server_that_was_killed_and_came_back(
             server.start()
             store.specs.apply([text("other", "new"), text("more", "more")])
             until(lambda: runtime.call("other") == "new" and "more" in runtime.table.names)
-            assert runtime.connected
+            until(lambda: runtime.connected)
             assert runtime.call("more") == "more"
             assert runtime.table.find("same").version.node is node
 

@@ -86,7 +86,8 @@ def stop(id: str, *targets: Any, say: str = "", **fields: Any) -> dict[str, Any]
 
 
 def go_on(place: int = 0) -> None:
-    """Let one packet that is held go on."""
+    """Let one packet that is held go on; one that is on its way to be held is waited for."""
+    until(lambda: len(Stop.held) > place)
     Stop.held.pop(place)[1].set()
     settle()
 
