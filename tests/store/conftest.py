@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import gevent
@@ -64,8 +65,18 @@ def no_native_thread_left(nothing_left_behind: None) -> Iterator[None]:
     gevent.get_hub().threadpool.kill()  # the hub's own look names up for everybody
     end = time.monotonic() + DEADLINE
     while left := _native_threads() - before:
-        assert time.monotonic() < end, f"native threads are left behind: {left}"
+        assert time.monotonic() < end, f"native threads are left behind: {_named(left)}"
         time.sleep(PAUSE)
+
+
+def _named(threads: set[str]) -> dict[str, str]:
+    """The threads with what the system calls them, and what they wait for."""
+    told = {}
+    for number in sorted(threads):
+        folder = Path("/proc/self/task") / number
+        with suppress(OSError):
+            told[number] = " in ".join((folder / name).read_text() for name in ("comm", "wchan"))
+    return told
 
 
 def _native_threads() -> set[str]:
