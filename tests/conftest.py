@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import signal
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from greenflow import log
 from greenflow.testing.leaks import Held
 from tests import brokers, corpora, mongo, programs
 
@@ -128,8 +130,12 @@ def nothing_left_behind() -> Iterator[None]:
     """Fails the test that leaves a greenlet, a thread or a descriptor behind."""
     gc.collect(1)  # what the test before left in circles; to let all of it go would take longer
     gc.freeze()  # what is there already need not be looked through
-    before = Held.now()
+    before, handlers = Held.now(), list(logging.getLogger().handlers)
     yield
+    for handler in [each for each in logging.getLogger().handlers if each not in handlers]:
+        if type(handler).__module__ == log.__name__:  # a command was run right here
+            logging.getLogger().removeHandler(handler)
+            handler.close()
     if (more := before.left()) is not None:
         pytest.fail(f"left behind: {more}")
 
