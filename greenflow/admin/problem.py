@@ -13,8 +13,7 @@ import msgspec
 from greenflow.errors import GreenflowError, messages
 from greenflow.log.secret import conceal
 from greenflow.net.message import Response
-
-MEDIA_TYPE = "application/problem+json"
+from greenflow.net.problem import MEDIA_TYPE, UNNAMED
 
 #: Characters of a detail: it is for a person.
 MOST_DETAIL = 2000
@@ -49,6 +48,6 @@ class Problem(GreenflowError):
         """Its answer."""
         title = HTTPStatus(self.status).phrase
         detail = conceal(str(self))[:MOST_DETAIL]
-        body = ProblemAnswer("about:blank", title, self.status, detail)
+        body = ProblemAnswer(UNNAMED, title, self.status, detail)
         headers = [("Content-Type", MEDIA_TYPE), *self.headers]
         return Response(self.status, headers, msgspec.json.encode(body))

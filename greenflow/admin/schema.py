@@ -13,10 +13,11 @@ from typing import Any, get_args, get_origin
 
 import msgspec
 
-from greenflow.admin import problem, streaming
+from greenflow.admin import streaming
 from greenflow.admin.declaring import Given, Resource, Text
 from greenflow.admin.problem import ProblemAnswer
 from greenflow.admin.streaming import EventStream
+from greenflow.net.problem import MEDIA_TYPE
 
 _REFERENCE = "#/components/schemas/{name}"
 
@@ -114,7 +115,7 @@ def _responses(resource: Resource, known: dict[Any, Any]) -> dict[str, Any]:
         always.append(401)
     if resource.method == "POST":
         always += [413, 415]
-    faulty = {problem.MEDIA_TYPE: {"schema": known[ProblemAnswer]}}
+    faulty = {MEDIA_TYPE: {"schema": known[ProblemAnswer]}}
     for status in sorted({*always, *resource.problems}):
         told = {"description": HTTPStatus(status).phrase, "content": faulty}
         responses.setdefault(str(status), told)

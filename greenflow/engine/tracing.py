@@ -17,13 +17,11 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from random import random
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from greenflow.engine.origin import name_of
+from greenflow.engine.process import RUNNING, Process
 from greenflow.log.secret import conceal
-
-if TYPE_CHECKING:
-    from greenflow.engine.process import Process
 
 #: Names of the headers of W3C Trace Context (3.2, 3.3), as they are sent.
 PARENT, STATE = "Traceparent", "Tracestate"
@@ -127,7 +125,7 @@ class Tracer:
         from opentelemetry.context import attach
         from opentelemetry.trace import SpanKind, set_span_in_context
 
-        if process.state != "running":
+        if process.state != RUNNING:
             return
         span = self._tracer.start_span(name, context, SpanKind[kind], attributes)
         process.within(attach, set_span_in_context(span))

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 from gevent.socket import getaddrinfo
 
-from greenflow.errors import AddressForbidden
+from greenflow.errors import AddressForbidden, CompileFailed
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -111,6 +111,14 @@ class Allowed(NamedTuple):
             else:
                 names.add(rule.lower().rstrip("."))
         return cls(frozenset(names), tuple(networks))
+
+    @classmethod
+    def of_setting(cls, rules: Iterable[str]) -> Allowed:
+        """What the setting `http.allow` says, for a node that is opened. Raises CompileFailed."""
+        try:
+            return cls.parse(rules)
+        except ValueError as error:
+            raise CompileFailed(f"the setting http.allow: {error}") from None
 
     def holds(self, address: Address) -> bool:
         """Whether a rule names the address, or a network that it is in."""

@@ -21,7 +21,6 @@ from greenflow.engine.node import Context, Node
 from greenflow.engine.services import Compiler, Services
 from greenflow.errors import (
     BodyTooLarge,
-    CompileFailed,
     EncodeError,
     InvalidArgument,
     RequestFailed,
@@ -176,10 +175,7 @@ class Http(Node[HttpSpec]):
     def open(self) -> None:
         from greenflow.net.client import Client, Tls
 
-        try:
-            allowed = Allowed.parse(self.services.settings.http.allow)
-        except ValueError as error:
-            raise CompileFailed(f"the setting http.allow: {error}") from None
+        allowed = Allowed.of_setting(self.services.settings.http.allow)
         tls = Tls() if self.spec.tls is None else Tls(**msgspec.structs.asdict(self.spec.tls))
         self.client = Client(homes(self.url), allowed, self.proxy, tls)
 

@@ -21,17 +21,17 @@ import msgspec
 from msgspec import Meta
 
 from greenflow.engine.declaring import node
-from greenflow.engine.node import Context, Node, describe
+from greenflow.engine.node import Context, Node
 from greenflow.engine.result import new_send
 from greenflow.engine.services import Compiler, Services
 from greenflow.engine.tracing import Traced
 from greenflow.errors import InvalidArgument, SpecFault, noted
 from greenflow.hub.breathing import unhurried
-from greenflow.log.secret import conceal
 from greenflow.net.methods import fault_of
 from greenflow.net.mime.formats import FormatName
 from greenflow.nodes.formats import Parsing, parsed
 from greenflow.nodes.formats import faults as faults_of_format
+from greenflow.nodes.refusals import tell_refused
 from greenflow.nodes.request import Received, raw_body, sent_body
 from greenflow.nodes.unlinked import unlinked
 from greenflow.spec.fields import Spec
@@ -303,7 +303,8 @@ class Router(Node[RouterSpec]):
             except InvalidArgument as error:
                 if self.error.leads(ctx.process.generation):
                     raise
-                tell_unread(self, payload, error)
+                said, path = str(payload.get("method")), str(payload.get("path"))
+                tell_refused(_log, self, said, path, 400, noted(error.__cause__ or error))
                 return ctx.to("error", {"status": 400, "body": STATUS_TEXT[400]})
         return new_send((self.out_ports[leaf.port], payload | added))
 
@@ -318,15 +319,6 @@ class Router(Node[RouterSpec]):
             if options.charset is None:
                 options = options._replace(charset=charset)
         return parsed(parsing.format, body, options)
-
-
-def tell_unread(node: Node[Any], request: dict[str, Any], error: InvalidArgument) -> None:
-    """One line for a request whose body is not what its route says, as a listener has it: what is
-    wrong, and nothing of what is in it."""
-    method, path = str(request.get("method")), str(request.get("path"))
-    extra = {**describe(node), "method": method, "path": path, "status": 400}
-    reason = noted(error.__cause__ or error)
-    _log.info("%s", conceal(f"{method} {path} is refused with 400: {reason}"), extra=extra)
 
 
 def unrouted(method: str, methods: set[str]) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from http import HTTPStatus
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, cast
 
@@ -23,16 +22,15 @@ from greenflow.engine.services import Compiler, Services
 from greenflow.errors import CompileFailed, InvalidArgument, SpecFault
 from greenflow.extras import reason
 from greenflow.net.message import canonical_name
+from greenflow.nodes.refusals import problem
 from greenflow.payload.stream import Stream
 from greenflow.spec.fields import Spec
+from greenflow.spec.path import written
 
 if TYPE_CHECKING:
     import jsonschema_rs
 
 Schema = dict[str, Any] | bool
-
-#: The type of an answer that says what is wrong (RFC 9457 3).
-PROBLEM = "application/problem+json"
 
 # Faults that are told of one request: a person mends no more at a time.
 MOST_FAULTS = 20
@@ -141,7 +139,8 @@ class Validate(Node[ValidateSpec]):
             faults += _faults(part, check, value)
         if not faults:
             return payload
-        return ctx.to("error", problem(422, _counted(faults), faults))
+        told = [fault.told() for fault in faults[:MOST_FAULTS]]
+        return ctx.to("error", problem(422, _counted(faults), errors=told))
 
 
 def _schemas(spec: ValidateSpec) -> Iterator[tuple[str, Schema]]:
@@ -171,9 +170,7 @@ def compiled(schema: Schema) -> jsonschema_rs.Draft202012Validator:
 def _of_schema(part: str, schema: Schema, error: ValueError) -> SpecFault:
     """What is wrong with a schema, where it stands."""
     text = getattr(error, "message", None) or str(error).partition("\n")[0]
-    path = f"$.{part}"
-    for step in getattr(error, "instance_path", ()):
-        path += f"[{step}]" if isinstance(step, int) else f".{step}"
+    path = written((part, *getattr(error, "instance_path", ())))
     return SpecFault(path, f"no schema of JSON Schema 2020-12: {text}")
 
 
@@ -278,16 +275,3 @@ def _counted(faults: list[PartFault]) -> str:
     if len(faults) == 1:
         return f"{faults[0].part}: {faults[0].detail}"
     return f"{min(len(faults), MOST_FAULTS)} faults"
-
-
-def problem(status: int, detail: str, faults: list[PartFault] | None = None) -> dict[str, Any]:
-    """The answer that says what is wrong with a request (RFC 9457 3.1)."""
-    body: dict[str, Any] = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-    }
-    if faults:
-        body["errors"] = [fault.told() for fault in faults[:MOST_FAULTS]]
-    return {"status": status, "header": {"Content-Type": [PROBLEM]}, "body": body}

@@ -18,9 +18,10 @@ from typing import Any, NamedTuple
 
 from greenflow.errors import GreenflowError
 from greenflow.scheme.compat.releases import Release
-from greenflow.scheme.compat.walking import Edit, Walk, written
+from greenflow.scheme.compat.walking import Edit, Walk
 from greenflow.scheme.registry import Scheme
 from greenflow.spec.document import Document, read
+from greenflow.spec.path import written
 from greenflow.spec.syntax import Lines, offset_of
 from greenflow.spec.syntax.spans import Span, spans_of_documents
 

@@ -42,6 +42,7 @@ from greenflow.spec.fields import (
     constrained,
     fields,
     has_format,
+    may_have_format,
     unmarked,
     words_or_map,
 )
@@ -132,7 +133,7 @@ Read = Callable[[Any, str, Reading], Any]
 def reader(kind: Any) -> Read:
     """What reads a value of that type; it appends to the faults instead of raising."""
     read, is_leaf = _reader(kind)
-    is_code = _is_code(kind)
+    is_code = may_have_format(kind, "code", "interval")
 
     def render(value: Any, path: str, faults: Reading) -> Any:
         if faults.scope is None or not (is_leaf or isinstance(value, str)):
@@ -140,15 +141,6 @@ def reader(kind: Any) -> Read:
         return faults.rendered(read, value, path, is_code)
 
     return render
-
-
-def _is_code(kind: Any) -> bool:
-    """Whether a text of that type is code, or may be."""
-    bare, marks = unmarked(kind)
-    if has_format(marks, "code") or has_format(marks, "interval"):
-        return True
-    is_union = typing.get_origin(bare) in (typing.Union, types.UnionType)
-    return is_union and any(map(_is_code, typing.get_args(bare)))
 
 
 def _reader(kind: Any) -> tuple[Read, bool]:

@@ -246,6 +246,15 @@ def constrained(kind: Any, marks: tuple[Any, ...]) -> Any:
     return Annotated[(kind, *marks)] if marks else kind
 
 
+def may_have_format(kind: Any, *names: str) -> bool:
+    """Whether a value of that type is written in one of these formats, or may be."""
+    bare, marks = unmarked(kind)
+    if any(has_format(marks, name) for name in names):
+        return True
+    is_union = typing.get_origin(bare) in (typing.Union, types.UnionType)
+    return is_union and any(may_have_format(part, *names) for part in typing.get_args(bare))
+
+
 def has_format(marks: tuple[Any, ...], name: str) -> bool:
     """Whether one of the marks says that a value may be written so: `duration`, `code`, `one`,
     `spec`; or that none is written, `derived`."""

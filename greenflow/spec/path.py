@@ -1,4 +1,4 @@
-"""Paths of faults, `$.routes[0].method`: what they lead to.
+"""Paths of faults, `$.routes[0].method`: how they are written, and what they lead to.
 
 Lives here: how a path goes through lists and maps, of values or of their places. A key may hold
 dots and brackets; the longest key that fits is taken.
@@ -6,9 +6,15 @@ dots and brackets; the longest key that fits is taken.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 Way = tuple[str | int, ...]
+
+
+def written(way: Iterable[str | int]) -> str:
+    """The path of keys and indexes, as errors write it."""
+    return "$" + "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in way)
 
 
 def step(inside: object, rest: str) -> tuple[Way, str] | None:

@@ -13,11 +13,10 @@ from typing import Any
 
 from greenflow import lang
 from greenflow.engine.declaring import node
-from greenflow.engine.node import Context, Node, describe
+from greenflow.engine.node import Context, Node
 from greenflow.engine.services import Compiler, Services
 from greenflow.errors import CompileFailed, InvalidArgument, SpecFault
 from greenflow.extras import reason
-from greenflow.log.secret import conceal
 from greenflow.net.address import Allowed
 from greenflow.net.message import canonical_name
 from greenflow.net.url import parse_url
@@ -28,6 +27,7 @@ from greenflow.nodes.auth.spec import AuthSpec, faults_of
 from greenflow.nodes.auth.tokens import PublishedKeys, Tokens
 from greenflow.nodes.condition import is_true
 from greenflow.nodes.http import homes
+from greenflow.nodes.refusals import tell_refused
 from greenflow.nodes.request import Received
 from greenflow.payload.stream import Stream
 
@@ -77,10 +77,7 @@ class Auth(Node[AuthSpec]):
             return
         from greenflow.net.client import Client
 
-        try:
-            allowed = Allowed.parse(self.services.settings.http.allow)
-        except ValueError as error:
-            raise CompileFailed(f"the setting http.allow: {error}") from None
+        allowed = Allowed.of_setting(self.services.settings.http.allow)
         self._client = Client(homes(parse_url(jwt.jwks)), allowed)
         self._tokens = Tokens(jwt, PublishedKeys(jwt.jwks, self._client.exchange))
 
@@ -161,10 +158,7 @@ class Auth(Node[AuthSpec]):
 
     def _tell(self, ctx: Context, request: dict[str, Any], refused: Refused) -> None:
         method, path = str(request.get("method")), str(request.get("path"))
-        extra = {**describe(self, ctx.process), "method": method, "path": path}
-        extra["status"] = refused.status
-        text = f"{method} {path} is refused with {refused.status}: {refused}"
-        _log.info("%s", conceal(text), extra=extra)
+        tell_refused(_log, self, method, path, refused.status, str(refused), process=ctx.process)
 
 
 def _one(header: dict[str, Any], name: str) -> str | None:

@@ -6,8 +6,9 @@ Lives here: CallerIdentity, and Refused with the answer that a client gets (RFC 
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import Any, NamedTuple
+
+from greenflow.nodes.refusals import problem
 
 
 class CallerIdentity(NamedTuple):
@@ -36,13 +37,7 @@ class Refused(Exception):
 
 def answer(refused: Refused, challenges: list[str]) -> dict[str, Any]:
     """What is answered, with how to come in."""
-    header: dict[str, Any] = {"Content-Type": ["application/problem+json"]}
+    told = problem(refused.status, str(refused))
     if challenges:
-        header["WWW-Authenticate"] = [", ".join(challenges)]
-    body = {
-        "type": "about:blank",
-        "title": HTTPStatus(refused.status).phrase,
-        "status": refused.status,
-        "detail": str(refused),
-    }
-    return {"status": refused.status, "header": header, "body": body}
+        told["header"]["WWW-Authenticate"] = [", ".join(challenges)]
+    return told

@@ -50,10 +50,9 @@ class KeysSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keys: Annotated[list[KeyEntry], Meta(min_length=1, description="all keys that are good")]
 
 
-class ApiKeySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ApiKeySpec(KeysSpec, frozen=True, forbid_unknown_fields=True):
     """Keys that a client sends in a header of its own."""
 
-    keys: Annotated[list[KeyEntry], Meta(min_length=1, description="all keys that are good")]
     header: Annotated[str, Meta(description="the header that has the key")] = "X-Api-Key"
 
 

@@ -41,13 +41,14 @@ from greenflow.net.message import NOBODY, Address, ClientDisconnected, Request, 
 from greenflow.net.pool import Ending, Lease, Servers
 from greenflow.net.server import UNIX
 from greenflow.net.upgrade import Upgrade
-from greenflow.nodes.listener.counting import Counting, mark_left, tell
+from greenflow.nodes.listener.counting import Counting, mark_left
 from greenflow.nodes.listener.crowd import Crowd, Limited
 from greenflow.nodes.listener.failed import StatusFailed
 from greenflow.nodes.listener.later import Later
 from greenflow.nodes.listener.leaving import leave, tell_left
 from greenflow.nodes.listener.refusing import headers_of
 from greenflow.nodes.listener.spec import ListenerSpec, addresses, faults_of, policy
+from greenflow.nodes.refusals import tell_refused
 from greenflow.nodes.request import (
     Received,
     believe,
@@ -205,7 +206,7 @@ class Listener(Limited[ListenerSpec], Counting):
             self._refuse(error, request, respond, request_id)
             return
         except (mime.UnsupportedCoding, mime.BodyTooLarge) as error:
-            tell(self, request.method, request.path, error.status, str(error), request_id)
+            self._tell_refused(request, error.status, str(error), request_id)
             respond(plain(error.status))
             return
         run = self.run
@@ -354,13 +355,20 @@ class Listener(Limited[ListenerSpec], Counting):
             log_unhandled(self, process, failure)
             raise ClientDisconnected("the streamed answer failed") from failure
 
+    def _tell_refused(
+        self, request: Request, status: int, reason: str, request_id: str | None
+    ) -> None:
+        """The log gets a line for a request that starts no process."""
+        method, path = request.method, request.path
+        tell_refused(_log, self, method, path, status, reason, request_id=request_id)
+
     def _refuse(
         self, error: InvalidArgument, request: Request, respond: Respond, request_id: str | None
     ) -> None:
         """A body that cannot be decoded: to `error`, else 400 (BEHAVIOUR 8.8)."""
         if not self.error.links_for(None):
             reason = noted(error.__cause__ or error)
-            tell(self, request.method, request.path, error.status, reason, request_id)
+            self._tell_refused(request, error.status, reason, request_id)
             respond(plain(400))
             return
         process = self.run.begin()

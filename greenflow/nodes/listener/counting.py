@@ -12,22 +12,20 @@ import logging
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from time import perf_counter
-from typing import Any
 
-from greenflow.engine.node import Node, describe
 from greenflow.engine.origin import name_of
 from greenflow.engine.services import Services
 from greenflow.engine.source import Source
 from greenflow.engine.tally import Tally
 from greenflow.histogram import COARSE, Histogram
 from greenflow.log.access import AccessEntry, AccessLog
-from greenflow.log.secret import conceal
 from greenflow.net.answer import has_no_body
 from greenflow.net.fields import REQUEST_ID
 from greenflow.net.forwarded import Proxies, client_of
 from greenflow.net.message import Address, ClientDisconnected, Request, Respond, Response
 from greenflow.net.methods import METHODS
 from greenflow.nodes.listener.spec import ListenerSpec
+from greenflow.nodes.refusals import tell_refused
 
 #: The status of a request whose client left before its answer, as nginx calls it.
 LEFT = 499
@@ -245,20 +243,10 @@ class Counting(Source[ListenerSpec]):
                 )
             )
         if method:
-            tell(self, method, path, status, reason, request_id)
+            tell_refused(_log, self, method, path, status, reason, request_id=request_id)
 
 
 def mark_left(request: Request) -> None:
     """The client of a request has not taken its answer whole."""
     if request.status != UPGRADED:
         request.status = LEFT
-
-
-def tell(
-    node: Node[Any], method: str, path: str, status: int, reason: str, request_id: str | None
-) -> None:
-    """One line for a request that starts no process, as for its body: what is wrong with it, and
-    nothing of what is in it."""
-    extra = {**describe(node), "method": method, "path": path, "status": status}
-    extra["request_id"] = request_id
-    _log.info("%s", conceal(f"{method} {path} is refused with {status}: {reason}"), extra=extra)

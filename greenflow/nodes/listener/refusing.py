@@ -1,6 +1,6 @@
 """Requests that the server of a listener refuses by itself (BEHAVIOUR 8.14).
 
-Lives here: the headers of the answer. What the log says is counting.py's; when a request is
+Lives here: the headers of the answer. What the log says is nodes/refusals.py's; when a request is
 refused, the server says.
 """
 

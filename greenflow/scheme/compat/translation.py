@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from greenflow.scheme.compat.releases import RELEASES, Release
-from greenflow.scheme.compat.walking import Kinds, Walk, written
+from greenflow.scheme.compat.walking import Kinds, Walk
+from greenflow.spec.path import written
 from greenflow.spec.translated import Translated, with_insertions
 
 

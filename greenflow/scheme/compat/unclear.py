@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from greenflow.errors import SpecFault
-from greenflow.scheme.compat.walking import Kinds, Walk, written
+from greenflow.scheme.compat.walking import Kinds, Walk
 from greenflow.spec.duration import NANOSECONDS_FROM, format_duration
+from greenflow.spec.path import written
 
 #: Whole numbers from here on may well be milliseconds; as seconds this is 17 minutes (BEHAVIOUR
 #: 1.7).

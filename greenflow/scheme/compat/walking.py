@@ -19,8 +19,17 @@ from greenflow.engine.node import Node
 from greenflow.errors import GreenflowError, SpecFault
 from greenflow.scheme.compat.releases import Release
 from greenflow.spec.duration import NANOSECONDS_FROM, format_nanoseconds
-from greenflow.spec.fields import Field, Spec, fields, has_format, unmarked, words_or_map
+from greenflow.spec.fields import (
+    Field,
+    Spec,
+    fields,
+    has_format,
+    may_have_format,
+    unmarked,
+    words_or_map,
+)
 from greenflow.spec.known import closest
+from greenflow.spec.path import Way, written
 from greenflow.spec.template import unbound_keys
 from greenflow.spec.translated import with_insertions
 
@@ -32,8 +41,6 @@ _OPCODES = {f"specs.{verb}": f"nodes.{verb}" for verb in ("create", "read", "upd
 
 #: Go's durations are of 64 bit.
 _LONGEST = 2**63
-
-Path = tuple[str | int, ...]
 
 
 class Kinds(Protocol):
@@ -51,7 +58,7 @@ class Edit(NamedTuple):
     text put into it, a pair is left out, or one is put before another (`after` is its key and what
     it holds)."""
 
-    path: Path
+    path: Way
     what: Literal["key", "value", "code", "drop", "before"]
     after: Any = None
 
@@ -97,7 +104,7 @@ class Walk:
 
     # -- specs ---------------------------------------------------------------------------------
 
-    def spec(self, document: Any, path: Path) -> Any:
+    def spec(self, document: Any, path: Way) -> Any:
         if not isinstance(document, dict):
             return document
         kind, spec_type = document.get("kind"), Spec
@@ -122,12 +129,12 @@ class Walk:
         self._language = around
         return self._as_released(node_type.kind, renewed, document, path)
 
-    def _called(self, document: dict[str, Any], path: Path, kind: str) -> dict[str, Any]:
+    def _called(self, document: dict[str, Any], path: Way, kind: str) -> dict[str, Any]:
         self.edits.append(Edit((*path, "kind"), "value", kind))
         return {**document, "kind": kind}
 
     def _as_released(
-        self, kind: str, renewed: dict[str, Any], document: dict[str, Any], path: Path
+        self, kind: str, renewed: dict[str, Any], document: dict[str, Any], path: Way
     ) -> dict[str, Any]:
         """With what the kind means in the release though nothing of it is written."""
         if self.release is None:
@@ -142,7 +149,7 @@ class Walk:
         return renewed
 
     def _put(
-        self, renewed: dict[str, Any], document: dict[str, Any], path: Path, key: str, value: Any
+        self, renewed: dict[str, Any], document: dict[str, Any], path: Way, key: str, value: Any
     ) -> dict[str, Any]:
         if key in document:
             self.edits.append(Edit((*path, key), "value", value))
@@ -154,7 +161,7 @@ class Walk:
 
     # -- structs and their fields --------------------------------------------------------------
 
-    def _struct(self, struct: Any, document: Any, path: Path, is_whole: bool = True) -> Any:
+    def _struct(self, struct: Any, document: Any, path: Way, is_whole: bool = True) -> Any:
         if not isinstance(document, dict):
             return document
         by_name = {field.name: field for field in fields(struct)}
@@ -179,7 +186,7 @@ class Walk:
             renewed[name] = value
         return renewed
 
-    def _leave_out(self, key: str, known: Iterable[str], path: Path) -> None:
+    def _leave_out(self, key: str, known: Iterable[str], path: Way) -> None:
         assert self.release is not None
         close = closest(key, known)
         hint = f"; did you mean {close!r}?" if close else ""
@@ -196,10 +203,10 @@ class Walk:
             and not field.required
             and (field.default is None or _refuses_zero(field.type))
             and field.name not in getattr(struct, "one_of", ())
-            and _is_time(field.type)
+            and may_have_format(field.type, "duration", "interval")
         )
 
-    def value(self, kind: Any, value: Any, path: Path) -> Any:
+    def value(self, kind: Any, value: Any, path: Way) -> Any:
         bare, marks = unmarked(kind)
         if has_format(marks, "duration") or has_format(marks, "interval"):
             return self.duration(value, path)
@@ -228,7 +235,7 @@ class Walk:
 
     # -- leaves --------------------------------------------------------------------------------
 
-    def duration(self, value: Any, path: Path) -> Any:
+    def duration(self, value: Any, path: Way) -> Any:
         """A length of time, by a number with or without a unit."""
         is_text = isinstance(value, str) and _DIGITS.fullmatch(value.strip())
         is_number = type(value) is int or (type(value) is float and self.release is not None)
@@ -245,7 +252,7 @@ class Walk:
         self.edits.append(Edit(path, "value", text))
         return text
 
-    def _note_placeholder(self, value: Any, path: Path) -> None:
+    def _note_placeholder(self, value: Any, path: Way) -> None:
         if self.release is None or not isinstance(value, str) or not _PLACEHOLDER.search(value):
             return
         unit = format_nanoseconds(self.release.unit)
@@ -255,7 +262,7 @@ class Walk:
         )
         self.notes.append(SpecFault(written(path), reason))
 
-    def _code(self, value: Any, path: Path) -> Any:
+    def _code(self, value: Any, path: Way) -> Any:
         is_cel = self._language == "cel" and isinstance(value, str)
         if self.release is None or not self.release.keys_are_names or not is_cel:
             return value
@@ -277,16 +284,3 @@ def _language(spec_type: Any, document: dict[str, Any]) -> str:
 
 def _refuses_zero(kind: Any) -> bool:
     return any(getattr(mark, "gt", None) == 0 for mark in unmarked(kind)[1])
-
-
-def _is_time(kind: Any) -> bool:
-    bare, marks = unmarked(kind)
-    if has_format(marks, "duration") or has_format(marks, "interval"):
-        return True
-    is_union = typing.get_origin(bare) in (typing.Union, types.UnionType)
-    return is_union and any(map(_is_time, typing.get_args(bare)))
-
-
-def written(path: Path) -> str:
-    """A path as errors write it: `$.routes[0].method`."""
-    return "$" + "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
